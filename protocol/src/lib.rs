@@ -1,0 +1,9 @@
+//! The wire: everything that two Starling programs must agree on, and nothing else.
+//!
+//! No I/O, no clock, no async. `docs/protocol.md` is the normative text; this crate is its
+//! reference implementation and `tests/golden/` holds the vectors for both.
+#![forbid(unsafe_code)]
+
+pub mod close;
+pub mod limits;
+pub mod units;
