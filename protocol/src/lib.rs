@@ -5,5 +5,13 @@
 #![forbid(unsafe_code)]
 
 pub mod close;
+pub mod codec;
+pub mod frame;
 pub mod limits;
+pub mod message;
+pub mod motion;
+pub mod sample;
+pub mod schema;
+pub mod space;
 pub mod units;
+pub mod version;
