@@ -1,2 +1,6 @@
-//! See ARCHITECTURE.md.
+//! The swarm: load, measurement and a verdict, for Starling and for any server behind
+//! [`target::Target`].
 #![forbid(unsafe_code)]
+
+pub mod motion;
+pub mod space;
