@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use starling_protocol::close::CloseCode;
+use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
 use std::net::SocketAddr;
 use thiserror::Error;
@@ -12,25 +13,6 @@ pub const CLOSE_LINGER_NS: u64 = Nanos::SECOND;
 /// Names one connection within its transport. Never reused while the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnKey(pub u64);
-
-pub use starling_protocol::stream::StreamKind;
-
-impl StreamKind {
-    /// Every kind, in the order of their bytes.
-    pub const ALL: [Self; 4] = [Self::Control, Self::Events, Self::Bulk, Self::Host];
-
-    /// The kind that `byte` names, the first byte of its stream.
-    #[must_use]
-    pub const fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            0 => Some(Self::Control),
-            1 => Some(Self::Events),
-            2 => Some(Self::Bulk),
-            3 => Some(Self::Host),
-            _ => None,
-        }
-    }
-}
 
 /// What a connection may send now without queueing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,4 +6,5 @@
 pub mod conditioner;
 mod contract;
 
-pub use contract::{Allowance, CLOSE_LINGER_NS, ConnKey, Event, SendError, StreamKind, Transport};
+pub use contract::{Allowance, CLOSE_LINGER_NS, ConnKey, Event, SendError, Transport};
+pub use starling_protocol::stream::StreamKind;
