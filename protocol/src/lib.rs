@@ -13,5 +13,6 @@ pub mod motion;
 pub mod sample;
 pub mod schema;
 pub mod space;
+pub mod stream;
 pub mod units;
 pub mod version;

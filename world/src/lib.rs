@@ -1,1 +1,10 @@
-//! See ARCHITECTURE.md.
+//! The deterministic core: one [`World`] per named world.
+//!
+//! No clock, no thread, no socket, no randomness but the seed: the same inputs give the same
+//! outputs and the same checksum on every platform. [`World::step`] takes what must not wait
+//! (sessions, requests, events); [`World::tick`] takes positions and makes snapshots.
+
+pub mod config;
+pub mod grants;
+pub mod input;
+pub mod output;
