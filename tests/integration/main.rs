@@ -1,1 +1,3 @@
-//! Integration tests.
+//! Integration tests: one binary, one module per behaviour.
+
+mod house_rules;

@@ -1,2 +1,4 @@
-//! See ARCHITECTURE.md.
+//! What the tests of the whole system share. See ARCHITECTURE.md.
 #![forbid(unsafe_code)]
+
+pub mod house;

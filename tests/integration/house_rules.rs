@@ -1,0 +1,250 @@
+//! The house is in order, and each rule of the house is able to find it out of order.
+
+use cargo_metadata::MetadataCommand;
+use starling_tests::house::arrows::{self, ARROWS, Imports};
+use starling_tests::house::sources::{self, Rule};
+use starling_tests::house::tree::{File, files, root};
+use starling_tests::house::{Breach, clocks, documents};
+
+fn house() -> Vec<File> {
+    files(&root()).expect("the workspace can be listed")
+}
+
+fn packages() -> Vec<Imports> {
+    let manifest = root().join("Cargo.toml");
+    let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec();
+    let metadata = metadata.expect("cargo describes the workspace");
+    metadata.packages.iter().map(Imports::from).collect()
+}
+
+fn in_order(breaches: impl IntoIterator<Item = Breach>) {
+    let found: Vec<String> = breaches.into_iter().map(|breach| breach.to_string()).collect();
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+/// The rule finds the bad text at that path and is content with the good one.
+fn tells_apart(rule: Rule, path: &str, bad: &str, good: &str) {
+    assert_eq!(rule(&File::new(path, bad)).len(), 1, "should be a breach: {bad}");
+    in_order(rule(&File::new(path, good)));
+}
+
+fn importing(package: &str, dependency: &str) -> Imports {
+    Imports {
+        package: package.to_owned(),
+        dependencies: vec![(dependency.to_owned(), false)],
+        features: Vec::new(),
+    }
+}
+
+#[test]
+fn imports_follow_the_arrows() {
+    let packages = packages();
+    assert!(packages.len() >= ARROWS.len(), "the whole workspace is seen");
+    in_order(arrows::check(&packages));
+}
+
+#[test]
+fn an_import_against_the_arrows_is_found() {
+    for (package, dependency) in [
+        ("starling-client", "starling-world"),
+        ("starling-client-sim", "starling-server"),
+        ("starling-world", "starling-transport"),
+        ("starling-protocol", "starling-world"),
+        ("starling-server", "quinn"),
+        ("starling-client", "bincode"),
+        ("starling-client-sim", "rstar"),
+        ("starling-newcomer", "serde"),
+    ] {
+        let breaches = arrows::check(&[importing(package, dependency)]);
+        assert_eq!(breaches.len(), 1, "{package} imports {dependency}");
+    }
+    in_order(arrows::check(&[importing("starling-tests", "starling-world")]));
+}
+
+#[test]
+fn the_client_opens_the_network_only_by_its_feature_net() {
+    let packages = packages();
+    let client = packages.iter().find(|imports| imports.package == "starling-client");
+    in_order(arrows::check_client(client.expect("the client is a package of the workspace")));
+}
+
+#[test]
+fn a_client_that_always_opens_the_network_is_found() {
+    let always = importing("starling-client", "starling-transport");
+    assert_eq!(arrows::check_client(&always).len(), 1);
+
+    let mut other = always;
+    other.dependencies[0].1 = true;
+    in_order(arrows::check_client(&other));
+    other.features = vec![("poll".to_owned(), vec!["dep:starling-transport".to_owned()])];
+    assert_eq!(arrows::check_client(&other).len(), 1);
+}
+
+#[test]
+fn sources_keep_the_rules() {
+    let house = house();
+    assert!(house.iter().any(|file| file.path == "protocol/src/lib.rs"), "sources are seen");
+    in_order(house.iter().flat_map(|file| sources::RULES.iter().flat_map(move |rule| rule(file))));
+}
+
+#[test]
+fn a_library_outside_its_file_is_found() {
+    let rule = sources::one_file_libraries;
+    tells_apart(rule, "protocol/src/frame.rs", "use bincode::config;", "// bincode is elsewhere");
+    tells_apart(rule, "world/src/interest.rs", "fn f(t: rstar::RTree<L>) {}", "fn f() {}");
+    tells_apart(rule, "server/src/net/mod.rs", "use quinn::Endpoint;", "let why = \"quinn\";");
+    tells_apart(rule, "client/src/net.rs", "use quinn_proto as q;", "use starling_transport as t;");
+    in_order(rule(&File::new("protocol/src/codec.rs", "use bincode::config;")));
+    in_order(rule(&File::new("transport/src/quic/server.rs", "use quinn::Endpoint;")));
+}
+
+#[test]
+fn a_transport_that_reads_messages_is_found() {
+    let rule = sources::transport_knows_no_message;
+    let path = "transport/src/memory/link.rs";
+    tells_apart(
+        rule,
+        path,
+        "use starling_protocol::{limits, message::Hello};",
+        "use starling_protocol::{close::CloseCode, limits::*, units::Tick};",
+    );
+    tells_apart(rule, path, "let s = starling_protocol::snapshot::decode(b);", "let s = 1;");
+}
+
+#[test]
+fn a_room_that_imports_the_net_is_found() {
+    let rule = sources::rooms_do_not_reach_up;
+    tells_apart(
+        rule,
+        "server/src/room/mod.rs",
+        "use crate::net::Front;",
+        "use crate::config::Net;",
+    );
+    tells_apart(
+        rule,
+        "server/src/room/inbox.rs",
+        "use super::super::net::A;",
+        "use super::clock::B;",
+    );
+    tells_apart(rule, "server/src/room/worker.rs", "use crate::{net::Front, config::C};", "");
+    tells_apart(rule, "server/src/http/mod.rs", "use crate::net::Front;", "use crate::room::Room;");
+    tells_apart(rule, "server/src/room/mod.rs", "use crate::run::start;", "use std::net::IpAddr;");
+}
+
+#[test]
+fn a_crate_that_does_not_forbid_unsafe_code_is_found() {
+    let rule = sources::unsafe_is_forbidden;
+    tells_apart(rule, "server/src/lib.rs", "//! Docs.", "#![forbid(unsafe_code)]");
+    tells_apart(rule, "cli/src/main.rs", "fn main() {}", "#![forbid(unsafe_code)] fn main() {}");
+    tells_apart(rule, "server/src/net/mod.rs", "#[allow(unsafe_code)] fn f() {}", "fn f() {}");
+    in_order(rule(&File::new("world/src/lib.rs", "pub mod kernel;")));
+}
+
+#[test]
+fn a_queue_without_a_bound_is_found() {
+    let rule = sources::queues_have_bounds;
+    let path = "server/src/room/inbox.rs";
+    tells_apart(rule, path, "let q = mpsc::channel();", "let q = mpsc::channel(64);");
+    tells_apart(rule, path, "let q = mpsc::channel::<u8>();", "let q = mpsc::sync_channel(1);");
+    tells_apart(rule, path, "let q = mpsc::unbounded_channel();", "let q = client.channel();");
+    tells_apart(rule, path, "let q = crossbeam_channel::unbounded();", "let q = bounded(1);");
+}
+
+#[test]
+fn a_mark_for_later_and_a_sleeping_test_are_found() {
+    let rule = sources::nothing_is_unfinished;
+    let path = "world/src/cue.rs";
+    tells_apart(rule, path, concat!("// TO", "DO: later"), "// later means the next tick");
+    tells_apart(rule, path, concat!("// FIX", "ME"), "// nothing to mend");
+    tells_apart(rule, path, "fn f() { todo!() }", "fn f(todo: u8) {}");
+    tells_apart(rule, path, "#[ignore] #[test] fn f() {}", "fn ignore() {}");
+}
+
+#[test]
+fn the_core_the_wire_and_the_inner_client_are_pure() {
+    in_order(house().iter().flat_map(clocks::check));
+}
+
+#[test]
+fn a_clock_in_the_core_is_found() {
+    let world = "world/src/session.rs";
+    tells_apart(clocks::check, world, "fn f(t: Instant) {}", "fn f(now: Tick) {}");
+    tells_apart(clocks::check, world, "use std::thread;", "fn f(threads: u8) {}");
+    tells_apart(clocks::check, world, "let a = std::net::IpAddr::from(b);", "let a = self.net;");
+    tells_apart(clocks::check, world, "fn f(m: HashMap<A, B>) {}", "fn f(m: BTreeMap<A, B>) {}");
+    tells_apart(
+        clocks::check,
+        world,
+        "fn f(s: SystemTime) {}",
+        "#[cfg(test)] mod tests { use std::collections::HashMap; }",
+    );
+    tells_apart(clocks::check, "protocol/src/frame.rs", "async fn f() {}", "fn f() {}");
+    tells_apart(clocks::check, "client/src/clock.rs", "let n = Instant::now();", "let n = now;");
+    in_order(clocks::check(&File::new("client/src/net/poll.rs", "let n = Instant::now();")));
+    in_order(clocks::check(&File::new("server/src/room/mod.rs", "let n = Instant::now();")));
+}
+
+#[test]
+fn texts_name_no_machine() {
+    in_order(house().iter().flat_map(documents::names_no_machine));
+}
+
+#[test]
+fn a_path_of_one_machine_is_found() {
+    let rule = documents::names_no_machine;
+    tells_apart(rule, "README.md", concat!("see /ho", "me/ann/x"), "see docs/operations.md");
+    tells_apart(rule, ".ci/run", concat!("cd /ro", "ot/x"), "cd \"$root/\"");
+}
+
+#[test]
+fn links_in_the_documents_lead_somewhere() {
+    let root = root();
+    let exists = |path: &str| root.join(path).exists();
+    in_order(house().iter().flat_map(|file| documents::links_lead_somewhere(file, &exists)));
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_found() {
+    let exists = |path: &str| path == "docs/glossary.md";
+    let check = |text| documents::links_lead_somewhere(&File::new("docs/adr/a.md", text), &exists);
+    assert_eq!(check("see [that](../nowhere.md)").len(), 1);
+    in_order(check("see [this](../glossary.md#tick), [web](https://example.org) and [here](#a)"));
+}
+
+#[test]
+fn every_own_clippy_file_repeats_the_shared_bans() {
+    let house = house();
+    let clippy = |file: &&File| file.path.ends_with("clippy.toml");
+    let (shared, own): (Vec<_>, Vec<_>) =
+        house.iter().filter(clippy).partition(|file| file.path == "clippy.toml");
+    assert_eq!(shared.len(), 1, "the workspace has its clippy.toml");
+    assert!(!own.is_empty(), "world has its clippy.toml");
+    in_order(own.iter().flat_map(|file| documents::bans_are_repeated(shared[0], file)));
+}
+
+#[test]
+fn a_ban_that_is_not_repeated_is_found() {
+    let shared = File::new("clippy.toml", "    { path = \"a::b\", reason = \"c\" },");
+    let own = File::new("world/clippy.toml", "    { path = \"d::e\", reason = \"f\" },");
+    assert_eq!(documents::bans_are_repeated(&shared, &own).len(), 1);
+    in_order(documents::bans_are_repeated(&shared, &shared));
+}
+
+#[test]
+fn the_commands_of_the_readme_are_those_that_are_checked() {
+    let house = house();
+    let file = |path: &str| house.iter().find(|file| file.path == path).cloned();
+    let readme = file("README.md").expect("there is a README");
+    let checks = file(".ci/run").expect("there is a script of checks");
+    in_order(documents::commands_are_run(&readme, &checks));
+}
+
+#[test]
+fn a_readme_with_other_commands_is_found() {
+    let commands = documents::README_COMMANDS.join("\n");
+    let good = File::new("README.md", &commands);
+    in_order(documents::commands_are_run(&good, &good));
+    let bad = File::new("README.md", "cargo run");
+    assert_eq!(documents::commands_are_run(&bad, &good).len(), 2);
+    assert_eq!(documents::commands_are_run(&good, &bad).len(), 1);
+}
