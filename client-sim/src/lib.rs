@@ -3,4 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod motion;
+pub mod scenario;
 pub mod space;
+pub mod verdict;

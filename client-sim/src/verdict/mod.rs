@@ -1,0 +1,5 @@
+//! Pass, fail or invalid.
+
+mod slo;
+
+pub use slo::Slo;

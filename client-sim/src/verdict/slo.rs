@@ -1,0 +1,23 @@
+//! The limits that a run is judged by.
+
+use serde::Deserialize;
+
+/// Limits that a scenario may set. What must hold in every run (nobody sees wrongly, no event is
+/// lost, doubled or out of order, errors stay within the stated bound at p99) has no field here:
+/// it is judged always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Slo {
+    /// Metres by which the largest error may exceed the bound that the server stated.
+    pub error_max_over_bound_m: Option<f64>,
+    /// Milliseconds by which the 99th percentile of staleness may exceed one tick.
+    pub staleness_p99_over_tick_ms: Option<f64>,
+    /// Milliseconds by which the 99th percentile of the time to enter may exceed one tick.
+    pub enter_p99_over_tick_ms: Option<f64>,
+    /// Bytes down per visible update, everything on the wire included.
+    pub bytes_per_visible_update: Option<f64>,
+    /// 99th percentile from publish to delivery, in milliseconds.
+    pub event_latency_p99_ms: Option<f64>,
+    /// 99th percentile of the server's tick, in milliseconds. Needs the server's metrics.
+    pub tick_p99_ms: Option<f64>,
+}
