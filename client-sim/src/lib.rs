@@ -5,4 +5,5 @@
 pub mod motion;
 pub mod scenario;
 pub mod space;
+pub mod trace;
 pub mod verdict;
