@@ -4,6 +4,7 @@
 //! reference implementation and `tests/golden/` holds the vectors for both.
 #![forbid(unsafe_code)]
 
+pub mod bits;
 pub mod close;
 pub mod codec;
 pub mod frame;
