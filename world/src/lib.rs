@@ -5,6 +5,13 @@
 //! (sessions, requests, events); [`World::tick`] takes positions and makes snapshots.
 
 pub mod config;
+pub mod counters;
+pub mod entity;
+pub mod executor;
 pub mod grants;
 pub mod input;
 pub mod output;
+pub mod session;
+mod world;
+
+pub use world::World;
