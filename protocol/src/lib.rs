@@ -16,4 +16,5 @@ pub mod schema;
 pub mod space;
 pub mod stream;
 pub mod units;
+pub mod uplink;
 pub mod version;
