@@ -1,6 +1,7 @@
 //! The house is in order, and each rule of the house is able to find it out of order.
 
 use cargo_metadata::MetadataCommand;
+use starling_protocol::close::CloseCode;
 use starling_tests::house::arrows::{self, ARROWS, Imports};
 use starling_tests::house::sources::{self, Rule};
 use starling_tests::house::tree::{File, files, root};
@@ -247,4 +248,27 @@ fn a_readme_with_other_commands_is_found() {
     let bad = File::new("README.md", "cargo run");
     assert_eq!(documents::commands_are_run(&bad, &good).len(), 2);
     assert_eq!(documents::commands_are_run(&good, &bad).len(), 1);
+}
+
+#[test]
+fn the_documents_state_close_codes_as_they_are() {
+    let codes: Vec<_> = CloseCode::ALL.iter().map(|code| (code.label(), code.0)).collect();
+    let house = house();
+    in_order(house.iter().flat_map(|file| documents::codes_are_right(file, &codes)));
+}
+
+#[test]
+fn a_close_code_with_another_number_is_found() {
+    let codes = [("lost", 1001), ("version", 3001)];
+    let check = |text| documents::codes_are_right(&File::new("docs/a.md", text), &codes);
+    assert_eq!(check("closed with `lost` (1002) or `version` 3001").len(), 1);
+    in_order(check("closed with `lost` (1001), in `2024` or `version` 3001, with `lost` 12 times"));
+}
+
+#[test]
+fn the_readme_lists_every_promise() {
+    let house = house();
+    let readme = house.iter().find(|file| file.path == "README.md").expect("there is a README");
+    in_order(documents::promises_are_listed(readme));
+    assert_eq!(documents::promises_are_listed(&File::new("README.md", "")).len(), 17);
 }

@@ -70,6 +70,52 @@ fn banned(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|line| line.trim().strip_prefix("{ path = \"")?.split('"').next())
 }
 
+/// A document that names a close code by label and number, as in `lost` 1001, has the number right.
+#[must_use]
+pub fn codes_are_right(file: &File, codes: &[(&str, u16)]) -> Vec<Breach> {
+    if !file.path.ends_with(".md") {
+        return Vec::new();
+    }
+    let mut breaches = Vec::new();
+    for (number, line) in file.text.lines().enumerate() {
+        for (label, stated) in stated_codes(line) {
+            let wrong = codes.iter().find(|(known, code)| *known == label && *code != stated);
+            if let Some((_, code)) = wrong {
+                let rule = format!("{label} is {code}, not {stated}");
+                breaches.push(Breach::at(&file.path, number + 1, rule));
+            }
+        }
+    }
+    breaches
+}
+
+/// Words in backquotes that a four-digit number follows, in brackets or not.
+fn stated_codes(line: &str) -> Vec<(&str, u16)> {
+    let parts: Vec<&str> = line.split('`').collect();
+    let quoted = (1..parts.len().saturating_sub(1)).step_by(2);
+    quoted
+        .filter_map(|at| {
+            let after = parts[at + 1].trim_start_matches([' ', '(']);
+            let digits = after.split(|c: char| !c.is_ascii_digit()).next()?;
+            let number = digits.parse().ok().filter(|_| digits.len() == 4)?;
+            Some((parts[at], number))
+        })
+        .collect()
+}
+
+/// The promises are P1 to P17, each with one row in the README.
+#[must_use]
+pub fn promises_are_listed(readme: &File) -> Vec<Breach> {
+    let row = |number: usize| {
+        let start = format!("| P{number} |");
+        readme.text.lines().filter(|line| line.starts_with(&start)).count()
+    };
+    (1..=17)
+        .filter(|number| row(*number) != 1)
+        .map(|number| Breach::at(&readme.path, 0, format!("P{number} is not listed once")))
+        .collect()
+}
+
 /// The commands that the README gives a newcomer.
 pub const README_COMMANDS: &[&str] = &["cargo run --release -- demo", "cargo test --workspace"];
 
