@@ -35,6 +35,8 @@ pub const ALTITUDE_STEPS: f64 = 100.0;
 pub const CIRCLE: i64 = 3_600_000_000;
 /// Farthest metric coordinate, in metres: leaves room to extrapolate without overflow.
 pub const METRIC_RANGE_M: f64 = 1_000_000.0;
+/// The same in canonical steps.
+pub const METRIC_LIMIT: i64 = 1_024_000_000;
 /// Highest and lowest altitude, in metres.
 pub const ALTITUDE_RANGE_M: f64 = 10_000_000.0;
 
@@ -85,7 +87,7 @@ impl Space {
     pub fn contains(self, pos: IPos) -> bool {
         let [a, b, c] = pos.0.map(i64::from);
         match self {
-            Self::Metric => [a, b, c].iter().all(|v| v.abs() <= 1_024_000_000),
+            Self::Metric => [a, b, c].iter().all(|v| v.abs() <= METRIC_LIMIT),
             Self::Geodetic => {
                 a.abs() <= 900_000_000
                     && (-CIRCLE / 2..CIRCLE / 2).contains(&b)

@@ -95,7 +95,16 @@ impl fmt::Display for Tick {
 
 /// Ticks per second, 1 to [`crate::limits::TICK_HZ_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u16")]
 pub struct TickRate(u16);
+
+impl TryFrom<u16> for TickRate {
+    type Error = &'static str;
+
+    fn try_from(hz: u16) -> Result<Self, Self::Error> {
+        Self::new(hz).ok_or("a tick rate is 1 to 240 per second")
+    }
+}
 
 impl TickRate {
     /// A rate of `hz` ticks per second, or `None` outside the limits.
