@@ -66,6 +66,19 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The connection that this happened on.
+    #[must_use]
+    pub const fn conn(&self) -> ConnKey {
+        match self {
+            Self::Connected { conn, .. }
+            | Self::Datagram { conn, .. }
+            | Self::Stream { conn, .. }
+            | Self::Closed { conn, .. } => *conn,
+        }
+    }
+}
+
 /// Why something was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
