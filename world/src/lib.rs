@@ -9,9 +9,13 @@ pub mod counters;
 pub mod entity;
 pub mod executor;
 pub mod grants;
+#[cfg(any(test, feature = "oracle"))]
+pub mod grid;
 pub mod input;
 pub mod output;
 pub mod session;
+pub mod space;
+pub mod spatial;
 mod world;
 
 pub use world::World;
