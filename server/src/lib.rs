@@ -1,2 +1,6 @@
-//! See ARCHITECTURE.md.
+//! The Starling server: thin shells round [`starling_world`].
+//!
+//! See ARCHITECTURE.md for how the pieces fit together.
 #![forbid(unsafe_code)]
+
+pub mod config;

@@ -1,0 +1,25 @@
+//! Configuration: one tree, read from a TOML file, the environment and flags, in rising order of
+//! precedence; validated once into [`Settings`].
+
+mod commented;
+mod error;
+mod load;
+mod place;
+mod section;
+mod settings;
+mod tree;
+mod worlds;
+
+pub use error::{ConfigError, Origin};
+pub use load::Override;
+pub use settings::{
+    AuthSettings, Certificate, HttpSettings, Limits, Settings, Templates, TokenSettings,
+};
+pub use tree::{
+    AuthMode, AuthSection, Config, HttpSection, LimitsSection, LogSection, ServerSection,
+    TlsSection, WorldPolicy,
+};
+pub use worlds::{
+    AuthorityName, FieldEntry, KindEntry, OrientationName, ProfileName, SpaceName, VisibleName,
+    WorldEntry,
+};
