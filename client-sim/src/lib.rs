@@ -2,8 +2,11 @@
 //! [`target::Target`].
 #![forbid(unsafe_code)]
 
+pub mod meter;
 pub mod motion;
 pub mod scenario;
 pub mod space;
+pub mod target;
 pub mod trace;
+pub mod truth;
 pub mod verdict;

@@ -1,0 +1,96 @@
+//! What the truth found.
+
+use crate::meter::{Distribution, Timeline};
+use serde::Serialize;
+
+/// Wrong pairs that are named one by one; the rest is only counted.
+pub(super) const WRONG_NAMED_MAX: usize = 50;
+
+/// The result of judging a run.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// (client, entity, tick) that were compared with the brute-force truth.
+    pub pairs_checked: u64,
+    /// (client, entity) that were wrong for longer than the grace, each time they were.
+    pub wrong_set: u64,
+    /// The first of them.
+    pub wrong: Vec<WrongPair>,
+    /// Frames of judged clients.
+    pub frames: u64,
+    /// Entities that they held, summed.
+    pub held: u64,
+    /// Copies that were right within the bound.
+    pub visible_updates: u64,
+    /// Of these, those that needed a record.
+    pub changed: u64,
+    /// Copies in frames that arrived which were off by more than the bound.
+    pub over_bound: u64,
+    /// Samples that no record was needed for.
+    pub covered: u64,
+    /// From the moment of sampling to the decode of the first state that reflects it.
+    pub staleness_ms: Distribution,
+    /// Copy against accepted position, at ticks that arrived.
+    pub error_m: Distribution,
+    /// What would be drawn against where the owner was at that moment.
+    pub view_error_m: Distribution,
+    /// How far what would be drawn lies behind.
+    pub view_age_ms: Distribution,
+    /// From the sample that brought a pair together to the decode of the first copy.
+    pub enter_ms: Distribution,
+    /// From the sample that parted a pair to the frame without the copy.
+    pub leave_ms: Distribution,
+    /// What became of the events.
+    pub events: EventFindings,
+    /// Frames that were not judged because the truth could not keep up.
+    pub frames_shed: u64,
+    /// Columns of the truth.
+    pub timeline: Timeline,
+}
+
+/// What became of the events.
+#[derive(Clone, Debug, Default)]
+pub struct EventFindings {
+    /// Handed over for publishing within the measured time.
+    pub published: u64,
+    /// Acknowledged by the server.
+    pub acked: u64,
+    /// Refused by the server.
+    pub refused: u64,
+    /// Arrived, each once per recipient.
+    pub delivered: u64,
+    /// Owed to a recipient and not arrived; or never acknowledged.
+    pub lost: u64,
+    /// Arrived at a recipient once more.
+    pub duplicated: u64,
+    /// Arrived after a later one of the same stream.
+    pub out_of_order: u64,
+    /// From handing over to arrival.
+    pub latency_ms: Distribution,
+    /// The first of the lost, duplicated and disordered ones.
+    pub named: Vec<String>,
+}
+
+/// A client that does not see what it should, or sees what it should not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WrongPair {
+    /// The observer.
+    pub client: u32,
+    /// The entity, by name.
+    pub entity: String,
+    /// Which way it is wrong.
+    pub what: Wrong,
+    /// The tick since which the entity is inside or outside.
+    pub since_tick: u32,
+    /// The tick at which it was found wrong.
+    pub found_tick: u32,
+}
+
+/// Which way a pair is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wrong {
+    /// The client should hold it and does not.
+    Missing,
+    /// The client should have dropped it and has not.
+    StillPresent,
+}

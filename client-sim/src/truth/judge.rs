@@ -1,0 +1,401 @@
+//! The judge: puts the news in the order of the server's ticks and compares.
+
+use super::events::EventBook;
+use super::findings::Findings;
+use super::news::{News, Taken};
+use super::observer::{Observer, Scene};
+use super::subject::Subject;
+use crate::meter::Current;
+use crate::target::{ClientPlan, EntityNo, Frame, Held, Link, Terms, View};
+use std::collections::VecDeque;
+
+/// A tick is judged at the latest when this many newer ones have been heard of, plus a second.
+const LAG_TICKS: u32 = 32;
+
+/// Compares what clients hold with what the server took.
+pub struct Judge {
+    faulted: bool,
+    measured_ns: std::ops::Range<u64>,
+    terms: Option<Terms>,
+    names: Vec<String>,
+    subjects: Vec<Subject>,
+    /// Index of each client's first entity.
+    firsts: Vec<Option<usize>>,
+    observers: Vec<Option<Observer>>,
+    owners: Vec<Owner>,
+    buckets: VecDeque<Bucket>,
+    /// The tick of the first bucket.
+    base: u32,
+    newest: u32,
+    views: VecDeque<View>,
+    /// When the newest judged tick was first heard of.
+    clock_ns: u64,
+    book: EventBook,
+    found: Findings,
+    second: Current,
+}
+
+/// What is known of the samples of one client's entities.
+#[derive(Clone, Debug, Default)]
+struct Owner {
+    connected: bool,
+    /// Has an area of interest.
+    looks: bool,
+    judged: bool,
+    entities: Vec<EntityNo>,
+    /// Nothing came since it connected.
+    silent: bool,
+    known_to: Option<u32>,
+    /// Ticks of which its samples are not known.
+    gaps: Vec<std::ops::RangeInclusive<u32>>,
+    frame_to: Option<u32>,
+}
+
+/// The news of one tick, until it is complete.
+#[derive(Debug, Default)]
+struct Bucket {
+    taken: Vec<Taken>,
+    removed: Vec<EntityNo>,
+    frames: Vec<Frame>,
+    copies: Vec<Held>,
+    first_ns: Option<u64>,
+}
+
+impl Judge {
+    /// A judge of the clients of a run, numbered as in `plans`, which are in order. `faulted`
+    /// grants the longer grace of a link with faults.
+    #[must_use]
+    pub fn new(plans: &[ClientPlan], faulted: bool) -> Self {
+        let entities = plans.iter().flat_map(|plan| &plan.entities);
+        let mut names: Vec<_> = entities.map(|e| (e.entity, e.name.clone())).collect();
+        names.sort_by_key(|(entity, _)| *entity);
+        let subjects: Vec<Subject> = names.iter().map(|_| Subject::new()).collect();
+        let mut book = EventBook::new(plans.len());
+        for plan in plans {
+            plan.channels.iter().for_each(|channel| book.subscribe(plan.client, *channel));
+        }
+        let entities = subjects.len();
+        Self {
+            faulted,
+            measured_ns: 0..0,
+            terms: None,
+            subjects,
+            firsts: plans.iter().map(|p| p.entities.first().map(|e| e.entity.0 as usize)).collect(),
+            observers: plans.iter().map(|plan| observer(plan, entities)).collect(),
+            owners: plans.iter().map(Owner::of).collect(),
+            names: names.into_iter().map(|(_, name)| name).collect(),
+            buckets: VecDeque::new(),
+            base: 0,
+            newest: 0,
+            views: VecDeque::new(),
+            clock_ns: 0,
+            book,
+            found: Findings::default(),
+            second: Current::default(),
+        }
+    }
+
+    /// The server has stated its terms. Nothing is judged before.
+    pub fn set_terms(&mut self, terms: Terms) {
+        self.terms = Some(terms);
+    }
+
+    /// Only frames and events of this time count.
+    pub fn set_measured(&mut self, measured_ns: std::ops::Range<u64>) {
+        self.measured_ns = measured_ns;
+    }
+
+    /// Everything that was published has arrived where it is owed.
+    #[must_use]
+    pub fn events_settled(&self) -> bool {
+        self.book.is_settled()
+    }
+
+    /// Takes in news and judges every tick that is complete.
+    pub fn take(&mut self, news: &News, now_ns: u64) {
+        self.take_links(news, now_ns);
+        for (client, rtt_ns) in &news.received.rtt_ns {
+            if let Some(observer) = self.observers[client.0 as usize].as_mut() {
+                observer.measure_rtt(*rtt_ns);
+            }
+        }
+        self.take_presence(news);
+        self.take_known(news);
+        for taken in &news.taken {
+            if let Some(bucket) = self.bucket(taken.tick) {
+                bucket.taken.push(*taken);
+            }
+        }
+        self.take_frames(news);
+        self.views.extend(&news.received.views);
+        self.take_events(news);
+        self.judge_complete();
+    }
+
+    fn take_links(&mut self, news: &News, now_ns: u64) {
+        for (client, link) in &news.received.links {
+            let index = client.0 as usize;
+            match link {
+                Link::Connected | Link::Resumed(_) => {
+                    self.owners[index].connect();
+                    self.book.connect(*client, now_ns);
+                }
+                Link::Lost(_) => {
+                    self.owners[index].connected = false;
+                    self.book.lose(*client, now_ns);
+                    self.observers[index].iter_mut().for_each(Observer::forget);
+                    for entity in &self.owners[index].entities {
+                        self.subjects[entity.0 as usize].lose_owner();
+                    }
+                }
+                Link::Refused(_) => {}
+            }
+        }
+    }
+
+    fn take_presence(&mut self, news: &News) {
+        news.appearing.iter().for_each(|e| self.subjects[e.0 as usize].appear());
+        news.leaving.iter().for_each(|e| self.subjects[e.0 as usize].leave());
+        let newest = self.newest;
+        for entity in &news.received.removed {
+            if let Some(bucket) = self.bucket(newest) {
+                bucket.removed.push(*entity);
+            }
+        }
+    }
+
+    fn take_known(&mut self, news: &News) {
+        for known in &news.received.known {
+            let owner = &mut self.owners[known.client.0 as usize];
+            if let Some(to) = owner.known_to
+                && known.from > to + 1
+            {
+                owner.gaps.push(to + 1..=known.from - 1);
+            }
+            owner.known_to = owner.known_to.max(Some(known.to));
+            owner.silent = false;
+            self.bucket(known.to);
+        }
+    }
+
+    fn take_frames(&mut self, news: &News) {
+        for frame in &news.received.frames {
+            let owner = &mut self.owners[frame.client.0 as usize];
+            owner.frame_to = owner.frame_to.max(Some(frame.tick));
+            owner.silent &= !owner.entities.is_empty();
+            self.count_visible(frame);
+            let copies = &news.received.copies[frame.first..frame.first + frame.len];
+            let judged = self.observers[frame.client.0 as usize].is_some();
+            let Some(bucket) = self.bucket(frame.tick) else { continue };
+            bucket.first_ns = Some(bucket.first_ns.map_or(frame.at_ns, |ns| ns.min(frame.at_ns)));
+            if judged {
+                let first = bucket.copies.len();
+                bucket.copies.extend_from_slice(copies);
+                bucket.frames.push(Frame { first, ..*frame });
+            }
+        }
+    }
+
+    /// What is cheap to know of every client, judged or not.
+    fn count_visible(&mut self, frame: &Frame) {
+        let looks = self.owners[frame.client.0 as usize].looks;
+        let second = self.second_of(frame.at_ns);
+        if let Some(row) = second.and_then(|s| self.found.timeline.second(s)).filter(|_| looks) {
+            row.frames += 1;
+            row.visible += u64::from(frame.visible);
+        }
+    }
+
+    fn take_events(&mut self, news: &News) {
+        for (event, scope, at_ns) in &news.published {
+            self.book.publish(*event, *scope, *at_ns);
+        }
+        news.received.acked.iter().for_each(|(event, _)| self.book.ack(*event));
+        news.received.refused_events.iter().for_each(|event| self.book.refuse(*event));
+        for delivery in &news.received.deliveries {
+            self.book.deliver(delivery);
+            let second = self.second_of(delivery.at_ns);
+            if let Some(row) = second.and_then(|s| self.found.timeline.second(s)) {
+                row.events += 1;
+            }
+        }
+    }
+
+    /// The second of the measured time that a moment is in.
+    fn second_of(&self, at_ns: u64) -> Option<usize> {
+        let inside = self.measured_ns.contains(&at_ns);
+        inside.then(|| ((at_ns - self.measured_ns.start) / 1_000_000_000) as usize)
+    }
+
+    /// The bucket of a tick, made if need be; `None` for ticks that were judged already.
+    fn bucket(&mut self, tick: u32) -> Option<&mut Bucket> {
+        if self.newest == 0 && self.buckets.is_empty() {
+            // Clients that join at the same time may still bring slightly older ticks.
+            self.base = tick.saturating_sub(LAG_TICKS);
+        }
+        let index = tick.checked_sub(self.base)? as usize;
+        self.newest = self.newest.max(tick);
+        let lag = self.lag_ticks() as usize;
+        if index > 4 * lag {
+            // A leap in time: what lies between will never be complete.
+            self.base = tick - lag as u32;
+            self.buckets.clear();
+            return self.bucket(tick);
+        }
+        if self.buckets.len() <= index {
+            self.buckets.resize_with(index + 1, Bucket::default);
+        }
+        self.buckets.get_mut(index)
+    }
+
+    fn lag_ticks(&self) -> u32 {
+        LAG_TICKS + self.terms.map_or(32, |terms| terms.tick_hz.ceil() as u32)
+    }
+
+    fn judge_complete(&mut self) {
+        let Some(terms) = self.terms else { return };
+        let complete = self.complete_to();
+        let overdue = self.newest.saturating_sub(self.lag_ticks());
+        while !self.buckets.is_empty() && self.base <= complete.max(overdue) {
+            self.judge_first(terms);
+        }
+    }
+
+    /// The newest tick of which every connected client has told all.
+    fn complete_to(&self) -> u32 {
+        let told = self.owners.iter().filter(|o| o.connected).filter_map(Owner::told);
+        told.min().unwrap_or(0)
+    }
+
+    fn judge_first(&mut self, terms: Terms) {
+        let Some(bucket) = self.buckets.pop_front() else { return };
+        let tick = self.base;
+        self.base += 1;
+        for taken in &bucket.taken {
+            self.subjects[taken.entity.0 as usize].take(terms.space, *taken);
+        }
+        bucket.removed.iter().for_each(|e| self.subjects[e.0 as usize].is_gone());
+        self.blind_unknown(tick);
+        for frame in &bucket.frames {
+            let copies = &bucket.copies[frame.first..frame.first + frame.len];
+            self.judge_frame(frame, copies, terms);
+        }
+        self.clock_ns = self.clock_ns.max(bucket.first_ns.unwrap_or(0));
+        self.draw(terms);
+        if let Some(at_ns) = bucket.first_ns {
+            self.book.turn(terms.space, at_ns, &self.subjects, &self.firsts);
+        }
+    }
+
+    fn blind_unknown(&mut self, tick: u32) {
+        for owner in &mut self.owners {
+            owner.gaps.retain(|gap| *gap.end() >= tick);
+            let untold = owner.known_to.is_none_or(|to| to < tick);
+            if untold || owner.gaps.iter().any(|gap| gap.contains(&tick)) {
+                for entity in &owner.entities {
+                    self.subjects[entity.0 as usize].go_blind();
+                }
+            }
+        }
+    }
+
+    fn judge_frame(&mut self, frame: &Frame, copies: &[Held], terms: Terms) {
+        let index = frame.client.0 as usize;
+        let second = self.second_of(frame.at_ns);
+        if let Some(second) = second {
+            self.second.turn(second, &mut self.found.timeline);
+        }
+        let before = self.found.visible_updates;
+        let scene = Scene {
+            space: terms.space,
+            hysteresis: terms.hysteresis,
+            bound_m: terms.error_bound_m + terms.grid_m,
+            tick_ns: (1e9 / terms.tick_hz) as u64,
+            faulted: self.faulted,
+            subjects: &self.subjects,
+            names: &self.names,
+            measured: second.is_some(),
+        };
+        if let Some(observer) = self.observers[index].as_mut() {
+            observer.judge(frame, copies, &scene, &mut self.found, &mut self.second);
+        }
+        let updates = self.found.visible_updates - before;
+        if let Some(row) = second.and_then(|s| self.found.timeline.second(s)) {
+            row.visible_updates += updates;
+        }
+    }
+
+    /// Compares what would be drawn as soon as it is known where the owner was.
+    fn draw(&mut self, terms: Terms) {
+        while let Some(view) = self.views.front().copied() {
+            let subject = &self.subjects[view.entity.0 as usize];
+            let newer = subject.newest().is_some_and(|(_, ns)| ns >= view.at_ns);
+            if !newer && self.clock_ns < view.at_ns + VIEW_WAIT_NS {
+                break;
+            }
+            self.views.pop_front();
+            // Who has reported nothing since is where it was.
+            let still = || subject.place().map(|place| place.position);
+            let truth = if newer { subject.position_at(terms.space, view.at_ns) } else { still() };
+            if let Some(truth) = truth.filter(|_| self.measured_ns.contains(&view.at_ns)) {
+                self.found.view_error_m.record(terms.space.distance_m(truth, view.position));
+                self.found.view_age_ms.record_ns(view.age_ns);
+            }
+        }
+    }
+
+    /// Frames that had to be dropped because the judge was behind.
+    pub fn count_shed(&mut self, frames: u64) {
+        self.found.frames_shed += frames;
+    }
+
+    /// Judges what is left and sums up.
+    #[must_use]
+    pub fn finish(mut self) -> Findings {
+        if let Some(terms) = self.terms {
+            while !self.buckets.is_empty() {
+                self.judge_first(terms);
+            }
+        }
+        self.second.finish(&mut self.found.timeline);
+        self.found.events = self.book.finish();
+        self.found
+    }
+}
+
+/// A view waits this long for its subject's next sample.
+const VIEW_WAIT_NS: u64 = 1_000_000_000;
+
+fn observer(plan: &ClientPlan, entities: usize) -> Option<Observer> {
+    let own = plan.entities.iter().map(|e| e.entity).collect();
+    plan.judged.then(|| Observer::new(plan.areas.clone(), own, entities))
+}
+
+impl Owner {
+    fn of(plan: &ClientPlan) -> Self {
+        Self {
+            looks: !plan.areas.is_empty(),
+            judged: plan.judged,
+            entities: plan.entities.iter().map(|e| e.entity).collect(),
+            ..Self::default()
+        }
+    }
+
+    fn connect(&mut self) {
+        self.connected = true;
+        // It may take up again at any later tick, and must not be waited for until it does.
+        self.silent = true;
+    }
+
+    /// The newest tick of which this client has told all that is asked of it; `None` while it
+    /// has told nothing.
+    fn told(&self) -> Option<u32> {
+        let frames = self.frame_to.filter(|_| self.judged);
+        let known = self.known_to.filter(|_| !self.entities.is_empty());
+        match (frames, known) {
+            _ if self.silent => None,
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (one, other) => one.or(other),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Who should see whom: brute force in f64 over the accepted positions.
+//!
+//! Nothing here is shared with the server's index, its interest sets or its integer positions.
+//! It is slow on purpose and therefore easy to believe.
+
+mod area;
+mod events;
+mod findings;
+mod judge;
+mod news;
+mod observer;
+mod subject;
+
+pub use area::Area;
+pub use findings::{EventFindings, Findings, Wrong, WrongPair};
+pub use judge::Judge;
+pub use news::{News, Taken};
