@@ -1,6 +1,8 @@
 //! The short name of a certificate, by which a client can pin it.
 
 use aws_lc_rs::digest;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
@@ -16,6 +18,12 @@ impl Fingerprint {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest::digest(&digest::SHA256, certificate_der).as_ref());
         Self(bytes)
+    }
+
+    /// The fingerprint of the first certificate in PEM text; `None` where there is none.
+    #[must_use]
+    pub fn of_pem(pem: &[u8]) -> Option<Self> {
+        CertificateDer::from_pem_slice(pem).ok().map(|der| Self::of(&der))
     }
 }
 
