@@ -1,5 +1,8 @@
 //! What a world counts. Each number only grows; nothing is dropped without one of them.
 
+use starling_protocol::close::CloseCode;
+use std::collections::BTreeMap;
+
 /// Totals since the world began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -61,6 +64,69 @@ pub struct Counters {
     pub cues_expired: u64,
     /// Cues that did not fit a session's list.
     pub cues_dropped: u64,
+
+    /// Sessions begun.
+    pub sessions_opened: u64,
+    /// Sessions that lost their connection and wait.
+    pub sessions_parked: u64,
+    /// Sessions that ended.
+    pub sessions_gone: u64,
+    /// Resumes that took the session up whole.
+    pub resumes_resumed: u64,
+    /// Resumes of a session that is gone.
+    pub resumes_reset: u64,
+    /// Resumes with a wrong or used token.
+    pub resumes_denied: u64,
+    /// Connections refused, by code.
+    pub attaches_refused: ByCode,
+    /// Requests refused, by code.
+    pub requests_refused: ByCode,
+    /// Connections that the world closed, by code.
+    pub closes: ByCode,
+    /// Commands of connections without a session.
+    pub commands_unknown: u64,
+    /// Subscriptions begun.
+    pub subscriptions: u64,
+    /// Subscriptions denied, by code.
+    pub subscriptions_denied: ByCode,
+    /// Events accepted.
+    pub events_accepted: u64,
+    /// Publishes of a message that was accepted before.
+    pub events_repeated: u64,
+    /// Publishes refused, by code.
+    pub events_refused: ByCode,
+    /// Events written to a subscriber.
+    pub events_delivered: u64,
+    /// Events that a subscriber was told are gone.
+    pub events_missed: u64,
+    /// Channels forgotten because nothing held them.
+    pub channels_forgotten: u64,
+    /// Members that came to a presence list.
+    pub presence_joins: u64,
+    /// Members that left a presence list.
+    pub presence_leaves: u64,
+    /// Members that no presence list could take.
+    pub presence_refused: u64,
+    /// Numbered inputs taken in.
+    pub inputs_taken: u64,
+    /// Numbered inputs seen before, or older than one taken.
+    pub inputs_repeated: u64,
+    /// Numbered inputs beyond what a player may send in one tick.
+    pub inputs_dropped: u64,
+    /// Numbered inputs that the world does not take from this session.
+    pub inputs_refused: u64,
+    /// Messages of a host about an entity or a player that is not there.
+    pub host_messages_unknown: u64,
+    /// Rejections that a session was not told, because it was behind or they were too many.
+    pub rejections_untold: u64,
+}
+
+/// How often each code was given.
+pub type ByCode = BTreeMap<CloseCode, u64>;
+
+/// Counts one more of this code.
+pub(crate) fn count(by_code: &mut ByCode, code: CloseCode) {
+    *by_code.entry(code).or_default() += 1;
 }
 
 /// How many reasons [`starling_protocol::message::control::RejectReason`] has.

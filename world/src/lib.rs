@@ -4,6 +4,8 @@
 //! outputs and the same checksum on every platform. [`World::step`] takes what must not wait
 //! (sessions, requests, events); [`World::tick`] takes positions and makes snapshots.
 
+pub mod authority;
+mod channel;
 pub mod config;
 pub mod counters;
 pub mod entity;
@@ -12,10 +14,13 @@ pub mod grants;
 #[cfg(any(test, feature = "oracle"))]
 pub mod grid;
 pub mod input;
+mod mail;
 pub mod output;
+mod presence;
 pub mod session;
 pub mod space;
 pub mod spatial;
+mod step;
 mod world;
 
 pub use world::World;

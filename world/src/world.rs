@@ -1,8 +1,11 @@
 //! One world: all of its state in one place.
 
+use crate::authority::{Game, Rules};
+use crate::channel::Channels;
 use crate::config::WorldConfig;
 use crate::counters::Counters;
 use crate::entity::Entities;
+use crate::session::Sessions;
 use starling_protocol::units::Tick;
 
 /// One world. See the crate's documentation for its two doors, `step` and `tick`.
@@ -14,6 +17,12 @@ pub struct World {
     pub(crate) now: Tick,
     /// Everything that has a position.
     pub(crate) entities: Entities,
+    /// Who is connected, or was and may come back.
+    pub(crate) sessions: Sessions,
+    /// Named runs of events.
+    pub(crate) channels: Channels,
+    /// The game, where the server decides.
+    pub(crate) rules: Rules,
     /// What is counted.
     pub(crate) counters: Counters,
 }
@@ -25,9 +34,25 @@ impl World {
         Self {
             now: Tick(0),
             entities: Entities::new(&config),
+            sessions: Sessions::default(),
+            channels: Channels::new(config.epoch, config.seed),
+            rules: Rules::none(),
             counters: Counters::default(),
             config,
         }
+    }
+
+    /// An empty world whose server decides by the rules of `game`.
+    #[must_use]
+    pub fn with_game(config: WorldConfig, game: Box<dyn Game>) -> Self {
+        let rules = Rules::of(game, config.seed);
+        Self { rules, ..Self::new(config) }
+    }
+
+    /// Who is connected, or was and may come back.
+    #[must_use]
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// How it behaves.
@@ -40,6 +65,13 @@ impl World {
     #[must_use]
     pub fn now(&self) -> Tick {
         self.now
+    }
+
+    /// Passes over ticks for which there was no time, so that the number of a tick tells the time.
+    ///
+    /// Nothing happens in them: samples wait for the next tick, and timeouts count on.
+    pub fn skip(&mut self, ticks: u32) {
+        self.now = self.now + ticks;
     }
 
     /// What was counted since the world began.

@@ -168,6 +168,15 @@ impl Entities {
         Ok(idx)
     }
 
+    /// Would [`Entities::spawn`] take this, were its name free?
+    pub(crate) fn check(&self, spec: &SpawnSpec) -> Result<(), CloseCode> {
+        let kind = self.schema.kind(spec.kind).ok_or(CloseCode::UNKNOWN_KIND)?;
+        if !self.space.contains(spec.sample.position) {
+            return Err(CloseCode::BAD_POSITION);
+        }
+        FieldState::new(kind, &spec.fields, &spec.block, Tick(0)).map(drop)
+    }
+
     fn take_row(&mut self) -> EntityIdx {
         self.count += 1;
         if let Some(idx) = self.free.pop() {

@@ -1,4 +1,35 @@
 //! Sessions: live, parked, gone.
+//!
+//! A session is what a client keeps when its connection breaks: its entities, areas of interest,
+//! subscriptions, inbox and the numbers of its inputs. It is *live* while a connection carries it,
+//! *parked* after that for the world's `park_ms`, then gone. All times are in ticks.
+
+mod attach;
+mod expiry;
+mod handles;
+mod rate;
+mod repeats;
+mod requests;
+mod slab;
+mod token;
+mod view;
+mod welcome;
+
+pub use handles::Owned;
+pub use slab::Sessions;
+
+use crate::channel::log::Log;
+use crate::channel::subscription::Subscriptions;
+use crate::config::WorldConfig;
+use crate::entity::EntityIdx;
+use crate::authority::inputs::InputQueue;
+use crate::grants::Principal;
+use crate::input::{ConnId, Link};
+use crate::mail::Mail;
+use rate::TokenBucket;
+use repeats::Repeats;
+use starling_protocol::message::control::Capabilities;
+use starling_protocol::units::{SessionId, Tick};
 
 /// A row of the slab of sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -9,5 +40,186 @@ impl SessionIdx {
     #[must_use]
     pub const fn at(self) -> usize {
         self.0 as usize
+    }
+}
+
+/// Publishes that a session may make in a second, and at once after a pause.
+const PUBLISHES_PER_SECOND: u32 = 50;
+/// Subscriptions that a session may ask for in a second.
+const SUBSCRIBES_PER_SECOND: u32 = 20;
+/// Subscriptions that it may ask for at once: all that it may hold, so that a start is one burst.
+const SUBSCRIBES_BURST: u32 = starling_protocol::limits::SUBSCRIPTIONS_MAX as u32;
+/// Stream bytes that a link takes until the shell says more: its first flow-control window.
+const STREAM_BYTES_AT_START: u32 = 64 * 1024;
+
+/// What a link may carry, and what of it is left in this tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Bytes of datagrams per tick.
+    pub datagram_bytes: u32,
+    /// Bytes of streams per tick.
+    pub stream_bytes: u32,
+    /// Smoothed round-trip time in microseconds.
+    pub rtt_us: u32,
+    /// Stream bytes not yet used up in this tick.
+    pub(crate) stream_left: u32,
+}
+
+impl Default for Allowance {
+    /// One datagram a tick and one window of stream bytes, until the shell knows the link.
+    fn default() -> Self {
+        Self {
+            datagram_bytes: starling_protocol::limits::DATAGRAM_BYTES_MAX as u32,
+            stream_bytes: STREAM_BYTES_AT_START,
+            rtt_us: 0,
+            stream_left: STREAM_BYTES_AT_START,
+        }
+    }
+}
+
+impl Allowance {
+    pub(crate) fn grant(&mut self, link: &Link) {
+        self.datagram_bytes = link.datagram_bytes;
+        self.stream_bytes = link.stream_bytes;
+        self.rtt_us = link.rtt_us;
+    }
+
+    pub(crate) fn refill(&mut self) {
+        self.stream_left = self.stream_bytes;
+    }
+}
+
+/// One session.
+#[derive(Debug)]
+pub struct Session {
+    /// Its name in messages.
+    pub(crate) id: SessionId,
+    /// The connection that carries it; `None` while it is parked.
+    pub(crate) conn: Option<ConnId>,
+    /// When it was parked.
+    pub(crate) parked: Option<Tick>,
+    /// Who it is and what it may do now.
+    pub(crate) principal: Principal,
+    /// The tick in which the token ends.
+    pub(crate) expires: Option<Tick>,
+    /// Digest of the one token that takes it up again.
+    pub(crate) token_digest: [u8; 32],
+    /// Bits of [`Capabilities`].
+    pub(crate) capabilities: u32,
+    /// What its link may carry.
+    pub(crate) link: Allowance,
+    /// The newest tick with a sign of life.
+    pub(crate) contact: Tick,
+    /// It counts as present: joined and not left.
+    pub(crate) here: bool,
+    /// Its entities by handle.
+    pub(crate) owned: Owned,
+    /// Team of its first entity or avatar, 0 for none.
+    pub(crate) team: u8,
+    /// The entity that a game or a host moves for it.
+    pub(crate) avatar: Option<EntityIdx>,
+    /// Numbered inputs on their way to a game or a host.
+    pub(crate) inputs: InputQueue,
+    /// When it was last told that its inputs are not taken.
+    pub(crate) input_refusal_told: Option<Tick>,
+    /// What waits to be written.
+    pub(crate) mail: Mail,
+    /// Events addressed to it alone.
+    pub(crate) inbox: Log,
+    /// The channels that it follows.
+    pub(crate) subscriptions: Subscriptions,
+    /// Its recent publishes, so that a repeat is recognised.
+    pub(crate) repeats: Repeats,
+    publish_rate: TokenBucket,
+    subscribe_rate: TokenBucket,
+}
+
+/// What it takes to make a session.
+pub(crate) struct NewSession {
+    pub(crate) id: SessionId,
+    pub(crate) conn: ConnId,
+    pub(crate) principal: Principal,
+    pub(crate) expires: Option<Tick>,
+    pub(crate) token_digest: [u8; 32],
+    pub(crate) capabilities: u32,
+    pub(crate) inbox: Log,
+}
+
+impl Session {
+    pub(crate) fn new(new: NewSession, config: &WorldConfig, now: Tick) -> Self {
+        let hz = config.tick_rate;
+        Self {
+            id: new.id,
+            conn: Some(new.conn),
+            parked: None,
+            principal: new.principal,
+            expires: new.expires,
+            token_digest: new.token_digest,
+            capabilities: new.capabilities,
+            link: Allowance::default(),
+            contact: now,
+            here: false,
+            owned: Owned::default(),
+            team: 0,
+            avatar: None,
+            inputs: InputQueue::default(),
+            input_refusal_told: None,
+            mail: Mail::default(),
+            subscriptions: Subscriptions::with_inbox(new.inbox.top()),
+            inbox: new.inbox,
+            repeats: Repeats::new(hz),
+            publish_rate: TokenBucket::new(PUBLISHES_PER_SECOND, PUBLISHES_PER_SECOND, hz, now),
+            subscribe_rate: TokenBucket::new(SUBSCRIBES_PER_SECOND, SUBSCRIBES_BURST, hz, now),
+        }
+    }
+
+    /// Its name in messages.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// The connection that carries it; `None` while it is parked.
+    #[must_use]
+    pub fn conn(&self) -> Option<ConnId> {
+        self.conn
+    }
+
+    /// Does a connection carry it?
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.conn.is_some()
+    }
+
+    /// Who it is and what it may do.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Its entities by handle.
+    #[must_use]
+    pub fn owned(&self) -> &Owned {
+        &self.owned
+    }
+
+    /// Does it only look?
+    pub(crate) fn is_viewer(&self) -> bool {
+        self.capabilities & Capabilities::VIEWER != 0
+    }
+
+    /// Did it ask to host the world?
+    pub(crate) fn is_host(&self) -> bool {
+        self.capabilities & Capabilities::HOST != 0
+    }
+
+    /// Takes a token for one publish, or says how many ticks to wait.
+    pub(crate) fn may_publish_now(&mut self, now: Tick) -> Result<(), u32> {
+        self.publish_rate.take(now)
+    }
+
+    /// Takes a token for one subscription, or says how many ticks to wait.
+    pub(crate) fn may_subscribe_now(&mut self, now: Tick) -> Result<(), u32> {
+        self.subscribe_rate.take(now)
     }
 }

@@ -1,0 +1,242 @@
+//! Channels: named runs of numbered events, kept in memory.
+//!
+//! A channel has one sequencer, this world, so its offsets count 1, 2, 3, ... without gaps within
+//! an epoch. It exists from the first subscription or publish until nobody follows it and its
+//! history has expired; one that is made again has another epoch, so that an old place in it is
+//! never mistaken for a new one.
+
+pub(crate) mod deliver;
+pub(crate) mod log;
+pub(crate) mod members;
+pub(crate) mod name;
+pub(crate) mod policy;
+mod publish;
+mod recipients;
+pub(crate) mod subscribe;
+pub(crate) mod subscription;
+mod sweep;
+
+use crate::session::SessionIdx;
+use log::Log;
+use members::MemberList;
+use name::WORLD_PRESENCE;
+use policy::ChannelPolicy;
+use starling_protocol::close::CloseCode;
+use starling_protocol::limits::CHANNELS_MAX;
+use starling_protocol::units::{ChannelKey, Epoch, Tick};
+use std::collections::BTreeMap;
+use std::ops::{Index, IndexMut};
+
+/// A row of the slab of channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ChannelIdx(u32);
+
+impl ChannelIdx {
+    const fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One channel.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) name: String,
+    pub(crate) log: Log,
+    /// Who follows it, and under which key. A session follows a channel at most once.
+    pub(crate) subscribers: BTreeMap<SessionIdx, ChannelKey>,
+    /// Who is here, where this is a presence list.
+    pub(crate) members: Option<MemberList>,
+}
+
+impl Channel {
+    /// Is it the world's own list, which stands always?
+    fn is_the_worlds(&self) -> bool {
+        self.name == WORLD_PRESENCE
+    }
+
+    /// Does nothing hold it any more?
+    fn is_idle(&self) -> bool {
+        let empty = self.members.as_ref().is_none_or(MemberList::is_empty);
+        self.subscribers.is_empty() && empty && self.log.is_empty()
+    }
+}
+
+/// All channels of a world.
+#[derive(Debug)]
+pub(crate) struct Channels {
+    rows: Vec<Option<Box<Channel>>>,
+    free: Vec<ChannelIdx>,
+    by_name: BTreeMap<String, ChannelIdx>,
+    /// What a channel keeps unless something else is said.
+    policy: ChannelPolicy,
+    epochs: Epochs,
+    /// Where the sweep goes on.
+    swept: usize,
+}
+
+impl Channels {
+    /// No channel but the world's presence list.
+    pub(crate) fn new(world: Epoch, seed: u64) -> Self {
+        let mut channels = Self {
+            rows: Vec::new(),
+            free: Vec::new(),
+            by_name: BTreeMap::new(),
+            policy: ChannelPolicy::default(),
+            epochs: Epochs::new(world, seed),
+            swept: 0,
+        };
+        channels.insert(WORLD_PRESENCE, ChannelPolicy::PRESENCE, Some(MemberList::default()));
+        channels
+    }
+
+    /// The channel with this name, if there is one.
+    pub(crate) fn find(&self, name: &str) -> Option<ChannelIdx> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The plain channel with this name, made now if need be.
+    ///
+    /// # Errors
+    /// `LIMIT` when the world holds as many as it may.
+    pub(crate) fn plain(&mut self, name: &str) -> Result<ChannelIdx, CloseCode> {
+        self.find_or_make(name, self.policy, None)
+    }
+
+    /// The presence list with this full name, made now if need be.
+    ///
+    /// # Errors
+    /// `LIMIT` when the world holds as many as it may.
+    pub(crate) fn presence(&mut self, name: &str) -> Result<ChannelIdx, CloseCode> {
+        self.find_or_make(name, ChannelPolicy::PRESENCE, Some(MemberList::default()))
+    }
+
+    /// An empty log for a new session's inbox.
+    pub(crate) fn inbox(&mut self) -> Log {
+        Log::new(self.epochs.mint(), ChannelPolicy::INBOX)
+    }
+
+    /// How many there are, presence lists included.
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Every channel in order of name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Channel> + '_ {
+        self.by_name.values().map(|idx| &self[*idx])
+    }
+
+    fn find_or_make(
+        &mut self,
+        name: &str,
+        policy: ChannelPolicy,
+        members: Option<MemberList>,
+    ) -> Result<ChannelIdx, CloseCode> {
+        match self.find(name) {
+            Some(idx) => Ok(idx),
+            None if self.len() >= CHANNELS_MAX => Err(CloseCode::LIMIT),
+            None => Ok(self.insert(name, policy, members)),
+        }
+    }
+
+    fn insert(
+        &mut self,
+        name: &str,
+        policy: ChannelPolicy,
+        members: Option<MemberList>,
+    ) -> ChannelIdx {
+        let log = Log::new(self.epochs.mint(), policy);
+        let channel = Channel { name: name.into(), log, subscribers: BTreeMap::new(), members };
+        let idx = self.free.pop().unwrap_or_else(|| {
+            self.rows.push(None);
+            ChannelIdx(self.rows.len() as u32 - 1)
+        });
+        self.rows[idx.at()] = Some(Box::new(channel));
+        self.by_name.insert(name.into(), idx);
+        idx
+    }
+
+    fn remove(&mut self, idx: ChannelIdx) {
+        if let Some(channel) = self.rows[idx.at()].take() {
+            self.by_name.remove(&channel.name);
+            self.free.push(idx);
+        }
+    }
+}
+
+impl Index<ChannelIdx> for Channels {
+    type Output = Channel;
+    fn index(&self, idx: ChannelIdx) -> &Channel {
+        self.rows[idx.at()].as_deref().expect("a channel stands while somebody follows it")
+    }
+}
+
+impl IndexMut<ChannelIdx> for Channels {
+    fn index_mut(&mut self, idx: ChannelIdx) -> &mut Channel {
+        self.rows[idx.at()].as_deref_mut().expect("a channel stands while somebody follows it")
+    }
+}
+
+/// Mints an epoch for each life of a channel.
+///
+/// Within a world's life no two are equal; those of another life are equal by a chance of one in
+/// four billion each.
+#[derive(Debug)]
+struct Epochs {
+    salt: u32,
+    minted: u32,
+}
+
+impl Epochs {
+    fn new(world: Epoch, seed: u64) -> Self {
+        let salt = mix(world.0 ^ mix(seed as u32 ^ mix((seed >> 32) as u32)));
+        Self { salt, minted: 0 }
+    }
+
+    fn mint(&mut self) -> Epoch {
+        self.minted = self.minted.wrapping_add(1);
+        Epoch(mix(self.minted) ^ self.salt)
+    }
+}
+
+/// A one-to-one scramble of 32 bits (the finaliser of MurmurHash3).
+const fn mix(bits: u32) -> u32 {
+    let bits = (bits ^ (bits >> 16)).wrapping_mul(0x85eb_ca6b);
+    let bits = (bits ^ (bits >> 13)).wrapping_mul(0xc2b2_ae35);
+    bits ^ (bits >> 16)
+}
+
+/// The oldest tick whose events are still kept.
+fn oldest_kept(now: Tick, retention_ticks: u32) -> Tick {
+    now - retention_ticks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_that_is_made_again_has_another_epoch() {
+        let mut channels = Channels::new(Epoch(1), 0);
+        let first = channels.plain("a").expect("room");
+        let epoch = channels[first].log.top().epoch;
+        channels.remove(first);
+        assert!(channels.find("a").is_none());
+        let second = channels.plain("a").expect("room");
+        assert_ne!(channels[second].log.top().epoch, epoch);
+    }
+
+    #[test]
+    fn another_life_of_the_world_has_other_epochs() {
+        let first = |world, seed| Epochs::new(Epoch(world), seed).mint();
+        assert_ne!(first(1, 0), first(2, 0));
+        assert_ne!(first(1, 0), first(1, 1));
+    }
+
+    #[test]
+    fn a_world_has_a_most_of_channels() {
+        let mut channels = Channels::new(Epoch(1), 0);
+        let made = (0..CHANNELS_MAX).filter(|i| channels.plain(&format!("c{i}")).is_ok()).count();
+        assert_eq!(made, CHANNELS_MAX - 1, "the presence list of the world is one of them");
+        assert!(channels.plain("c0").is_ok(), "what stands can still be found");
+    }
+}

@@ -1,0 +1,31 @@
+//! What a channel keeps and for how long.
+
+use starling_protocol::limits::{CHANNEL_BYTES_MAX, CHANNEL_EVENTS_MAX};
+
+/// What a channel keeps. The oldest events go first, whichever bound is reached first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChannelPolicy {
+    /// Events kept in memory.
+    pub(crate) events_max: usize,
+    /// Bytes of events kept in memory.
+    pub(crate) bytes_max: usize,
+    /// Milliseconds for which an event is kept.
+    pub(crate) retention_ms: u32,
+}
+
+impl Default for ChannelPolicy {
+    /// The shared limits, and as long as a lost session stays parked by default.
+    fn default() -> Self {
+        Self { events_max: CHANNEL_EVENTS_MAX, bytes_max: CHANNEL_BYTES_MAX, retention_ms: 600_000 }
+    }
+}
+
+impl ChannelPolicy {
+    /// A session's inbox: every session has one, so each is small.
+    pub(crate) const INBOX: Self =
+        Self { events_max: 256, bytes_max: 256 * 1024, retention_ms: 600_000 };
+
+    /// A presence list, whose events are tiny and whose members can be sent anew.
+    pub(crate) const PRESENCE: Self =
+        Self { events_max: CHANNEL_EVENTS_MAX, bytes_max: CHANNEL_BYTES_MAX, retention_ms: 60_000 };
+}

@@ -1,0 +1,191 @@
+//! Publishing: checked, numbered, acknowledged.
+
+use super::ChannelIdx;
+use super::log::Record;
+use super::name::{self, Name};
+use super::recipients::grant_name;
+use crate::World;
+use crate::counters::count;
+use crate::session::SessionIdx;
+use starling_protocol::close::CloseCode;
+use starling_protocol::limits::{CHANNEL_NAME_BYTES_MAX, EVENT_BYTES_MAX};
+use starling_protocol::message::control::INBOX;
+use starling_protocol::message::events::{Action, EventDown, Publish, Publisher, Receipt, Scope};
+use starling_protocol::units::{ChannelPosition, Offset};
+use std::sync::Arc;
+
+/// Why a publish was not accepted.
+struct Refusal {
+    code: CloseCode,
+    retry_after_ms: Option<u32>,
+}
+
+impl From<CloseCode> for Refusal {
+    fn from(code: CloseCode) -> Self {
+        Self { code, retry_after_ms: None }
+    }
+}
+
+impl World {
+    /// Takes in one event of a client, once, and answers it.
+    pub(crate) fn publish(&mut self, idx: SessionIdx, publish: Publish) {
+        let (message, now) = (publish.message, self.now);
+        if let Some(receipt) = self.sessions[idx].repeats.find(message, now) {
+            self.counters.events_repeated += 1;
+            return self.sessions.event(idx, &EventDown::Published { message, receipt }, now);
+        }
+        let answer = match self.accept(idx, publish) {
+            Ok(receipt) => {
+                self.counters.events_accepted += 1;
+                self.sessions[idx].repeats.remember(message, receipt, now);
+                EventDown::Published { message, receipt }
+            }
+            Err(Refusal { code, retry_after_ms }) => {
+                count(&mut self.counters.events_refused, code);
+                EventDown::PublishRefused { message, code, retry_after_ms }
+            }
+        };
+        self.sessions.event(idx, &answer, now);
+    }
+
+    /// Appends an event to a channel and wakes whoever follows it.
+    pub(crate) fn append(&mut self, idx: ChannelIdx, record: Record) -> ChannelPosition {
+        let channel = &mut self.channels[idx];
+        let position = channel.log.append(Arc::new(record));
+        for (subscriber, key) in &channel.subscribers {
+            self.sessions.ready(*subscriber, *key);
+        }
+        position
+    }
+
+    /// Appends an event to the inbox of each recipient.
+    pub(crate) fn append_to_inboxes(&mut self, recipients: &[SessionIdx], record: Record) -> u32 {
+        let record = Arc::new(record);
+        let mut taken = 0;
+        for idx in recipients {
+            if let Some(session) = self.sessions.get_mut(*idx) {
+                session.inbox.append(Arc::clone(&record));
+                taken += 1;
+                self.sessions.ready(*idx, INBOX);
+            }
+        }
+        taken
+    }
+
+    /// Appends an event of the server itself, which needs no grant.
+    pub(crate) fn publish_as_server(
+        &mut self,
+        scope: &Scope,
+        record: Record,
+    ) -> Result<Receipt, CloseCode> {
+        let Scope::Channel(channel) = scope else {
+            let recipients = self.recipients(None, scope)?;
+            return Ok(Receipt::Inboxes(self.append_to_inboxes(&recipients, record)));
+        };
+        match name::parse(channel)? {
+            Name::Plain(name) => {
+                let channel = self.channels.plain(name)?;
+                Ok(Receipt::Channel(self.append(channel, record)))
+            }
+            Name::Presence(_) => Err(CloseCode::UNKNOWN_CHANNEL),
+        }
+    }
+
+    fn accept(&mut self, idx: SessionIdx, publish: Publish) -> Result<Receipt, Refusal> {
+        self.take_turn(idx)?;
+        check_shape(&publish)?;
+        let grants = &self.sessions[idx].principal.grants;
+        match &publish.scope {
+            Scope::Channel(channel) => match name::parse(channel)? {
+                Name::Plain(_) if grants.may_publish(channel) => {
+                    let channel = channel.clone();
+                    self.accept_in_channel(idx, &channel, publish)
+                }
+                Name::Plain(_) => Err(CloseCode::FORBIDDEN.into()),
+                Name::Presence(_) => Err(CloseCode::UNKNOWN_CHANNEL.into()),
+            },
+            scope if grants.may_publish(grant_name(scope)) => {
+                let recipients = self.recipients(Some(idx), scope)?;
+                let record = self.record(idx, publish);
+                Ok(Receipt::Inboxes(self.append_to_inboxes(&recipients, record)))
+            }
+            _ => Err(CloseCode::FORBIDDEN.into()),
+        }
+    }
+
+    fn take_turn(&mut self, idx: SessionIdx) -> Result<(), Refusal> {
+        let hz = u64::from(self.config.tick_rate.hz());
+        self.sessions[idx].may_publish_now(self.now).map_err(|ticks| Refusal {
+            code: CloseCode::RATE_LIMITED,
+            retry_after_ms: Some((u64::from(ticks) * 1000).div_ceil(hz) as u32),
+        })
+    }
+
+    fn accept_in_channel(
+        &mut self,
+        idx: SessionIdx,
+        name: &str,
+        publish: Publish,
+    ) -> Result<Receipt, Refusal> {
+        let top = self.channels.find(name).map_or(Offset(0), |c| self.channels[c].log.top().offset);
+        if publish.expected.is_some_and(|expected| expected != top) {
+            return Err(CloseCode::CONFLICT.into());
+        }
+        self.check_target(idx, name, publish.action)?;
+        let channel = self.channels.plain(name)?;
+        let record = self.record(idx, publish);
+        Ok(Receipt::Channel(self.append(channel, record)))
+    }
+
+    /// What changes an earlier event must name one that is kept; and all but notes on it come from
+    /// the one who published it.
+    fn check_target(&self, idx: SessionIdx, name: &str, action: Action) -> Result<(), CloseCode> {
+        let (target, own) = match action {
+            Action::Update(o) | Action::Delete(o) | Action::Append(o) => (o, true),
+            Action::Annotate(o) => (o, false),
+            _ => return Ok(()),
+        };
+        let channel = self.channels.find(name).map(|c| &self.channels[c]);
+        let earlier = channel.and_then(|c| c.log.get(target)).ok_or(CloseCode::CONFLICT)?;
+        if own && !self.is_publisher(idx, earlier.publisher.as_ref()) {
+            return Err(CloseCode::FORBIDDEN);
+        }
+        Ok(())
+    }
+
+    fn is_publisher(&self, idx: SessionIdx, publisher: Option<&Publisher>) -> bool {
+        let session = &self.sessions[idx];
+        let subject = &session.principal.subject;
+        publisher.is_some_and(|p| {
+            p.session == session.id || (!subject.is_empty() && p.subject == *subject)
+        })
+    }
+
+    fn record(&self, idx: SessionIdx, publish: Publish) -> Record {
+        Record {
+            tick: self.now,
+            publisher: Some(self.sessions[idx].publisher()),
+            message: publish.message,
+            action: publish.action,
+            state_key: publish.key,
+            payload: publish.payload,
+        }
+    }
+}
+
+/// What can be refused without looking at the world.
+fn check_shape(publish: &Publish) -> Result<(), CloseCode> {
+    if publish.payload.len() > EVENT_BYTES_MAX {
+        return Err(CloseCode::TOO_LARGE);
+    }
+    if publish.key.as_ref().is_some_and(|k| k.is_empty() || k.len() > CHANNEL_NAME_BYTES_MAX) {
+        return Err(CloseCode::BAD_NAME);
+    }
+    match publish.action {
+        Action::Join | Action::Leave | Action::Tombstone => return Err(CloseCode::FORBIDDEN),
+        _ => {}
+    }
+    let in_channel = matches!(publish.scope, Scope::Channel(_));
+    let plain = publish.expected.is_none() && publish.action == Action::Message;
+    if in_channel || plain { Ok(()) } else { Err(CloseCode::CONFLICT) }
+}

@@ -1,0 +1,238 @@
+//! Subscriptions: begun, taken up again, ended.
+
+use super::ChannelIdx;
+use super::log::Start;
+use super::name::{self, Name};
+use super::subscription::{Pages, Source, Subscription};
+use crate::World;
+use crate::counters::count;
+use crate::session::SessionIdx;
+use starling_protocol::close::CloseCode;
+use starling_protocol::limits::{PRESENCE_MEMBERS_MAX, SUBSCRIPTIONS_MAX};
+use starling_protocol::message::control::INBOX;
+use starling_protocol::message::events::{Answer, EventDown};
+use starling_protocol::units::{ChannelKey, ChannelPosition};
+
+/// A request for a subscription.
+pub(crate) struct Request {
+    pub(crate) key: ChannelKey,
+    pub(crate) channel: String,
+    pub(crate) resume: Option<ChannelPosition>,
+    pub(crate) presence: bool,
+}
+
+impl World {
+    /// Begins a subscription and answers exactly one of resumed, reset and denied.
+    pub(crate) fn subscribe(&mut self, idx: SessionIdx, request: Request) {
+        let key = request.key;
+        match self.may_follow(idx, &request).and_then(|list| self.follow(idx, request, list)) {
+            Ok(()) => self.counters.subscriptions += 1,
+            Err(code) => {
+                count(&mut self.counters.subscriptions_denied, code);
+                let top = ChannelPosition::default();
+                let denied = EventDown::Subscribed { key, answer: Answer::Denied(code), top };
+                self.sessions.event(idx, &denied, self.now);
+            }
+        }
+    }
+
+    /// Ends a subscription at the client's wish.
+    pub(crate) fn unsubscribe(&mut self, idx: SessionIdx, key: ChannelKey) {
+        let code = match self.sessions[idx].subscriptions.get(key) {
+            Some(_) if key == INBOX => CloseCode::FORBIDDEN,
+            Some(_) => CloseCode::GOODBYE,
+            None => CloseCode::UNKNOWN_CHANNEL,
+        };
+        if code == CloseCode::GOODBYE {
+            self.unfollow(idx, key);
+        }
+        self.sessions.event(idx, &EventDown::Unsubscribed { key, code }, self.now);
+    }
+
+    /// Ends every subscription that the session's grants no longer cover.
+    pub(crate) fn recheck_subscriptions(&mut self, idx: SessionIdx) {
+        for key in self.sessions[idx].subscriptions.keys() {
+            let session = &self.sessions[idx];
+            let Some(channel) = self.followed(idx, key) else { continue };
+            if !may_subscribe(&session.principal.grants, &self.channels[channel].name) {
+                self.unfollow(idx, key);
+                let ended = EventDown::Unsubscribed { key, code: CloseCode::FORBIDDEN };
+                self.sessions.event(idx, &ended, self.now);
+            }
+        }
+    }
+
+    /// Takes every subscription up again on a new connection, from where the client says it is.
+    ///
+    /// A client that names no place for a key has not heard that it was answered, so it starts
+    /// where that answer would have told it to.
+    pub(crate) fn resume_subscriptions(
+        &mut self,
+        idx: SessionIdx,
+        seen: &[(ChannelKey, ChannelPosition)],
+    ) {
+        for key in self.sessions[idx].subscriptions.keys() {
+            let named = seen.iter().find(|(k, _)| *k == key).map(|(_, position)| *position);
+            let Some(subscription) = self.sessions[idx].subscriptions.get(key) else { continue };
+            let (source, base) = (subscription.source, subscription.base);
+            let mut start = self.start(idx, source, Some(named.unwrap_or(base)));
+            if named.is_none() && start.answer == Answer::Resumed {
+                start.answer = Answer::Reset(base);
+            }
+            self.begin(idx, key, source, start);
+        }
+    }
+
+    /// Ends every subscription, as when the session is gone.
+    pub(crate) fn unfollow_all(&mut self, idx: SessionIdx) {
+        for key in self.sessions[idx].subscriptions.keys() {
+            self.unfollow(idx, key);
+        }
+    }
+
+    fn may_follow(&mut self, idx: SessionIdx, request: &Request) -> Result<bool, CloseCode> {
+        let now = self.now;
+        let session = &mut self.sessions[idx];
+        if request.key == INBOX {
+            return Err(CloseCode::BAD_NAME);
+        }
+        if session.subscriptions.len() >= SUBSCRIPTIONS_MAX
+            && session.subscriptions.get(request.key).is_none()
+        {
+            return Err(CloseCode::LIMIT);
+        }
+        session.may_subscribe_now(now).map_err(|_| CloseCode::RATE_LIMITED)?;
+        let parsed = name::parse(&request.channel)?;
+        if !may_subscribe(&session.principal.grants, &request.channel) {
+            return Err(CloseCode::FORBIDDEN);
+        }
+        match parsed {
+            Name::Presence(_) if request.presence => Err(CloseCode::FORBIDDEN),
+            Name::Presence(_) => Ok(true),
+            Name::Plain(_) => Ok(false),
+        }
+    }
+
+    fn follow(&mut self, idx: SessionIdx, request: Request, list: bool) -> Result<(), CloseCode> {
+        let channel = match list {
+            true => self.channels.presence(&request.channel)?,
+            false => self.channels.plain(&request.channel)?,
+        };
+        self.check_key(idx, request.key, channel)?;
+        if request.presence {
+            self.check_room(&request.channel)?;
+        }
+        self.channels[channel].subscribers.insert(idx, request.key);
+        let source = Source::Channel(channel);
+        let start = self.start(idx, source, request.resume);
+        let was_here = self.sessions[idx]
+            .subscriptions
+            .get(request.key)
+            .is_some_and(|subscription| subscription.presence);
+        let subscription =
+            Subscription::new(source, ChannelPosition::default(), request.presence, self.now);
+        self.sessions[idx].subscriptions.insert(request.key, subscription);
+        self.begin(idx, request.key, source, start);
+        match (was_here, request.presence) {
+            (false, true) => self.join_channel(idx, &request.channel),
+            (true, false) => self.leave_channel(idx, &request.channel),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A key names one channel and a channel has one key; the same pair again starts it anew.
+    fn check_key(
+        &self,
+        idx: SessionIdx,
+        key: ChannelKey,
+        channel: ChannelIdx,
+    ) -> Result<(), CloseCode> {
+        let other_key = self.channels[channel].subscribers.get(&idx).is_some_and(|k| *k != key);
+        let other_channel = self.followed(idx, key).is_some_and(|c| c != channel);
+        if other_key || other_channel { Err(CloseCode::BAD_NAME) } else { Ok(()) }
+    }
+
+    fn check_room(&mut self, channel: &str) -> Result<(), CloseCode> {
+        let list = self.channels.presence(&name::presence_of(channel))?;
+        let members = self.channels[list].members.as_ref().map_or(0, |m| m.len());
+        if members >= PRESENCE_MEMBERS_MAX { Err(CloseCode::LIMIT) } else { Ok(()) }
+    }
+
+    /// Where a subscription starts, and for a presence list that cannot go on from `seen`, anew
+    /// from its members.
+    fn start(&self, idx: SessionIdx, source: Source, seen: Option<ChannelPosition>) -> Start {
+        let log = match source {
+            Source::Inbox => &self.sessions[idx].inbox,
+            Source::Channel(channel) => &self.channels[channel].log,
+        };
+        seen.map_or_else(|| log.start_now(), |seen| log.start_after(seen))
+    }
+
+    /// Tells where a subscription starts and lets its deliveries begin.
+    fn begin(&mut self, idx: SessionIdx, key: ChannelKey, source: Source, start: Start) {
+        let (start, members, top) = self.with_members(idx, source, start);
+        let told = EventDown::Subscribed { key, answer: start.answer, top };
+        self.sessions.event(idx, &told, self.now);
+        if let Some((from, to)) = start.gap {
+            self.counters.events_missed += to.0 - from.0 + 1;
+            self.sessions.event(idx, &EventDown::Gap { key, from, to }, self.now);
+        }
+        if let Some(subscription) = self.sessions[idx].subscriptions.get_mut(key) {
+            let base = ChannelPosition { epoch: top.epoch, offset: start.after };
+            subscription.base = base;
+            subscription.read = start.after;
+            subscription.members = members;
+        }
+        self.sessions.ready(idx, key);
+    }
+
+    /// A presence list that resets starts from its members, not from nothing.
+    fn with_members(
+        &mut self,
+        idx: SessionIdx,
+        source: Source,
+        start: Start,
+    ) -> (Start, Option<Pages>, ChannelPosition) {
+        let Source::Channel(channel) = source else {
+            return (start, None, self.sessions[idx].inbox.top());
+        };
+        let channel = &mut self.channels[channel];
+        let top = channel.log.top();
+        let Some(list) = channel.members.as_mut().filter(|_| start.answer != Answer::Resumed)
+        else {
+            return (start, None, top);
+        };
+        let (at, members) = list.snapshot(&channel.log);
+        let start = Start { answer: Answer::Reset(at), after: at.offset, gap: None };
+        (start, Some(Pages { members, next: 0 }), top)
+    }
+
+    /// The channel that a key names.
+    fn followed(&self, idx: SessionIdx, key: ChannelKey) -> Option<ChannelIdx> {
+        match self.sessions[idx].subscriptions.get(key)?.source {
+            Source::Inbox => None,
+            Source::Channel(channel) => Some(channel),
+        }
+    }
+
+    fn unfollow(&mut self, idx: SessionIdx, key: ChannelKey) {
+        let Some(channel) = self.followed(idx, key) else { return };
+        let ended = self.sessions[idx].subscriptions.remove(key);
+        self.channels[channel].subscribers.remove(&idx);
+        if ended.is_some_and(|subscription| subscription.presence) {
+            let name = self.channels[channel].name.clone();
+            self.leave_channel(idx, &name);
+        }
+    }
+}
+
+/// Does a grant cover this channel? For a presence list one must cover the list by its own name,
+/// and one the channel that it is of.
+pub(crate) fn may_subscribe(grants: &crate::grants::Grants, channel: &str) -> bool {
+    let of = match name::parse(channel) {
+        Ok(Name::Presence(of)) if !of.is_empty() => of,
+        _ => channel,
+    };
+    grants.may_subscribe(channel) && grants.may_subscribe(of)
+}

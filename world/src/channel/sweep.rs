@@ -1,0 +1,47 @@
+//! Forgetting: events by age, channels that nothing holds any more.
+
+use super::{ChannelIdx, Channels, oldest_kept};
+use crate::World;
+use crate::session::SessionIdx;
+
+/// Channels looked at in one tick: a full world is swept in a minute at 20 Hz.
+const CHANNELS_PER_TICK: usize = 64;
+
+impl World {
+    /// Looks at the next few channels, and at the inbox of one session in turn.
+    pub(crate) fn sweep_channels(&mut self) {
+        let now = self.now;
+        let rate = self.config.tick_rate;
+        let oldest = |retention_ms: u32| oldest_kept(now, rate.ticks_in_ms(retention_ms.into()));
+        self.counters.channels_forgotten += self.channels.sweep(oldest);
+        let rows = self.sessions.rows().max(1) as u32;
+        for turn in 0..CHANNELS_PER_TICK as u32 {
+            let idx = SessionIdx((now.0.wrapping_mul(CHANNELS_PER_TICK as u32) + turn) % rows);
+            if let Some(session) = self.sessions.get_mut(idx) {
+                session.inbox.expire(oldest(session.inbox.policy().retention_ms));
+            }
+        }
+    }
+}
+
+impl Channels {
+    /// Returns how many channels were forgotten.
+    fn sweep(&mut self, oldest: impl Fn(u32) -> starling_protocol::units::Tick) -> u64 {
+        let mut forgotten = 0;
+        for _ in 0..CHANNELS_PER_TICK.min(self.rows.len()) {
+            self.swept = (self.swept + 1) % self.rows.len();
+            let Some(channel) = self.rows[self.swept].as_deref_mut() else { continue };
+            channel.log.expire(oldest(channel.log.policy().retention_ms));
+            if channel.subscribers.is_empty()
+                && let Some(members) = &mut channel.members
+            {
+                members.forget_snapshot();
+            }
+            if channel.is_idle() && !channel.is_the_worlds() {
+                self.remove(ChannelIdx(self.swept as u32));
+                forgotten += 1;
+            }
+        }
+        forgotten
+    }
+}

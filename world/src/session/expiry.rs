@@ -1,0 +1,100 @@
+//! What silence ends: presence, tokens, parked sessions.
+//!
+//! Every session has one wake-up, at the first tick in which something of it may end. Signs of life
+//! do not move it; when it comes, the session is looked at and the next is planned.
+
+use super::SessionIdx;
+use crate::World;
+use crate::entity::EntityIdx;
+use crate::output::Output;
+use starling_protocol::close::CloseCode;
+use starling_protocol::message::control::{Authority, ControlDown};
+use starling_protocol::units::Tick;
+
+/// How long a session goes on after its token has ended, so that a refresh may still arrive.
+const EXPIRY_GRACE_MS: u64 = 10_000;
+
+impl World {
+    /// Ends what is silent for too long. Once a tick, before interest is worked out.
+    pub(crate) fn expire(&mut self, out: &mut Output) {
+        while let Some(idx) = self.sessions.next_due(self.now) {
+            self.look_at(idx, out);
+            if self.sessions.get(idx).is_some() {
+                self.plan_wake(idx);
+            }
+        }
+    }
+
+    /// Plans when a session is looked at next.
+    pub(crate) fn plan_wake(&mut self, idx: SessionIdx) {
+        let times = [self.leave_at(idx), self.token_end(idx), self.gone_at(idx)];
+        let silent =
+            self.sessions[idx].owned.iter().map(|(_, e)| self.entity_leave_at(idx, e)).min();
+        let first = times.into_iter().flatten().chain(silent).min();
+        // Never in this tick again, so that looking at every session that is due comes to an end.
+        self.sessions.wake_at(idx, first.map(|at| at.max(self.now + 1)));
+    }
+
+    fn look_at(&mut self, idx: SessionIdx, out: &mut Output) {
+        let due = |at: Option<Tick>| at.is_some_and(|at| at <= self.now);
+        if due(self.gone_at(idx)) {
+            return self.end_session(idx, CloseCode::LOST, out);
+        }
+        let (leaves, expires) = (due(self.leave_at(idx)), due(self.token_end(idx)));
+        self.drop_silent(idx, out);
+        if leaves {
+            self.depart(idx);
+        }
+        if expires {
+            self.close(idx, CloseCode::EXPIRED, out);
+        }
+    }
+
+    fn drop_silent(&mut self, idx: SessionIdx, out: &mut Output) {
+        let owned = self.sessions[idx].owned.iter();
+        let silent = owned.filter(|(_, entity)| self.entity_leave_at(idx, *entity) <= self.now);
+        for (handle, entity) in silent.collect::<Vec<_>>() {
+            let gone = ControlDown::Despawned { handle, code: CloseCode::LOST };
+            self.sessions.control(idx, &gone, self.now);
+            self.remove_entity(entity, out);
+        }
+    }
+
+    /// When a session that is here counts as having left.
+    fn leave_at(&self, idx: SessionIdx) -> Option<Tick> {
+        let session = &self.sessions[idx];
+        session.here.then(|| session.contact + self.presence_ticks() + 1)
+    }
+
+    /// When a live session is closed for its token.
+    fn token_end(&self, idx: SessionIdx) -> Option<Tick> {
+        let session = &self.sessions[idx];
+        let grace = self.config.tick_rate.ticks_in_ms(EXPIRY_GRACE_MS);
+        session.expires.filter(|_| session.is_live()).map(|end| Tick(end.0.saturating_add(grace)))
+    }
+
+    /// When a parked session is gone for good.
+    fn gone_at(&self, idx: SessionIdx) -> Option<Tick> {
+        let park = self.config.tick_rate.ticks_in_ms(self.config.park_ms.into());
+        self.sessions[idx].parked.map(|since| since + park + 1)
+    }
+
+    /// When an entity leaves for silence.
+    fn entity_leave_at(&self, idx: SessionIdx, entity: EntityIdx) -> Tick {
+        self.sign_of_life(idx, entity) + self.presence_ticks() + 1
+    }
+
+    /// The newest tick in which an entity is known to have been there.
+    ///
+    /// A gateway must speak of each of its entities. The only entity of a session is there while
+    /// the session is, and so are those of a host, which does not repeat what stands still.
+    fn sign_of_life(&self, idx: SessionIdx, entity: EntityIdx) -> Tick {
+        let session = &self.sessions[idx];
+        let gateway = self.config.authority == Authority::Client && session.owned.len() > 1;
+        if gateway { self.entities.contact(entity) } else { session.contact }
+    }
+
+    fn presence_ticks(&self) -> u32 {
+        self.config.tick_rate.ticks_in_ms(self.config.presence_ms.into())
+    }
+}

@@ -1,0 +1,207 @@
+//! Requests on the control stream: entities of mine, and what I look at.
+
+use super::SessionIdx;
+use crate::World;
+use crate::counters::count;
+use crate::entity::{EntityIdx, Owner, SpawnSpec};
+use crate::output::{Note, Output};
+use starling_protocol::close::CloseCode;
+use starling_protocol::limits::SESSION_ENTITIES_MAX;
+use starling_protocol::message::control::{Authority, ControlDown, ControlUp, RequestKind, Spawn};
+use starling_protocol::units::Handle;
+
+impl World {
+    /// Does what a control message asks, or says why not.
+    pub(crate) fn control(&mut self, idx: SessionIdx, message: ControlUp, out: &mut Output) {
+        match message {
+            ControlUp::Spawn(spawn) => self.spawn(idx, *spawn, out),
+            ControlUp::Despawn { handle } => self.despawn(idx, handle, out),
+            ControlUp::SetFields { handle, fields } => {
+                let set = self.touchable(idx, handle);
+                let set = set.and_then(|e| self.entities.set_fields(e, &fields, self.now));
+                self.answer(idx, RequestKind::Fields(handle), set);
+            }
+            ControlUp::SetBlock { handle, block } => {
+                let set = self.touchable(idx, handle);
+                let set = set.and_then(|e| self.entities.set_block(e, &block, self.now));
+                self.answer(idx, RequestKind::Fields(handle), set);
+            }
+            ControlUp::SetInterest { id, interest } => self.set_interest(idx, id, interest),
+            ControlUp::RefreshToken { .. } => {
+                // The shell verifies tokens; one that comes this far was not verified.
+                self.refuse_request(idx, RequestKind::Token, CloseCode::UNAUTHORIZED);
+            }
+            ControlUp::Goodbye => self.goodbye(idx, out),
+            _ => self.close(idx, CloseCode::PROTOCOL_ERROR, out),
+        }
+    }
+
+    /// Says that a request was refused.
+    pub(crate) fn refuse_request(
+        &mut self,
+        idx: SessionIdx,
+        request: RequestKind,
+        code: CloseCode,
+    ) {
+        count(&mut self.counters.requests_refused, code);
+        self.sessions.control(idx, &ControlDown::RequestRefused { request, code }, self.now);
+    }
+
+    /// Takes an entity out of the world, and out of whatever names it.
+    pub(crate) fn remove_entity(&mut self, entity: EntityIdx, out: &mut Output) {
+        if !self.entities.is_live(entity) {
+            return;
+        }
+        if let Some(Owner { session, handle }) = self.entities.owner(entity) {
+            self.sessions[session].owned.remove(handle);
+        }
+        if let Some(player) = self.entities.avatar_of(entity) {
+            self.sessions[player].avatar = None;
+        }
+        out.notes.push(Note::Despawned { entity: self.entities.id(entity) });
+        self.entities.despawn(entity);
+    }
+
+    fn answer(&mut self, idx: SessionIdx, request: RequestKind, done: Result<(), CloseCode>) {
+        if let Err(code) = done {
+            self.refuse_request(idx, request, code);
+        }
+    }
+
+    /// An entity of this session, which gives a sign of life.
+    fn touchable(&mut self, idx: SessionIdx, handle: Handle) -> Result<EntityIdx, CloseCode> {
+        let session = &self.sessions[idx];
+        let entity = session.owned.get(handle).ok_or(CloseCode::UNKNOWN_ENTITY)?;
+        if !session.principal.grants.r#move {
+            return Err(CloseCode::FORBIDDEN);
+        }
+        self.entities.touch(entity, self.now);
+        Ok(entity)
+    }
+
+    fn despawn(&mut self, idx: SessionIdx, handle: Handle, out: &mut Output) {
+        match self.sessions[idx].owned.get(handle) {
+            Some(entity) => {
+                self.remove_entity(entity, out);
+                let gone = ControlDown::Despawned { handle, code: CloseCode::GOODBYE };
+                self.sessions.control(idx, &gone, self.now);
+            }
+            None => {
+                let request = RequestKind::Despawn(handle);
+                self.refuse_request(idx, request, CloseCode::UNKNOWN_ENTITY);
+            }
+        }
+    }
+
+    fn spawn(&mut self, idx: SessionIdx, spawn: Spawn, out: &mut Output) {
+        let request = spawn.request;
+        let answer = match self.may_spawn(idx, &spawn).and_then(|()| self.make(idx, spawn, out)) {
+            Ok((handle, entity)) => ControlDown::Spawned {
+                request,
+                handle,
+                entity: self.entities.id(entity),
+                name: self.entities.name(entity).into(),
+            },
+            Err(code) => {
+                count(&mut self.counters.requests_refused, code);
+                ControlDown::SpawnRefused { request, code }
+            }
+        };
+        self.sessions.control(idx, &answer, self.now);
+    }
+
+    fn may_spawn(&self, idx: SessionIdx, spawn: &Spawn) -> Result<(), CloseCode> {
+        let session = &self.sessions[idx];
+        let hosts = self.sessions.host == Some(idx);
+        match self.config.authority {
+            Authority::Server => return Err(CloseCode::WRONG_AUTHORITY),
+            Authority::Host if !hosts => return Err(CloseCode::WRONG_AUTHORITY),
+            Authority::Client if spawn.avatar_of.is_some() => {
+                return Err(CloseCode::WRONG_AUTHORITY);
+            }
+            _ => {}
+        }
+        if !(session.principal.grants.r#move || hosts) || session.is_viewer() {
+            return Err(CloseCode::FORBIDDEN);
+        }
+        if session.owned.len() >= SESSION_ENTITIES_MAX {
+            return Err(CloseCode::LIMIT);
+        }
+        Ok(())
+    }
+
+    fn make(
+        &mut self,
+        idx: SessionIdx,
+        spawn: Spawn,
+        out: &mut Output,
+    ) -> Result<(Handle, EntityIdx), CloseCode> {
+        let avatar_of = match spawn.avatar_of {
+            Some(id) => Some(self.sessions.by_id(id).ok_or(CloseCode::UNKNOWN_ENTITY)?),
+            None => None,
+        };
+        let inherited = self.inherit_name(idx, spawn.name.as_deref())?;
+        let team = spawn.team;
+        let spec = SpawnSpec {
+            name: spawn.name,
+            kind: spawn.kind,
+            team,
+            audience: spawn.audience,
+            sample: spawn.sample,
+            fields: spawn.fields,
+            block: spawn.block,
+            owner: None,
+            avatar_of: None,
+        };
+        if let Some(old) = inherited {
+            self.entities.check(&spec)?;
+            self.remove_entity(old, out);
+        }
+        let entity = self.entities.spawn(spec, self.now)?;
+        let handle = self.own(idx, entity, team);
+        if let Some(player) = avatar_of {
+            self.set_avatar(player, entity);
+        }
+        out.notes.push(Note::Spawned { entity: self.entities.id(entity) });
+        Ok((handle, entity))
+    }
+
+    fn own(&mut self, idx: SessionIdx, entity: EntityIdx, team: u8) -> Handle {
+        let session = &mut self.sessions[idx];
+        if session.owned.is_empty() {
+            session.team = team;
+        }
+        let handle = session.owned.insert(entity).expect("room was checked before the spawn");
+        self.entities.set_owner(entity, Some(Owner { session: idx, handle }));
+        self.plan_wake(idx);
+        handle
+    }
+
+    /// A name that a parked session of the same subject still holds passes on to the new one: a
+    /// device that lost its token comes back at once.
+    fn inherit_name(
+        &self,
+        idx: SessionIdx,
+        name: Option<&str>,
+    ) -> Result<Option<EntityIdx>, CloseCode> {
+        let Some(entity) = name.and_then(|name| self.entities.named(name)) else {
+            return Ok(None);
+        };
+        let owner = self.entities.owner(entity).ok_or(CloseCode::BAD_NAME)?;
+        let holder = &self.sessions[owner.session];
+        let same = holder.principal.subject == self.sessions[idx].principal.subject;
+        if same && !holder.is_live() { Ok(Some(entity)) } else { Err(CloseCode::BAD_NAME) }
+    }
+
+    /// Makes an entity the avatar of a player, instead of the one before.
+    pub(crate) fn set_avatar(&mut self, player: SessionIdx, entity: EntityIdx) {
+        if let Some(before) = self.entities.avatar_of(entity) {
+            self.sessions[before].avatar = None;
+        }
+        if let Some(old) = self.sessions[player].avatar.replace(entity) {
+            self.entities.set_avatar_of(old, None);
+        }
+        self.entities.set_avatar_of(entity, Some(player));
+        self.sessions[player].team = self.entities.traits(entity).team;
+    }
+}

@@ -1,0 +1,80 @@
+//! What does not wait for a tick: sessions, requests, events.
+
+use crate::World;
+use crate::channel::subscribe::Request;
+use crate::input::{Command, ConnId};
+use crate::output::Output;
+use crate::session::SessionIdx;
+use starling_protocol::close::CloseCode;
+use starling_protocol::message::control::RequestKind;
+use starling_protocol::message::events::EventUp;
+
+impl World {
+    /// Does what came since the last step, in order, and writes what it brings about.
+    ///
+    /// `now_us` is the time in microseconds since the world's epoch; it is told in Welcomes and
+    /// decides nothing. Commands of connections without a session are counted and ignored: their
+    /// session may have ended while they were under way.
+    pub fn step(&mut self, now_us: u64, commands: &mut Vec<Command>, out: &mut Output) {
+        for command in commands.drain(..) {
+            self.command(command, now_us, out);
+        }
+        self.flush_mail(out);
+    }
+
+    fn command(&mut self, command: Command, now_us: u64, out: &mut Output) {
+        match command {
+            Command::Attach(attach) => self.attach(*attach, now_us, out),
+            Command::Detach { conn } => self.detach(conn, out),
+            Command::Drain { deadline_ms, jitter_ms } => self.drain(deadline_ms, jitter_ms),
+            Command::Control { conn, message } => {
+                self.with(conn, |world, idx| world.control(idx, message, out));
+            }
+            Command::Event { conn, message } => {
+                self.with(conn, |world, idx| world.event(idx, message, out));
+            }
+            Command::Bulk { conn, message } => self.with(conn, |world, idx| {
+                world.bulk(idx, message);
+            }),
+            Command::Host { conn, message } => {
+                self.with(conn, |world, idx| world.host(idx, message, out));
+            }
+            Command::Regrant { conn, principal } => {
+                self.with(conn, |world, idx| world.regrant(idx, principal, out));
+            }
+            Command::RegrantRefused { conn } => self.with(conn, |world, idx| {
+                world.refuse_request(idx, RequestKind::Token, CloseCode::UNAUTHORIZED);
+            }),
+        }
+    }
+
+    /// Everything that a connection says is a sign of life.
+    fn with(&mut self, conn: ConnId, act: impl FnOnce(&mut Self, SessionIdx)) {
+        match self.sessions.by_conn(conn) {
+            Some(idx) => {
+                self.contact(idx);
+                act(self, idx);
+            }
+            None => self.counters.commands_unknown += 1,
+        }
+    }
+
+    fn event(&mut self, idx: SessionIdx, message: EventUp, out: &mut Output) {
+        match message {
+            EventUp::Subscribe { key, channel, resume, presence } => {
+                self.subscribe(idx, Request { key, channel, resume, presence });
+            }
+            EventUp::Unsubscribe { key } => self.unsubscribe(idx, key),
+            EventUp::Publish(publish) => self.publish(idx, *publish),
+            _ => self.close(idx, CloseCode::PROTOCOL_ERROR, out),
+        }
+    }
+
+    /// What ends with the tick: rejections are told, silence is named, everything is written.
+    pub(crate) fn end_of_tick_mail(&mut self, out: &mut Output) {
+        self.tell_rejections();
+        self.tell_tops();
+        self.sweep_channels();
+        self.flush_mail(out);
+    }
+}
