@@ -108,6 +108,8 @@ codes! {
     WRONG_AUTHORITY = 3017, "wrong_authority";
     /// Sustained abuse: floods, garbage or resets.
     ABUSE = 3018, "abuse";
+    /// The server's certificate is not the one that the client trusts. Said by the client only.
+    UNTRUSTED = 3019, "untrusted";
 }
 
 impl CloseCode {
