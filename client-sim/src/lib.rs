@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub mod meter;
+pub mod metrics;
 pub mod motion;
+pub mod report;
 pub mod scenario;
 pub mod space;
 pub mod target;

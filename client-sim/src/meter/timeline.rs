@@ -8,8 +8,6 @@ const SECONDS_MAX: usize = 43_200;
 /// One second of a run. Only what the report's plots need.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Second {
-    /// Clients connected at its end.
-    pub connected: u64,
     /// Observers with an area, summed over frames, and the entities that they held.
     pub frames: u64,
     /// Entities held, summed over frames.
@@ -73,7 +71,6 @@ impl Timeline {
 
 impl Second {
     fn merge(&mut self, other: &Self) {
-        self.connected += other.connected;
         self.frames += other.frames;
         self.visible += other.visible;
         self.visible_updates += other.visible_updates;
@@ -111,7 +108,8 @@ impl Current {
     pub(crate) fn finish(&mut self, timeline: &mut Timeline) {
         if let Some(row) = timeline.second(self.second) {
             row.staleness_p50_ms = row.staleness_p50_ms.or_else(|| self.staleness_ms.quantile(0.5));
-            row.staleness_p99_ms = row.staleness_p99_ms.or_else(|| self.staleness_ms.quantile(0.99));
+            row.staleness_p99_ms =
+                row.staleness_p99_ms.or_else(|| self.staleness_ms.quantile(0.99));
             row.enter_p99_ms = row.enter_p99_ms.or_else(|| self.enter_ms.quantile(0.99));
             row.rtt_p50_ms = row.rtt_p50_ms.or_else(|| self.rtt_ms.quantile(0.5));
         }

@@ -265,6 +265,32 @@ pub struct Traffic {
     pub rejected: u64,
 }
 
+impl Traffic {
+    /// The sum of two.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            bytes_down: self.bytes_down + other.bytes_down,
+            bytes_up: self.bytes_up + other.bytes_up,
+            records: self.records + other.records,
+            socket_drops: self.socket_drops + other.socket_drops,
+            rejected: self.rejected + other.rejected,
+        }
+    }
+
+    /// What came to pass since an earlier moment.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            bytes_down: self.bytes_down.saturating_sub(earlier.bytes_down),
+            bytes_up: self.bytes_up.saturating_sub(earlier.bytes_up),
+            records: self.records.saturating_sub(earlier.records),
+            socket_drops: self.socket_drops.saturating_sub(earlier.socket_drops),
+            rejected: self.rejected.saturating_sub(earlier.rejected),
+        }
+    }
+}
+
 /// A server under load, as one thread of the swarm sees it.
 pub trait Target {
     /// Begins to connect the clients; [`Received::links`] tells what becomes of each.

@@ -39,8 +39,6 @@ pub struct Judge {
 #[derive(Clone, Debug, Default)]
 struct Owner {
     connected: bool,
-    /// Has an area of interest.
-    looks: bool,
     judged: bool,
     entities: Vec<EntityNo>,
     /// Nothing came since it connected.
@@ -183,7 +181,6 @@ impl Judge {
             let owner = &mut self.owners[frame.client.0 as usize];
             owner.frame_to = owner.frame_to.max(Some(frame.tick));
             owner.silent &= !owner.entities.is_empty();
-            self.count_visible(frame);
             let copies = &news.received.copies[frame.first..frame.first + frame.len];
             let judged = self.observers[frame.client.0 as usize].is_some();
             let Some(bucket) = self.bucket(frame.tick) else { continue };
@@ -193,16 +190,6 @@ impl Judge {
                 bucket.copies.extend_from_slice(copies);
                 bucket.frames.push(Frame { first, ..*frame });
             }
-        }
-    }
-
-    /// What is cheap to know of every client, judged or not.
-    fn count_visible(&mut self, frame: &Frame) {
-        let looks = self.owners[frame.client.0 as usize].looks;
-        let second = self.second_of(frame.at_ns);
-        if let Some(row) = second.and_then(|s| self.found.timeline.second(s)).filter(|_| looks) {
-            row.frames += 1;
-            row.visible += u64::from(frame.visible);
         }
     }
 
@@ -374,7 +361,6 @@ fn observer(plan: &ClientPlan, entities: usize) -> Option<Observer> {
 impl Owner {
     fn of(plan: &ClientPlan) -> Self {
         Self {
-            looks: !plan.areas.is_empty(),
             judged: plan.judged,
             entities: plan.entities.iter().map(|e| e.entity).collect(),
             ..Self::default()

@@ -1,0 +1,125 @@
+//! From figures to a verdict.
+
+use super::{Limit, Slo, SloResult, Verdict};
+use crate::report::{Clients, Events, Generator, Positions, Server, tidy};
+use crate::target::Terms;
+
+/// Samples may be this late at the 99th percentile, beyond the tick's own burst.
+const LATE_SENDS_MS: f64 = 2.0;
+/// With fewer events expected than this, none at all is not suspicious.
+const EVENTS_EXPECTED_MIN: f64 = 10.0;
+
+/// What a run was asked to do and is held to.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// What the server states.
+    pub terms: Terms,
+    /// The scenario's limits for this link.
+    pub slo: Slo,
+    /// The link had faults: connections may break.
+    pub faulted: bool,
+    /// Events that were to be published, about.
+    pub events_expected: f64,
+}
+
+/// What a run found.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured<'a> {
+    /// Connections.
+    pub clients: &'a Clients,
+    /// The swarm.
+    pub generator: &'a Generator,
+    /// State.
+    pub positions: &'a Positions,
+    /// Events.
+    pub events: &'a Events,
+    /// The server.
+    pub server: Option<&'a Server>,
+}
+
+/// Judges a run. Every condition is in the list, held or not.
+#[must_use]
+pub fn decide(asked: &Asked, found: &Measured<'_>) -> (Vec<SloResult>, Verdict) {
+    let generator = of_the_swarm(found.generator);
+    let mut server = of_the_clients(asked, found.clients);
+    server.extend(of_the_positions(asked, found.positions));
+    server.extend(of_the_events(asked, found.events));
+    if let Some(limit) = asked.slo.tick_p99_ms {
+        let p99 = found.server.and_then(|server| server.tick_ms.p99);
+        server.push(at_most("server.tick_ms.p99", limit, p99));
+    }
+    let holds = |list: &[SloResult]| list.iter().all(|slo| slo.ok);
+    let verdict = match (holds(&generator), holds(&server)) {
+        (false, _) => Verdict::Invalid,
+        (true, false) => Verdict::Fail,
+        (true, true) => Verdict::Pass,
+    };
+    server.extend(generator);
+    (server, verdict)
+}
+
+fn of_the_swarm(generator: &Generator) -> Vec<SloResult> {
+    vec![
+        at_most(
+            "generator.late_sends_ms.p99",
+            LATE_SENDS_MS,
+            generator.late_sends_ms.p99.or(Some(0.0)),
+        ),
+        at_most("generator.socket_drops", 0.0, Some(generator.socket_drops as f64)),
+    ]
+}
+
+fn of_the_clients(asked: &Asked, clients: &Clients) -> Vec<SloResult> {
+    let connected = Some(clients.connected as f64);
+    let mut list = vec![at_least("clients.connected", clients.asked as f64, connected)];
+    if !asked.faulted {
+        list.push(at_most("clients.lost", 0.0, Some(clients.lost as f64)));
+    }
+    list
+}
+
+fn of_the_positions(asked: &Asked, positions: &Positions) -> Vec<SloResult> {
+    let Asked { terms, slo, .. } = asked;
+    let bound_m = terms.error_bound_m + terms.grid_m;
+    let tick_ms = 1e3 / terms.tick_hz;
+    let error = &positions.error_m;
+    let mut list = vec![
+        at_least("positions.pairs_checked", 1.0, Some(positions.pairs_checked as f64)),
+        at_most("positions.wrong_set", 0.0, Some(positions.wrong_set as f64)),
+        at_most("positions.error_m.p99", bound_m, error.p99),
+    ];
+    let mut limit = |name: &str, limit: Option<f64>, value: Option<f64>| {
+        list.extend(limit.map(|limit| at_most(name, limit, value)));
+    };
+    limit("positions.error_m.max", slo.error_max_over_bound_m.map(|m| m + bound_m), error.max);
+    let staleness = slo.staleness_p99_over_tick_ms.map(|ms| ms + tick_ms);
+    limit("positions.staleness_ms.p99", staleness, positions.staleness_ms.p99);
+    // A short run may bring no pair together; then there is nothing to judge.
+    let enter = slo.enter_p99_over_tick_ms.filter(|_| positions.enter_ms.p99.is_some());
+    limit("positions.enter_ms.p99", enter.map(|ms| ms + tick_ms), positions.enter_ms.p99);
+    let bytes = positions.bytes_per_visible_update;
+    limit("positions.bytes_per_visible_update", slo.bytes_per_visible_update, bytes);
+    list
+}
+
+fn of_the_events(asked: &Asked, events: &Events) -> Vec<SloResult> {
+    let mut list = vec![
+        at_most("events.lost", 0.0, Some(events.lost as f64)),
+        at_most("events.duplicated", 0.0, Some(events.duplicated as f64)),
+        at_most("events.out_of_order", 0.0, Some(events.out_of_order as f64)),
+    ];
+    if asked.events_expected >= EVENTS_EXPECTED_MIN {
+        list.push(at_least("events.acked", 1.0, Some(events.acked as f64)));
+    }
+    let latency = asked.slo.event_latency_p99_ms.filter(|_| events.latency_ms.p99.is_some());
+    list.extend(latency.map(|ms| at_most("events.latency_ms.p99", ms, events.latency_ms.p99)));
+    list
+}
+
+fn at_most(name: &str, limit: f64, value: Option<f64>) -> SloResult {
+    SloResult::new(name, Limit::AtMost(tidy(limit)), value)
+}
+
+fn at_least(name: &str, limit: f64, value: Option<f64>) -> SloResult {
+    SloResult::new(name, Limit::AtLeast(tidy(limit)), value)
+}
