@@ -49,6 +49,20 @@ impl<'a> BitWriter<'a> {
         Self { out, start, at: start, acc: 0, held: 0 }
     }
 
+    /// A writer that goes on after the first `bits` bits of a vector that another one finished.
+    ///
+    /// # Panics
+    /// When the vector is shorter: our own bug.
+    #[must_use]
+    pub fn resume(out: &'a mut Vec<u8>, bits: usize) -> Self {
+        let (at, held) = (bits / 8, (bits % 8) as u32);
+        assert!(bits.div_ceil(8) <= out.len(), "only written bits can be followed");
+        out.truncate(bits.div_ceil(8));
+        let acc = if held > 0 { u64::from(out[at]) } else { 0 };
+        out.resize(at + SLACK, 0);
+        Self { out, start: 0, at, acc, held }
+    }
+
     /// Appends the `len` low bits of `bits`; the others are zero. At most [`PUT_BITS_MAX`].
     #[inline]
     pub fn put(&mut self, bits: u64, len: u32) {
@@ -455,6 +469,21 @@ mod tests {
             prop_assert_eq!(r.take(before)?, (1 << before) - 1);
             prop_assert_eq!(r.take(12)?, new);
             prop_assert_eq!(r.take(after)?, (1 << after) - 1);
+        }
+
+        #[test]
+        fn a_writer_goes_on_where_another_ended(pieces in prop::collection::vec(piece(), 0..60)) {
+            let (mut whole, mut parts, mut bits) = (Vec::new(), Vec::new(), 0);
+            let mut w = BitWriter::new(&mut whole);
+            for p in &pieces {
+                write(p, &mut w);
+                let mut part = BitWriter::resume(&mut parts, bits);
+                write(p, &mut part);
+                bits = part.bits_len();
+                part.finish();
+            }
+            w.finish();
+            prop_assert_eq!(whole, parts);
         }
 
         #[test]

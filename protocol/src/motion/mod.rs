@@ -12,6 +12,7 @@ mod turn;
 pub use fix::{FixState, PREDICT_TICKS_MAX};
 pub use grid::{ALTITUDE_UNIT, LATITUDE_UNIT, LONGITUDE_UNITS, longitude_unit, snap_fix};
 pub(crate) use grid::{add_residual, from_index, index, residual};
+pub(crate) use knot::nearest_unit;
 pub use knot::{DEAD_BAND, KNOT_GRID, Knot, VELOCITY_STEP, snap_knot, snap_velocity};
 pub use turn::{HEADING_BAND, LOOK_BAND, QUATERNION_BAND, orientation_holds};
 

@@ -1,0 +1,86 @@
+//! One slot of the table.
+
+use super::history::{History, States};
+use crate::limits::FIELDS_MAX;
+use crate::schema::OrientationKind;
+use crate::snapshot::state::State;
+use crate::units::{EntityId, KindId, Slot, Tick};
+
+/// An entity that is in the table.
+#[derive(Clone, Copy, Debug)]
+pub struct EntityView<'a> {
+    /// Where in the table.
+    pub slot: Slot,
+    /// Who.
+    pub entity: EntityId,
+    /// Its kind.
+    pub kind: KindId,
+    /// Its name, where the interest asked for names.
+    pub name: Option<&'a str>,
+    /// Its newest state.
+    pub state: &'a State,
+    /// Raw values of its fields; zero where not told. Of those only as many as the kind has mean
+    /// anything.
+    pub fields: &'a [u32; FIELDS_MAX],
+    /// Its block.
+    pub block: &'a [u8],
+}
+
+/// One slot, empty where `entity` is `None`.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    pub(super) entity: Option<EntityId>,
+    pub(super) kind: KindId,
+    pub(super) orientation: OrientationKind,
+    pub(super) states: States,
+    /// The tick of the last enter or leave: nothing older changes the row.
+    pub(super) heard: Option<Tick>,
+    /// Covered in this tick, where the page's own tick does not say so.
+    pub(super) covered: Option<Tick>,
+    /// Empty where there is none.
+    pub(super) name: String,
+    pub(super) fields: [u32; FIELDS_MAX],
+    pub(super) block: Vec<u8>,
+}
+
+impl Row {
+    pub(super) fn view<'a>(&'a self, slot: Slot, state: &'a State) -> Option<EntityView<'a>> {
+        Some(EntityView {
+            slot,
+            entity: self.entity?,
+            kind: self.kind,
+            name: Some(self.name.as_str()).filter(|name| !name.is_empty()),
+            state,
+            fields: &self.fields,
+            block: &self.block,
+        })
+    }
+
+    /// Makes the slot empty; what it allocated is kept for the next entity.
+    pub(super) fn vacate(&mut self, history: &mut History) -> Option<EntityId> {
+        history.clear(&mut self.states);
+        self.name.clear();
+        self.block.clear();
+        self.fields = [0; FIELDS_MAX];
+        self.covered = None;
+        self.entity.take()
+    }
+
+    /// Puts fields and block in the place of those that `mask` names.
+    pub(super) fn set_fields(
+        &mut self,
+        mask: u32,
+        values: &[u32; FIELDS_MAX],
+        block: Option<&[u8]>,
+    ) {
+        for (i, (mine, new)) in self.fields.iter_mut().zip(values).enumerate() {
+            if mask >> i & 1 == 1 {
+                *mine = *new;
+            }
+        }
+        if let Some(block) = block {
+            self.block.clear();
+            self.block.extend_from_slice(block);
+        }
+    }
+}
