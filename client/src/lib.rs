@@ -2,10 +2,26 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod channel;
 mod clock;
 mod error;
+mod event;
 mod options;
+mod pose;
+mod session;
+mod view;
 
+pub use channel::{
+    PresenceList, Publication, PublishStatus, SubscribeOptions, Subscription, SubscriptionState,
+};
 pub use clock::{ClockSample, ServerClock};
 pub use error::{ConnectError, RequestError};
+pub use event::{ClientEvent, Cue};
 pub use options::{ConnectOptions, KeepAlive, Reconnect, ViewOptions};
+pub use pose::{Facing, Pose};
+pub use session::cue::CueTo;
+pub use session::input::PendingInput;
+pub use session::own::{OwnKey, OwnState, SpawnSpec};
+pub use session::uplink::Sampling;
+pub use session::{LinkWish, Session, SessionState, Stats};
+pub use view::{Heard, Seen, View};

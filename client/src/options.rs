@@ -68,13 +68,14 @@ pub struct ViewOptions {
     pub extrapolation_ms: Option<u32>,
     /// How long a correction takes to blend in.
     pub blend_ms: u32,
-    /// A correction of more metres than this is a teleport and is not blended.
-    pub teleport_m: f64,
+    /// A step or correction of more metres than this is a jump: it is neither interpolated nor
+    /// blended. `None` is 20 m in games and 2 km in fleets.
+    pub teleport_m: Option<f64>,
 }
 
 impl Default for ViewOptions {
     fn default() -> Self {
-        Self { interpolation_ms: None, extrapolation_ms: None, blend_ms: 100, teleport_m: 20.0 }
+        Self { interpolation_ms: None, extrapolation_ms: None, blend_ms: 100, teleport_m: None }
     }
 }
 

@@ -1,0 +1,257 @@
+//! Events on their way up: kept until answered, repeated after a resume under the same id.
+
+use crate::error::RequestError;
+use crate::session::outbox::Outbox;
+use starling_protocol::close::CloseCode;
+use starling_protocol::limits::{CHANNEL_NAME_BYTES_MAX, EVENT_BYTES_MAX, PUBLISHES_IN_FLIGHT_MAX};
+use starling_protocol::message::events::{Action, EventUp, Publish, Receipt, Scope};
+use starling_protocol::stream::StreamKind;
+use starling_protocol::units::{MessageId, Offset};
+use std::collections::VecDeque;
+
+/// Answers that can still be asked for.
+const ANSWERS_KEPT: usize = 512;
+
+/// An event to publish.
+///
+/// ```
+/// use starling_client::Publication;
+/// let hello = Publication::to_channel("lobby", b"hello");
+/// let whisper = Publication::near_mine(10.0, b"psst").key("mood");
+/// assert!(hello.key.is_none() && whisper.key.is_some());
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Publication {
+    /// To whom.
+    pub scope: Scope,
+    /// Refuse unless this is the channel's top.
+    pub expected: Option<Offset>,
+    /// What the event does.
+    pub action: Action,
+    /// Key of keyed state; absent for plain events.
+    pub key: Option<String>,
+    /// At most [`EVENT_BYTES_MAX`].
+    pub payload: Vec<u8>,
+}
+
+impl Publication {
+    /// A plain event.
+    #[must_use]
+    pub fn new(scope: Scope, payload: impl Into<Vec<u8>>) -> Self {
+        let payload = payload.into();
+        Self { scope, expected: None, action: Action::Message, key: None, payload }
+    }
+
+    /// A message to the subscribers of a channel.
+    #[must_use]
+    pub fn to_channel(channel: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
+        Self::new(Scope::Channel(channel.into()), payload)
+    }
+
+    /// A message to sessions that have an entity within so many metres of my first one.
+    #[must_use]
+    pub fn near_mine(radius_m: f32, payload: impl Into<Vec<u8>>) -> Self {
+        Self::new(Scope::NearMine { entity: None, radius_m }, payload)
+    }
+
+    /// Only if this is the channel's top.
+    #[must_use]
+    pub const fn expecting(mut self, top: Offset) -> Self {
+        self.expected = Some(top);
+        self
+    }
+
+    /// As the newest value of a key.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+}
+
+/// What became of a publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishStatus {
+    /// Not answered yet.
+    Pending,
+    /// Accepted; where it stands.
+    Accepted(Receipt),
+    /// Refused.
+    Refused {
+        /// Why.
+        code: CloseCode,
+        /// Milliseconds to wait before the next attempt.
+        retry_after_ms: Option<u32>,
+    },
+    /// Sent, and then the session was lost for good: it appeared once, or not at all.
+    OutcomeUnknown,
+    /// No such publish, or its answer was forgotten.
+    Unknown,
+}
+
+#[derive(Debug)]
+struct Pending {
+    publish: Box<Publish>,
+    sent: bool,
+}
+
+/// The publishes of one session.
+#[derive(Debug)]
+pub(crate) struct Publishes {
+    pending: VecDeque<Pending>,
+    answers: VecDeque<(MessageId, PublishStatus)>,
+    next: u64,
+}
+
+impl Publishes {
+    pub(crate) const fn new(seed: u64) -> Self {
+        // The upper bits tell the runs of one publisher apart, the lower 24 count within a run.
+        let first = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) << 24;
+        Self { pending: VecDeque::new(), answers: VecDeque::new(), next: first }
+    }
+
+    pub(crate) fn push(&mut self, publication: Publication) -> Result<MessageId, RequestError> {
+        let Publication { scope, expected, action, key, payload } = publication;
+        let name = match &scope {
+            Scope::Channel(name) => name.len(),
+            _ => 0,
+        };
+        let key_len = key.as_ref().map_or(0, String::len);
+        if payload.len() > EVENT_BYTES_MAX || name.max(key_len) > CHANNEL_NAME_BYTES_MAX {
+            return Err(RequestError::TooLarge);
+        }
+        if self.pending.len() == PUBLISHES_IN_FLIGHT_MAX {
+            return Err(RequestError::Busy);
+        }
+        let message = MessageId(self.next);
+        self.next = self.next.wrapping_add(1);
+        let publish = Box::new(Publish { message, scope, expected, action, key, payload });
+        self.pending.push_back(Pending { publish, sent: false });
+        Ok(message)
+    }
+
+    /// Writes what was not sent on this connection, in order, as far as there is room.
+    pub(crate) fn flush(&mut self, outbox: &mut Outbox) {
+        for pending in self.pending.iter_mut().filter(|p| !p.sent) {
+            if !outbox.has_room(StreamKind::Events) {
+                return;
+            }
+            let message = EventUp::Publish(pending.publish.clone());
+            pending.sent = outbox.event(&message).is_ok();
+        }
+    }
+
+    /// The same session goes on: everything without an answer is sent again.
+    pub(crate) fn resume(&mut self) {
+        self.pending.iter_mut().for_each(|p| p.sent = false);
+    }
+
+    /// Another session begins: what was sent in the old one cannot be repeated safely, because
+    /// the server may not know the two as one publisher. Returns what is now uncertain.
+    pub(crate) fn restart(&mut self) -> Vec<MessageId> {
+        let sent = self.pending.iter().filter(|p| p.sent);
+        let lost: Vec<MessageId> = sent.map(|p| p.publish.message).collect();
+        self.pending.retain(|p| !p.sent);
+        lost.iter().for_each(|message| self.keep(*message, PublishStatus::OutcomeUnknown));
+        lost
+    }
+
+    /// The server's answer. False when nothing with this id waits for one.
+    pub(crate) fn answer(&mut self, message: MessageId, status: PublishStatus) -> bool {
+        let place = self.pending.iter().position(|p| p.publish.message == message);
+        let Some(place) = place.filter(|place| self.pending[*place].sent) else { return false };
+        self.pending.remove(place);
+        self.keep(message, status);
+        true
+    }
+
+    fn keep(&mut self, message: MessageId, status: PublishStatus) {
+        if self.answers.len() == ANSWERS_KEPT {
+            self.answers.pop_front();
+        }
+        self.answers.push_back((message, status));
+    }
+
+    pub(crate) fn status(&self, message: MessageId) -> PublishStatus {
+        if self.pending.iter().any(|p| p.publish.message == message) {
+            return PublishStatus::Pending;
+        }
+        let answer = self.answers.iter().rev().find(|answer| answer.0 == message);
+        answer.map_or(PublishStatus::Unknown, |answer| answer.1)
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.pending.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use starling_protocol::frame::Frames;
+
+    fn sent(outbox: &mut Outbox) -> Vec<MessageId> {
+        let mut frames = Frames::new(65_536);
+        frames.push(outbox.unsent(StreamKind::Events));
+        outbox.clear();
+        let mut ids = Vec::new();
+        while let Some(body) = frames.next_frame().expect("whole frames") {
+            match starling_protocol::codec::decode(body) {
+                Ok(EventUp::Publish(publish)) => ids.push(publish.message),
+                other => panic!("not a publish: {other:?}"),
+            }
+        }
+        ids
+    }
+
+    fn hello() -> Publication {
+        Publication::to_channel("lobby", b"hello")
+    }
+
+    #[test]
+    fn what_was_not_answered_is_repeated_in_order_under_its_own_id() {
+        let (mut publishes, mut outbox) = (Publishes::new(1), Outbox::default());
+        let ids: Vec<_> = (0..3).map(|_| publishes.push(hello()).expect("room")).collect();
+        publishes.flush(&mut outbox);
+        assert_eq!(sent(&mut outbox), ids);
+        let receipt = PublishStatus::Accepted(Receipt::Inboxes(2));
+        assert!(publishes.answer(ids[1], receipt));
+        assert!(!publishes.answer(ids[1], receipt), "answered once");
+        publishes.resume();
+        publishes.flush(&mut outbox);
+        assert_eq!(sent(&mut outbox), [ids[0], ids[2]]);
+        assert_eq!(publishes.status(ids[1]), receipt);
+        assert_eq!(publishes.status(ids[0]), PublishStatus::Pending);
+    }
+
+    #[test]
+    fn a_lost_session_makes_what_was_sent_uncertain_and_keeps_the_rest() {
+        let (mut publishes, mut outbox) = (Publishes::new(1), Outbox::default());
+        let first = publishes.push(hello()).expect("room");
+        publishes.flush(&mut outbox);
+        outbox.clear();
+        let second = publishes.push(hello()).expect("room");
+        assert_eq!(publishes.restart(), [first]);
+        publishes.flush(&mut outbox);
+        assert_eq!(sent(&mut outbox), [second]);
+        assert_eq!(publishes.status(first), PublishStatus::OutcomeUnknown);
+    }
+
+    #[test]
+    fn in_flight_publishes_and_payloads_are_bounded() {
+        let mut publishes = Publishes::new(1);
+        for _ in 0..PUBLISHES_IN_FLIGHT_MAX {
+            publishes.push(hello()).expect("room");
+        }
+        assert_eq!(publishes.push(hello()), Err(RequestError::Busy));
+        let large = Publication::to_channel("lobby", vec![0; EVENT_BYTES_MAX + 1]);
+        assert_eq!(publishes.push(large), Err(RequestError::TooLarge));
+    }
+
+    #[test]
+    fn runs_with_different_seeds_have_different_ids() {
+        let a = Publishes::new(1).push(hello()).expect("room");
+        let b = Publishes::new(2).push(hello()).expect("room");
+        assert!(a.0.abs_diff(b.0) > 1 << 24);
+    }
+}

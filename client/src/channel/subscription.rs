@@ -1,0 +1,455 @@
+//! Subscriptions: where each stands in its channel, and whether what arrives is what must.
+//!
+//! Offsets count 1, 2, 3, ... within an epoch. The next event is delivered if it is exactly the
+//! next; one that came before is dropped; a hole that no Gap announced stops the subscription,
+//! and it is taken up again from its position. The last two are breaches of the protocol and are
+//! counted.
+
+use super::presence::{PresenceChange, PresenceList};
+use crate::error::RequestError;
+use crate::session::outbox::Outbox;
+use starling_protocol::close::CloseCode;
+use starling_protocol::limits::{CHANNEL_NAME_BYTES_MAX, SUBSCRIPTIONS_MAX};
+use starling_protocol::message::control::INBOX;
+use starling_protocol::message::events::{Answer, Event, EventUp, Member};
+use starling_protocol::stream::StreamKind;
+use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, Offset, SessionId};
+use std::collections::BTreeMap;
+
+/// How to subscribe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubscribeOptions {
+    /// Go on after this event; from now where absent.
+    pub resume: Option<ChannelPosition>,
+    /// Count me among the channel's members.
+    pub presence: bool,
+}
+
+/// How far a subscription has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubscriptionState {
+    /// Not asked for on this connection yet.
+    Wanted,
+    /// Asked for.
+    Asked,
+    /// Events arrive.
+    Live,
+}
+
+/// One subscription.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    channel: String,
+    presence: bool,
+    state: SubscriptionState,
+    position: Option<ChannelPosition>,
+    top: Offset,
+    members: Option<Box<PresenceList>>,
+}
+
+impl Subscription {
+    /// The channel's name.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub const fn state(&self) -> SubscriptionState {
+        self.state
+    }
+
+    /// The last event that was delivered; `None` until the first answer.
+    #[must_use]
+    pub const fn position(&self) -> Option<ChannelPosition> {
+        self.position
+    }
+
+    /// Events that are known to exist and did not arrive yet.
+    #[must_use]
+    pub fn behind(&self) -> u64 {
+        let offset = self.position.map_or(0, |p| p.offset.0);
+        self.top.0.saturating_sub(offset)
+    }
+
+    /// Who is there, for a channel named `presence/...`.
+    #[must_use]
+    pub fn members(&self) -> Option<&PresenceList> {
+        self.members.as_deref()
+    }
+
+    fn request(&self, key: ChannelKey) -> EventUp {
+        EventUp::Subscribe {
+            key,
+            channel: self.channel.clone(),
+            resume: self.position,
+            presence: self.presence,
+        }
+    }
+}
+
+/// What a message on the events stream came to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Heard {
+    /// Nothing that an application would want to know.
+    Nothing,
+    Subscribed {
+        key: ChannelKey,
+        answer: Answer,
+    },
+    Delivered(Box<Event>),
+    Joined {
+        key: ChannelKey,
+        member: Member,
+    },
+    Left {
+        key: ChannelKey,
+        session: SessionId,
+    },
+    MembersComplete {
+        key: ChannelKey,
+    },
+    Gap {
+        key: ChannelKey,
+        from: Offset,
+        to: Offset,
+    },
+    Ended {
+        key: ChannelKey,
+        channel: String,
+        code: CloseCode,
+    },
+    /// The server broke the rules of the channel.
+    Breach,
+}
+
+/// The subscriptions of one session.
+#[derive(Debug)]
+pub(crate) struct Subscriptions {
+    by_key: BTreeMap<ChannelKey, Subscription>,
+    next_key: u32,
+    /// Some are not asked for yet.
+    wanted: bool,
+}
+
+impl Subscriptions {
+    pub(crate) fn new() -> Self {
+        let mut by_key = BTreeMap::new();
+        by_key.insert(INBOX, inbox());
+        Self { by_key, next_key: INBOX.0 + 1, wanted: false }
+    }
+
+    pub(crate) fn want(
+        &mut self,
+        channel: &str,
+        options: SubscribeOptions,
+    ) -> Result<ChannelKey, RequestError> {
+        if channel.len() > CHANNEL_NAME_BYTES_MAX {
+            return Err(RequestError::TooLarge);
+        }
+        if self.by_key.len() > SUBSCRIPTIONS_MAX {
+            return Err(RequestError::Limit); // the inbox does not count
+        }
+        let key = ChannelKey(self.next_key);
+        self.next_key = self.next_key.wrapping_add(1).max(INBOX.0 + 1);
+        let members = channel.starts_with("presence/").then(Box::default);
+        self.by_key.insert(
+            key,
+            Subscription {
+                channel: channel.to_owned(),
+                presence: options.presence,
+                state: SubscriptionState::Wanted,
+                position: options.resume,
+                top: Offset(0),
+                members,
+            },
+        );
+        self.wanted = true;
+        Ok(key)
+    }
+
+    /// Ends a subscription; true when the server has to be told.
+    pub(crate) fn drop_key(&mut self, key: ChannelKey) -> Result<bool, RequestError> {
+        if key == INBOX {
+            return Err(RequestError::Unknown);
+        }
+        let ended = self.by_key.remove(&key).ok_or(RequestError::Unknown)?;
+        Ok(ended.state != SubscriptionState::Wanted)
+    }
+
+    pub(crate) fn get(&self, key: ChannelKey) -> Option<&Subscription> {
+        self.by_key.get(&key)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ChannelKey, &Subscription)> {
+        self.by_key.iter().map(|(key, subscription)| (*key, subscription))
+    }
+
+    /// Asks for what is wanted, as far as there is room.
+    pub(crate) fn flush(&mut self, outbox: &mut Outbox) {
+        if !self.wanted {
+            return;
+        }
+        let wanted = |s: &Subscription| s.state == SubscriptionState::Wanted;
+        for (key, subscription) in self.by_key.iter_mut().filter(|(_, s)| wanted(s)) {
+            if !outbox.has_room(StreamKind::Events) {
+                return;
+            }
+            if outbox.event(&subscription.request(*key)).is_ok() {
+                subscription.state = SubscriptionState::Asked;
+            }
+        }
+        self.wanted = false;
+    }
+
+    /// The last event seen on each channel, for a Hello that resumes.
+    pub(crate) fn positions(&self) -> Vec<(ChannelKey, ChannelPosition)> {
+        let live = self.by_key.iter().filter(|(_, s)| s.state == SubscriptionState::Live);
+        live.filter_map(|(key, s)| Some((*key, s.position?))).collect()
+    }
+
+    /// The session goes on: what was live is still subscribed and the server answers for each;
+    /// what was not answered is asked for again.
+    pub(crate) fn resume(&mut self) {
+        for subscription in self.by_key.values_mut() {
+            if subscription.state == SubscriptionState::Asked {
+                subscription.state = SubscriptionState::Wanted;
+            }
+        }
+        self.wanted = true;
+    }
+
+    /// A new session begins: everything is asked for again, each from its own position, and the
+    /// inbox is new.
+    pub(crate) fn restart(&mut self, epoch: Epoch) {
+        for subscription in self.by_key.values_mut() {
+            subscription.state = SubscriptionState::Wanted;
+        }
+        let mut own = inbox();
+        own.position = Some(ChannelPosition { epoch, offset: Offset(0) });
+        self.by_key.insert(INBOX, own);
+        self.wanted = true;
+    }
+
+    pub(crate) fn subscribed(
+        &mut self,
+        key: ChannelKey,
+        answer: Answer,
+        top: ChannelPosition,
+    ) -> Heard {
+        // One that was ended here while its answer was under way.
+        let Some(subscription) = self.by_key.get_mut(&key) else { return Heard::Nothing };
+        match answer {
+            Answer::Denied(code) => {
+                let channel = subscription.channel.clone();
+                self.by_key.remove(&key);
+                return Heard::Ended { key, channel, code };
+            }
+            Answer::Reset(position) => {
+                subscription.position = Some(position);
+                if let Some(members) = &mut subscription.members {
+                    members.restart();
+                }
+            }
+            Answer::Resumed => {
+                let known = subscription.position.filter(|p| p.epoch == top.epoch);
+                subscription.position = Some(known.unwrap_or(top));
+            }
+        }
+        subscription.top = top.offset;
+        subscription.state = SubscriptionState::Live;
+        Heard::Subscribed { key, answer }
+    }
+
+    pub(crate) fn deliver(&mut self, event: Box<Event>) -> Heard {
+        let key = event.key;
+        let Some(subscription) = self.by_key.get_mut(&key) else { return Heard::Nothing };
+        if subscription.state != SubscriptionState::Live {
+            return Heard::Nothing; // of a subscription that is being taken up again
+        }
+        let Some(position) = &mut subscription.position else { return Heard::Breach };
+        if event.offset.0 != position.offset.0 + 1 {
+            if event.offset > position.offset {
+                self.take_up_again(key);
+            }
+            return Heard::Breach;
+        }
+        position.offset = event.offset;
+        subscription.top = subscription.top.max(event.offset);
+        match subscription.members.as_mut().and_then(|members| members.apply(&event)) {
+            Some(PresenceChange::Joined(member)) => Heard::Joined { key, member },
+            Some(PresenceChange::Left(session)) => Heard::Left { key, session },
+            None => Heard::Delivered(event),
+        }
+    }
+
+    pub(crate) fn gap(&mut self, key: ChannelKey, from: Offset, to: Offset) -> Heard {
+        let Some(subscription) = self.by_key.get_mut(&key) else { return Heard::Nothing };
+        if subscription.state != SubscriptionState::Live {
+            return Heard::Nothing;
+        }
+        let Some(position) = &mut subscription.position else { return Heard::Breach };
+        if from.0 != position.offset.0 + 1 || to < from {
+            self.take_up_again(key);
+            return Heard::Breach;
+        }
+        position.offset = to;
+        subscription.top = subscription.top.max(to);
+        Heard::Gap { key, from, to }
+    }
+
+    pub(crate) fn members(&mut self, key: ChannelKey, members: Vec<Member>, last: bool) -> Heard {
+        let list = self.by_key.get_mut(&key).and_then(|s| s.members.as_mut());
+        let complete = list.is_some_and(|list| list.page(members, last));
+        if complete { Heard::MembersComplete { key } } else { Heard::Nothing }
+    }
+
+    pub(crate) fn ended(&mut self, key: ChannelKey, code: CloseCode) -> Heard {
+        if key == INBOX {
+            return Heard::Breach;
+        }
+        match self.by_key.remove(&key) {
+            Some(ended) => Heard::Ended { key, channel: ended.channel, code },
+            None => Heard::Nothing, // the echo of our own unsubscribe
+        }
+    }
+
+    pub(crate) fn tops(&mut self, tops: &[(ChannelKey, Offset)]) {
+        for (key, top) in tops {
+            if let Some(subscription) = self.by_key.get_mut(key) {
+                subscription.top = subscription.top.max(*top);
+            }
+        }
+    }
+
+    /// The inbox has a hole only if the server broke its promise; it cannot be subscribed anew.
+    fn take_up_again(&mut self, key: ChannelKey) {
+        if let Some(subscription) = self.by_key.get_mut(&key).filter(|_| key != INBOX) {
+            subscription.state = SubscriptionState::Wanted;
+            self.wanted = true;
+        }
+    }
+
+    /// Subscriptions that were stopped and have to be ended on the server before they are wanted
+    /// again share their key with the old one, so the server is told first.
+    pub(crate) fn broken(&self, key: ChannelKey) -> bool {
+        self.by_key.get(&key).is_some_and(|s| s.state == SubscriptionState::Wanted)
+    }
+}
+
+const fn inbox() -> Subscription {
+    Subscription {
+        channel: String::new(),
+        presence: false,
+        state: SubscriptionState::Live,
+        position: None,
+        top: Offset(0),
+        members: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use starling_protocol::message::events::Action;
+    use starling_protocol::units::{MessageId, Tick};
+
+    fn at(offset: u64) -> ChannelPosition {
+        ChannelPosition { epoch: Epoch(1), offset: Offset(offset) }
+    }
+
+    fn event(key: ChannelKey, offset: u64) -> Box<Event> {
+        Box::new(Event {
+            key,
+            offset: Offset(offset),
+            tick: Tick(1),
+            publisher: None,
+            message: MessageId(0),
+            action: Action::Message,
+            state_key: None,
+            payload: Vec::new(),
+        })
+    }
+
+    /// A live subscription that stands after event 4.
+    fn live() -> (Subscriptions, ChannelKey) {
+        let (mut subscriptions, mut outbox) = (Subscriptions::new(), Outbox::default());
+        let key = subscriptions.want("lobby", SubscribeOptions::default()).expect("room");
+        subscriptions.flush(&mut outbox);
+        let heard = subscriptions.subscribed(key, Answer::Reset(at(4)), at(4));
+        assert!(matches!(heard, Heard::Subscribed { .. }));
+        (subscriptions, key)
+    }
+
+    fn offset(subscriptions: &Subscriptions, key: ChannelKey) -> u64 {
+        subscriptions.get(key).and_then(Subscription::position).map_or(0, |p| p.offset.0)
+    }
+
+    #[test]
+    fn events_are_delivered_in_order_and_once() {
+        let (mut subscriptions, key) = live();
+        assert!(matches!(subscriptions.deliver(event(key, 5)), Heard::Delivered(_)));
+        assert_eq!(subscriptions.deliver(event(key, 5)), Heard::Breach);
+        assert_eq!(subscriptions.deliver(event(key, 3)), Heard::Breach);
+        assert!(matches!(subscriptions.deliver(event(key, 6)), Heard::Delivered(_)));
+        assert_eq!(offset(&subscriptions, key), 6);
+    }
+
+    #[test]
+    fn a_hole_stops_the_subscription_and_it_is_taken_up_from_its_position() {
+        let (mut subscriptions, key) = live();
+        assert_eq!(subscriptions.deliver(event(key, 7)), Heard::Breach);
+        assert!(subscriptions.broken(key));
+        assert_eq!(subscriptions.deliver(event(key, 8)), Heard::Nothing);
+        subscriptions.flush(&mut Outbox::default());
+        subscriptions.subscribed(key, Answer::Resumed, at(8));
+        assert!(matches!(subscriptions.deliver(event(key, 5)), Heard::Delivered(_)));
+        assert_eq!(subscriptions.get(key).map(Subscription::behind), Some(3));
+    }
+
+    #[test]
+    fn a_gap_that_is_told_moves_on() {
+        let (mut subscriptions, key) = live();
+        let gap = subscriptions.gap(key, Offset(5), Offset(9));
+        assert_eq!(gap, Heard::Gap { key, from: Offset(5), to: Offset(9) });
+        assert!(matches!(subscriptions.deliver(event(key, 10)), Heard::Delivered(_)));
+        assert_eq!(subscriptions.gap(key, Offset(13), Offset(14)), Heard::Breach);
+    }
+
+    #[test]
+    fn a_resume_names_the_live_positions_and_asks_again_for_the_rest() {
+        let (mut subscriptions, key) = live();
+        let other = subscriptions.want("news", SubscribeOptions::default()).expect("room");
+        subscriptions.flush(&mut Outbox::default());
+        assert_eq!(subscriptions.positions(), [(key, at(4))]);
+        subscriptions.resume();
+        assert_eq!(
+            subscriptions.get(other).map(Subscription::state),
+            Some(SubscriptionState::Wanted)
+        );
+        assert_eq!(subscriptions.get(key).map(Subscription::state), Some(SubscriptionState::Live));
+    }
+
+    #[test]
+    fn a_denied_subscription_is_gone() {
+        let mut subscriptions = Subscriptions::new();
+        let key = subscriptions.want("secret", SubscribeOptions::default()).expect("room");
+        subscriptions.flush(&mut Outbox::default());
+        let code = CloseCode::UNKNOWN_CHANNEL;
+        let heard = subscriptions.subscribed(key, Answer::Denied(code), at(0));
+        assert_eq!(heard, Heard::Ended { key, channel: "secret".into(), code });
+        assert!(subscriptions.get(key).is_none());
+    }
+
+    #[test]
+    fn subscriptions_are_bounded() {
+        let mut subscriptions = Subscriptions::new();
+        for n in 0..SUBSCRIPTIONS_MAX {
+            let key = subscriptions.want(&format!("c/{n}"), SubscribeOptions::default());
+            assert!(key.is_ok(), "{n}");
+        }
+        let one_more = subscriptions.want("c/more", SubscribeOptions::default());
+        assert_eq!(one_more, Err(RequestError::Limit));
+    }
+}

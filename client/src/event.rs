@@ -1,0 +1,235 @@
+//! What happened to a session, one closed list.
+
+use crate::error::ConnectError;
+use crate::session::own::OwnKey;
+use starling_protocol::close::CloseCode;
+use starling_protocol::limits::CUE_BYTES_MAX;
+use starling_protocol::message::control::{RejectReason, RequestKind, ResumeAnswer};
+use starling_protocol::message::events::{Answer, Event, Member, Receipt};
+use starling_protocol::message::host::PlayerInput;
+use starling_protocol::snapshot;
+use starling_protocol::space::Space;
+use starling_protocol::units::{ChannelKey, EntityId, Handle, MessageId, Offset, SessionId, Tick};
+
+/// What happened to a session, in order.
+///
+/// Entities that enter, move and leave are not here but in the [`View`](crate::View), and cues come
+/// from [`Session::poll_cue`](crate::Session::poll_cue): both are state that may be skipped, these
+/// are not.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ClientEvent {
+    /// The session stands for the first time.
+    Connected {
+        /// This session.
+        session: SessionId,
+    },
+    /// The connection was lost; the session connects again by itself.
+    Reconnecting {
+        /// Why it was lost.
+        code: CloseCode,
+        /// Milliseconds until the next attempt.
+        wait_ms: u64,
+    },
+    /// It stands again.
+    Reconnected {
+        /// What the server made of it. After anything but `Resumed` it is a new session, in which
+        /// own entities, interests and subscriptions were asked for again.
+        answer: ResumeAnswer,
+        /// This session.
+        session: SessionId,
+    },
+    /// The session ended for good.
+    Closed {
+        /// Why, and what to do next.
+        error: ConnectError,
+    },
+    /// The session ended because this side asked for it.
+    Goodbye,
+
+    /// An entity of mine stands.
+    Spawned {
+        /// My name for it.
+        key: OwnKey,
+        /// The server's short name for it, as fold reports and cues use it.
+        handle: Handle,
+        /// Its name for everyone.
+        entity: EntityId,
+        /// The name it got.
+        name: String,
+    },
+    /// An entity of mine does not stand; its key is of no further use.
+    SpawnRefused {
+        /// My name for it.
+        key: OwnKey,
+        /// Why.
+        code: CloseCode,
+    },
+    /// An entity of mine is gone; its key is of no further use.
+    Despawned {
+        /// My name for it.
+        key: OwnKey,
+        /// Why.
+        code: CloseCode,
+    },
+    /// A sample of mine was not accepted.
+    Rejected {
+        /// In this tick.
+        tick: Tick,
+        /// Of this entity of mine.
+        key: OwnKey,
+        /// The sample's number.
+        sequence: u16,
+        /// Why.
+        reason: RejectReason,
+    },
+    /// An area of interest stands.
+    InterestSet {
+        /// Its number.
+        id: u8,
+    },
+    /// A request was refused; the session goes on.
+    RequestRefused {
+        /// What was asked.
+        request: RequestKind,
+        /// Why.
+        code: CloseCode,
+    },
+    /// A fresh token was accepted.
+    TokenAccepted,
+    /// The server drains; the session will reconnect by itself.
+    GoingAway {
+        /// Milliseconds until the server closes the connection.
+        deadline_ms: u32,
+    },
+    /// The server sheds load at this level (0 is normal).
+    Shed {
+        /// The rung of the ladder.
+        level: u8,
+    },
+
+    /// A subscription stands.
+    Subscribed {
+        /// Which.
+        key: ChannelKey,
+        /// `Resumed`: every event after the position follows. `Reset`: from that position anew.
+        answer: Answer,
+    },
+    /// A subscription was denied or ended by the server.
+    Unsubscribed {
+        /// Which.
+        key: ChannelKey,
+        /// Its channel.
+        channel: String,
+        /// Why.
+        code: CloseCode,
+    },
+    /// The next event of a channel.
+    Delivered(Box<Event>),
+    /// Events of a channel are gone for good; the next one is `to + 1`.
+    Gap {
+        /// Which channel.
+        key: ChannelKey,
+        /// First missing offset.
+        from: Offset,
+        /// Last missing offset.
+        to: Offset,
+    },
+    /// A presence list is complete.
+    Members {
+        /// Which channel.
+        key: ChannelKey,
+    },
+    /// A member came.
+    Joined {
+        /// To this presence channel.
+        key: ChannelKey,
+        /// Who.
+        member: Member,
+    },
+    /// A member left.
+    Left {
+        /// This presence channel.
+        key: ChannelKey,
+        /// Who.
+        session: SessionId,
+    },
+    /// A publish was accepted.
+    Published {
+        /// Its id.
+        message: MessageId,
+        /// Where it stands.
+        receipt: Receipt,
+    },
+    /// A publish was refused.
+    PublishRefused {
+        /// Its id.
+        message: MessageId,
+        /// Why.
+        code: CloseCode,
+        /// Milliseconds to wait before the next attempt.
+        retry_after_ms: Option<u32>,
+    },
+    /// A publish was under way when its session was lost for good: it appeared once or not at all.
+    PublishUncertain {
+        /// Its id.
+        message: MessageId,
+    },
+
+    /// Host: a player came.
+    PlayerJoined {
+        /// Its session.
+        session: SessionId,
+        /// Subject of its token; empty in open mode.
+        subject: String,
+    },
+    /// Host: a player left.
+    PlayerLeft {
+        /// Its session.
+        session: SessionId,
+    },
+    /// Host: the inputs that arrived for this tick.
+    PlayerInputs {
+        /// The tick that folds them.
+        tick: Tick,
+        /// In order of session and number, each once.
+        inputs: Vec<PlayerInput>,
+    },
+}
+
+/// A cue that arrived in time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cue {
+    /// The tick it belongs to.
+    pub tick: Tick,
+    /// The game's own number for what it is.
+    pub kind: u8,
+    /// The entity it comes from.
+    pub source: Option<EntityId>,
+    /// Where it happened, in the units of the API.
+    pub position: Option<[f64; 3]>,
+    payload: [u8; CUE_BYTES_MAX],
+    len: u8,
+}
+
+impl Cue {
+    pub(crate) fn new(space: Space, told: &snapshot::Cue<'_>) -> Self {
+        let mut payload = [0; CUE_BYTES_MAX];
+        let len = told.payload.len().min(CUE_BYTES_MAX);
+        payload[..len].copy_from_slice(&told.payload[..len]);
+        Self {
+            tick: told.tick,
+            kind: told.kind,
+            source: told.source,
+            position: told.position.map(|pos| space.point(pos)),
+            payload,
+            len: len as u8,
+        }
+    }
+
+    /// The game's bytes.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload[..usize::from(self.len)]
+    }
+}

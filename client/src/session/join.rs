@@ -1,0 +1,142 @@
+//! How a session begins, is taken up again and ends.
+
+use super::{GOODBYE_NS_MAX, Phase, Session, WELCOME_NS_MAX};
+use crate::clock::ServerClock;
+use crate::error::ConnectError;
+use crate::event::ClientEvent;
+use crate::session::receive::Inlets;
+use starling_protocol::close::CloseCode;
+use starling_protocol::message::control::{
+    ControlUp, Hello, Refused, Resume, ResumeAnswer, Welcome,
+};
+use starling_protocol::units::Nanos;
+use starling_protocol::version::{TABLES, VERSION};
+
+impl Session {
+    /// The connection that was wished for stands.
+    pub fn handle_connected(&mut self, now: Nanos) {
+        if !matches!(self.phase, Phase::Dialling { .. }) {
+            return; // it was given up in the meantime, and the wish to close it stands
+        }
+        self.inlets = Inlets::new();
+        self.outbox.clear();
+        self.phase = Phase::Joining { until: now + WELCOME_NS_MAX };
+        self.last_heard = now;
+        let hello = ControlUp::Hello(Box::new(self.hello()));
+        let written = self.outbox.control(&hello);
+        debug_assert!(written.is_ok(), "an empty outbox has room for a Hello");
+    }
+
+    /// The connection ended, or could not be made.
+    pub fn handle_closed(&mut self, now: Nanos, code: CloseCode) {
+        if matches!(self.phase, Phase::Waiting { .. }) {
+            return; // the session has given this connection up already
+        }
+        self.lost(now, ConnectError::from_code(code), None, 0);
+    }
+
+    fn hello(&self) -> Hello {
+        let resume = self.welcome.as_ref().map(|welcome| Resume {
+            session: welcome.session,
+            token: welcome.resume_token,
+            channels: self.subscriptions.positions(),
+        });
+        Hello {
+            versions: vec![VERSION],
+            world: self.options.world.clone(),
+            create: self.options.create,
+            token: self.options.token.clone(),
+            resume,
+            schema_hash: self.options.schema_hash,
+            capabilities: self.options.capabilities,
+        }
+    }
+
+    pub(super) fn refused(&mut self, now: Nanos, refused: Refused) {
+        let least_ms = refused.retry_after_ms;
+        self.wishes.close = Some(CloseCode::GOODBYE);
+        self.lost(now, ConnectError::from_refused(refused), least_ms, 0);
+    }
+
+    pub(super) fn welcomed(&mut self, now: Nanos, welcome: Welcome) {
+        if welcome.tables != TABLES || welcome.version != VERSION {
+            self.wishes.close = Some(CloseCode::VERSION);
+            return self.end(ConnectError::Version);
+        }
+        if welcome.schema.validate().is_err() {
+            return self.breach_of_protocol();
+        }
+        let first = self.welcome.is_none();
+        let (answer, session) = (welcome.resumed, welcome.session);
+        self.set_clock(now, &welcome);
+        self.view.begin(&welcome);
+        self.take_up(&welcome);
+        self.welcome = Some(Box::new(welcome));
+        self.phase = Phase::Live;
+        self.adrift_since = None;
+        self.backoff.succeeded();
+        self.queue.push(if first {
+            ClientEvent::Connected { session }
+        } else {
+            ClientEvent::Reconnected { answer, session }
+        });
+        self.flush();
+    }
+
+    /// The clock goes on when the world's time does.
+    fn set_clock(&mut self, now: Nanos, welcome: &Welcome) {
+        let before = self.welcome.as_ref();
+        let same =
+            before.is_some_and(|w| w.epoch == welcome.epoch && w.tick_rate == welcome.tick_rate);
+        if !same || self.clock.is_none() {
+            self.clock = Some(ServerClock::new(now, welcome.tick_rate, welcome.server_time_us));
+        }
+    }
+
+    /// Everything that this side wants is brought to the new connection.
+    fn take_up(&mut self, welcome: &Welcome) {
+        let unknown = self.owned.rejoin(&welcome.entities);
+        for handle in unknown {
+            // More than the outbox holds cannot be unknown: a handle is unknown only where its
+            // despawn was under way when the connection was lost.
+            if self.outbox.control(&ControlUp::Despawn { handle }).is_err() {
+                self.counts.breaches += 1;
+            }
+        }
+        self.interests.forget_told();
+        if welcome.resumed == ResumeAnswer::Resumed {
+            self.subscriptions.resume();
+            self.publishes.resume();
+        } else {
+            self.subscriptions.restart(welcome.epoch);
+            self.inputs.reset();
+            self.cues_up.clear();
+            for message in self.publishes.restart() {
+                self.queue.push(ClientEvent::PublishUncertain { message });
+            }
+        }
+    }
+
+    /// Ends the session cleanly: own entities leave at once and nothing is parked.
+    pub fn goodbye(&mut self, now: Nanos) {
+        match self.phase {
+            Phase::Closed | Phase::Leaving { .. } => {}
+            Phase::Live if self.outbox.control(&ControlUp::Goodbye).is_ok() => {
+                self.phase = Phase::Leaving { until: now + GOODBYE_NS_MAX };
+            }
+            _ => {
+                self.wishes.close = Some(CloseCode::GOODBYE);
+                self.wishes.connect = false;
+                self.phase = Phase::Closed;
+                self.queue.push(ClientEvent::Goodbye);
+            }
+        }
+    }
+
+    /// The server said what it must not say: there is no sense in going on with it.
+    pub(super) fn breach_of_protocol(&mut self) {
+        self.counts.breaches += 1;
+        self.wishes.close = Some(CloseCode::PROTOCOL_ERROR);
+        self.end(ConnectError::from_code(CloseCode::PROTOCOL_ERROR));
+    }
+}

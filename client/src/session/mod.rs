@@ -1,0 +1,337 @@
+//! A session: a pure state machine between an application and a connection.
+//!
+//! Bytes and time come in, bytes and wishes come out. There is no clock, no socket and no thread,
+//! so the same code runs in a browser, in a game loop, on a simulated network and in a swarm of
+//! thousands. `net` drives it over a real transport.
+
+pub(crate) mod cue;
+mod hear;
+pub(crate) mod input;
+mod interest;
+mod join;
+pub(crate) mod outbox;
+pub(crate) mod own;
+mod pace;
+mod queue;
+mod receive;
+mod request;
+mod send;
+mod stats;
+pub(crate) mod uplink;
+
+pub use stats::Stats;
+
+use crate::backoff::Backoff;
+use crate::channel::{Publishes, Subscriptions};
+use crate::clock::ServerClock;
+use crate::error::ConnectError;
+use crate::event::{ClientEvent, Cue};
+use crate::options::ConnectOptions;
+use crate::view::View;
+use cue::CuesUp;
+use input::Inputs;
+use interest::Interests;
+use outbox::Outbox;
+use own::Owned;
+use queue::Queue;
+use receive::Inlets;
+use starling_protocol::close::CloseCode;
+use starling_protocol::message::control::Welcome;
+use starling_protocol::units::Nanos;
+use uplink::Uplink;
+
+/// The connection did not come about within this time.
+const DIAL_NS_MAX: u64 = 10 * Nanos::SECOND;
+/// The Welcome did not come within this time.
+const WELCOME_NS_MAX: u64 = 10 * Nanos::SECOND;
+/// A goodbye is given this long to leave.
+const GOODBYE_NS_MAX: u64 = Nanos::SECOND;
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// A connection is being made for the first time.
+    Connecting,
+    /// Hello was said; the Welcome has not come.
+    Joining,
+    /// The session stands.
+    Live,
+    /// The connection was lost; the session is parked on the server and is taken up again.
+    Reconnecting,
+    /// It ended for good.
+    Closed,
+}
+
+/// What a session wants of whoever owns its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkWish {
+    /// Make a new connection and tell [`Session::handle_connected`] when it stands, or
+    /// [`Session::handle_closed`] when it could not be made.
+    Connect,
+    /// Close the connection, if there is one, with this code. Nothing is to be told about it.
+    Close(CloseCode),
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// A connection is being made.
+    Dialling {
+        until: Nanos,
+    },
+    Joining {
+        until: Nanos,
+    },
+    Live,
+    /// Goodbye was said and is on its way.
+    Leaving {
+        until: Nanos,
+    },
+    /// Waits before the next attempt.
+    Waiting {
+        until: Nanos,
+    },
+    Closed,
+}
+
+/// A session as the application sees it. See the [module](crate) for how its parts are used.
+///
+/// ```
+/// use starling_client::{ConnectOptions, LinkWish, Session, SessionState};
+/// use starling_protocol::units::Nanos;
+///
+/// let mut session = Session::new(Nanos(0), ConnectOptions::new("plaza"));
+/// assert_eq!(session.poll_link(), Some(LinkWish::Connect));
+/// session.handle_connected(Nanos::from_millis(3));
+/// assert_eq!(session.state(), SessionState::Joining);
+/// ```
+#[derive(Debug)]
+pub struct Session {
+    options: ConnectOptions,
+    phase: Phase,
+    wishes: Wishes,
+    /// Of the newest session, also while it is parked.
+    welcome: Option<Box<Welcome>>,
+    clock: Option<ServerClock>,
+    inlets: Inlets,
+    outbox: Outbox,
+    uplink: Uplink,
+    owned: Owned,
+    inputs: Inputs,
+    cues_up: CuesUp,
+    interests: Interests,
+    subscriptions: Subscriptions,
+    publishes: Publishes,
+    view: View,
+    queue: Queue,
+    backoff: Backoff,
+    /// When the session was last without a connection, for giving up.
+    adrift_since: Option<Nanos>,
+    /// The server drains: leave at this moment.
+    leave_at: Option<Nanos>,
+    last_heard: Nanos,
+    counts: stats::Counts,
+}
+
+#[derive(Debug, Default)]
+struct Wishes {
+    close: Option<CloseCode>,
+    connect: bool,
+}
+
+impl Session {
+    /// A session that wants to be connected.
+    #[must_use]
+    pub fn new(now: Nanos, options: ConnectOptions) -> Self {
+        Self {
+            phase: Phase::Dialling { until: now + DIAL_NS_MAX },
+            wishes: Wishes { close: None, connect: true },
+            welcome: None,
+            clock: None,
+            inlets: Inlets::new(),
+            outbox: Outbox::default(),
+            uplink: Uplink::new(options.seed as u16),
+            owned: Owned::default(),
+            inputs: Inputs::default(),
+            cues_up: CuesUp::default(),
+            interests: Interests::default(),
+            subscriptions: Subscriptions::new(),
+            publishes: Publishes::new(options.seed),
+            view: View::new(options.view),
+            queue: Queue::default(),
+            backoff: Backoff::new(options.seed),
+            adrift_since: Some(now),
+            leave_at: None,
+            last_heard: now,
+            counts: stats::Counts::default(),
+            options,
+        }
+    }
+
+    /// How far the session has come.
+    #[must_use]
+    pub fn state(&self) -> SessionState {
+        match self.phase {
+            Phase::Live | Phase::Leaving { .. } => SessionState::Live,
+            Phase::Closed => SessionState::Closed,
+            _ if self.welcome.is_some() => SessionState::Reconnecting,
+            Phase::Joining { .. } => SessionState::Joining,
+            Phase::Dialling { .. } | Phase::Waiting { .. } => SessionState::Connecting,
+        }
+    }
+
+    /// What the server said when the session began: world, space, schema, bounds.
+    #[must_use]
+    pub fn welcome(&self) -> Option<&Welcome> {
+        self.welcome.as_deref()
+    }
+
+    /// The server's clock; `None` before the first Welcome.
+    #[must_use]
+    pub const fn clock(&self) -> Option<&ServerClock> {
+        self.clock.as_ref()
+    }
+
+    /// What this session sees.
+    #[must_use]
+    pub const fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// What this session sees, to take changes out of it.
+    #[must_use]
+    pub const fn view_mut(&mut self) -> &mut View {
+        &mut self.view
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<ClientEvent> {
+        self.queue.pop()
+    }
+
+    /// The next cue that arrived in time, each once.
+    pub fn poll_cue(&mut self) -> Option<Cue> {
+        self.queue.pop_cue()
+    }
+
+    /// What the session wants of its connection, one thing at a time. To be asked after every
+    /// call that takes the time.
+    pub fn poll_link(&mut self) -> Option<LinkWish> {
+        if let Some(code) = self.wishes.close.take() {
+            return Some(LinkWish::Close(code));
+        }
+        std::mem::take(&mut self.wishes.connect).then_some(LinkWish::Connect)
+    }
+
+    /// Does what is due, and draws the view at this moment.
+    pub fn advance(&mut self, now: Nanos) {
+        self.receive(now);
+        self.expire(now);
+        self.flush();
+        if let Some(clock) = &self.clock {
+            self.view.draw(now, clock);
+        }
+    }
+
+    /// As [`Session::advance`], without drawing: for programs that do not look.
+    pub fn advance_blind(&mut self, now: Nanos) {
+        self.receive(now);
+        self.expire(now);
+        self.flush();
+    }
+
+    /// When the session wants to be advanced again at the latest, if nothing arrives before.
+    #[must_use]
+    pub fn next_timeout(&mut self, now: Nanos) -> Option<Nanos> {
+        match self.phase {
+            Phase::Closed => None,
+            Phase::Dialling { until }
+            | Phase::Joining { until }
+            | Phase::Leaving { until }
+            | Phase::Waiting { until } => Some(until),
+            Phase::Live => {
+                let due = [self.leave_at, self.silent_at(), self.uplink_due(now)];
+                due.into_iter().flatten().min()
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Nanos) {
+        match self.phase {
+            Phase::Dialling { until } | Phase::Joining { until } if now >= until => {
+                self.hang_up(now, CloseCode::LOST);
+            }
+            Phase::Waiting { until } if now >= until && self.queue.has_drained() => self.dial(now),
+            Phase::Leaving { until } if now >= until || self.outbox.is_empty() => {
+                self.wishes.close = Some(CloseCode::GOODBYE);
+                self.phase = Phase::Closed;
+                self.queue.push(ClientEvent::Goodbye);
+            }
+            Phase::Live if self.leave_at.is_some_and(|at| now >= at) => {
+                self.hang_up(now, CloseCode::GOING_AWAY);
+            }
+            Phase::Live if self.silent_at().is_some_and(|at| now >= at) => {
+                self.hang_up(now, CloseCode::LOST);
+            }
+            _ => {}
+        }
+    }
+
+    /// Silence of a server that owes heartbeats, as seen from here.
+    fn silent_at(&self) -> Option<Nanos> {
+        let (welcome, clock) = (self.welcome.as_ref()?, self.clock.as_ref()?);
+        let heartbeat_ns = u64::from(welcome.heartbeat_ticks) * clock.rate().period_ns();
+        if heartbeat_ns == 0 {
+            return None; // a world without heartbeats: the idle timeout of the link decides
+        }
+        let patience_ns = (500 * Nanos::MILLISECOND).max(4 * clock.rtt_ns().unwrap_or(0));
+        Some(self.last_heard + heartbeat_ns * 5 / 4 + patience_ns)
+    }
+
+    /// Closes the connection from this side and goes on as after a loss.
+    fn hang_up(&mut self, now: Nanos, code: CloseCode) {
+        self.wishes.close = Some(code);
+        self.lost(now, ConnectError::from_code(code), None, 0);
+    }
+
+    /// There is no connection any more: wait and try again, or end.
+    fn lost(&mut self, now: Nanos, error: ConnectError, least_ms: Option<u32>, spread_ms: u32) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        if matches!(self.phase, Phase::Leaving { .. }) {
+            self.phase = Phase::Closed;
+            self.queue.push(ClientEvent::Goodbye);
+            return;
+        }
+        self.inlets = Inlets::new();
+        self.outbox.clear();
+        self.leave_at = None;
+        let since = *self.adrift_since.get_or_insert(now);
+        let wait_ns = match self.may_try_again(now, since) {
+            true => self.backoff.wait_ns(error.code(), least_ms, spread_ms),
+            false => None,
+        };
+        let Some(wait_ns) = wait_ns else { return self.end(error) };
+        let wait_ms = wait_ns / Nanos::MILLISECOND;
+        self.queue.push(ClientEvent::Reconnecting { code: error.code(), wait_ms });
+        self.phase = Phase::Waiting { until: now + wait_ns };
+    }
+
+    fn may_try_again(&self, now: Nanos, since: Nanos) -> bool {
+        let policy = self.options.reconnect;
+        let wanted = if self.welcome.is_some() { policy.after_loss } else { policy.before_first };
+        let given_up = policy.give_up_ms.is_some_and(|ms| now.since(since) / 1_000_000 >= ms);
+        wanted && !given_up
+    }
+
+    fn end(&mut self, error: ConnectError) {
+        self.phase = Phase::Closed;
+        self.queue.push(ClientEvent::Closed { error });
+    }
+
+    fn dial(&mut self, now: Nanos) {
+        self.wishes.connect = true;
+        self.phase = Phase::Dialling { until: now + DIAL_NS_MAX };
+        self.counts.reconnects += u64::from(self.welcome.is_some());
+    }
+}

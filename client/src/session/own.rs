@@ -1,0 +1,555 @@
+//! Entities of mine: what I want, what stands, and what of it was sent.
+
+use crate::error::RequestError;
+use crate::pose::Pose;
+use starling_protocol::close::CloseCode;
+use starling_protocol::limits::{
+    BLOCK_BYTES_MAX, ENTITY_NAME_BYTES_MAX, FIELDS_MAX, SESSION_ENTITIES_MAX,
+};
+use starling_protocol::message::control::{Audience, ControlUp, OwnEntity, Spawn};
+use starling_protocol::sample::Sample;
+use starling_protocol::schema::{Schema, Value};
+use starling_protocol::space::Space;
+use starling_protocol::units::{EntityId, Handle, KindId, Nanos, SessionId};
+
+/// My name for an entity of mine. Stands from the moment of asking, through every reconnect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OwnKey(u32);
+
+impl OwnKey {
+    const fn new(index: usize, generation: u16) -> Self {
+        Self(index as u32 | (generation as u32) << 16)
+    }
+
+    const fn index(self) -> usize {
+        (self.0 & 0xffff) as usize
+    }
+
+    /// As the request number of a spawn.
+    pub(crate) const fn request(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) const fn from_request(request: u32) -> Self {
+        Self(request)
+    }
+}
+
+/// What an entity of mine shall be.
+///
+/// ```
+/// use starling_client::{Pose, SpawnSpec};
+/// let bus = SpawnSpec::at(Pose::at([52.23, 21.01, 0.0])).named("bus/517");
+/// assert_eq!(bus.name.as_deref(), Some("bus/517"));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpawnSpec {
+    /// The stable device or player id, unique in the world; the server makes one up if absent.
+    pub name: Option<String>,
+    /// Its kind.
+    pub kind: KindId,
+    /// Team, 0 for none.
+    pub team: u8,
+    /// Who may see it at all.
+    pub audience: Audience,
+    /// Where it starts.
+    pub pose: Pose,
+    /// Typed fields that differ from zero, by their index in the kind.
+    pub fields: Vec<(u8, Value)>,
+    /// The opaque block of a kind that has one.
+    pub block: Vec<u8>,
+    /// A host spawns this on behalf of a player's session.
+    pub avatar_of: Option<SessionId>,
+}
+
+impl SpawnSpec {
+    /// An entity of the first kind, visible to all, with no fields.
+    #[must_use]
+    pub const fn at(pose: Pose) -> Self {
+        Self {
+            name: None,
+            kind: KindId(0),
+            team: 0,
+            audience: Audience::All,
+            pose,
+            fields: Vec::new(),
+            block: Vec::new(),
+            avatar_of: None,
+        }
+    }
+
+    /// With this stable name.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Of this kind.
+    #[must_use]
+    pub const fn kind(mut self, kind: KindId) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    fn check(&self) -> Result<(), RequestError> {
+        let name = self.name.as_ref().map_or(0, String::len);
+        let fits = name <= ENTITY_NAME_BYTES_MAX && self.block.len() <= BLOCK_BYTES_MAX;
+        if fits { Ok(()) } else { Err(RequestError::TooLarge) }
+    }
+
+    /// The request that asks for it.
+    fn request(&self, key: OwnKey, sample: Sample, schema: &Schema) -> Result<Spawn, CloseCode> {
+        Ok(Spawn {
+            request: key.request(),
+            name: self.name.clone(),
+            kind: self.kind,
+            team: self.team,
+            audience: self.audience,
+            sample,
+            fields: raw_fields(schema, self.kind, &self.fields)?,
+            block: self.block.clone(),
+            avatar_of: self.avatar_of,
+        })
+    }
+}
+
+fn raw_fields(
+    schema: &Schema,
+    kind: KindId,
+    fields: &[(u8, Value)],
+) -> Result<Vec<(u8, u32)>, CloseCode> {
+    let declared = &schema.kind(kind).ok_or(CloseCode::UNKNOWN_KIND)?.fields;
+    let raw = |&(index, value): &(u8, Value)| {
+        let field = declared.get(usize::from(index)).ok_or(CloseCode::BAD_FIELD)?;
+        Ok((index, field.ty.encode(value).map_err(|_| CloseCode::BAD_FIELD)?))
+    };
+    fields.iter().map(raw).collect()
+}
+
+/// How far an entity of mine has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnState {
+    /// Not asked for yet on this connection.
+    Wanted,
+    /// Asked for.
+    Asked,
+    /// It stands.
+    Stands {
+        /// The server's short name for it, for this session.
+        handle: Handle,
+        /// Its name for everyone.
+        entity: EntityId,
+    },
+}
+
+#[derive(Debug)]
+struct Own {
+    spec: Box<SpawnSpec>,
+    state: OwnState,
+    /// To be removed as soon as it stands.
+    doomed: bool,
+    sample: Option<Sample>,
+    sequence: u16,
+    /// There is a sample that was not sent.
+    fresh: bool,
+    sent: Option<Sent>,
+    /// Fields, and the block, that changed since they were last told.
+    untold: [bool; 2],
+}
+
+/// The last uplink that carried a sample.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    uplink: u16,
+    at: Nanos,
+    repeats: u8,
+}
+
+/// When a sample that was sent is sent again.
+pub(crate) struct Repeat<F: Fn(u16) -> bool> {
+    pub(crate) now: Nanos,
+    /// Did this uplink arrive?
+    pub(crate) folded: F,
+    /// Wait so long for the news that it arrived.
+    pub(crate) patience_ns: u64,
+    /// Say the same again after so long, to stay present.
+    pub(crate) keep_alive_ns: Option<u64>,
+}
+
+/// A lost sample is repeated so often before it is left to the keep-alive.
+const REPEATS_MAX: u8 = 3;
+
+/// The entities of one session.
+#[derive(Debug, Default)]
+pub(crate) struct Owned {
+    slab: Vec<(u16, Option<Own>)>,
+    free: Vec<u16>,
+    by_handle: Vec<Option<OwnKey>>,
+    count: usize,
+    wanted: usize,
+    /// No place before this one is wanted.
+    wanted_from: usize,
+    /// Some entity may have changes that were not told.
+    untold: bool,
+}
+
+impl Owned {
+    pub(crate) fn want(&mut self, spec: SpawnSpec) -> Result<OwnKey, RequestError> {
+        spec.check()?;
+        if self.count == SESSION_ENTITIES_MAX {
+            return Err(RequestError::Limit);
+        }
+        let index = self.free.pop().map_or_else(|| self.grow(), usize::from);
+        let (generation, own) = &mut self.slab[index];
+        *own = Some(Own {
+            spec: Box::new(spec),
+            state: OwnState::Wanted,
+            doomed: false,
+            sample: None,
+            sequence: 0,
+            fresh: false,
+            sent: None,
+            untold: [false; 2],
+        });
+        self.count += 1;
+        self.wanted += 1;
+        self.wanted_from = self.wanted_from.min(index);
+        Ok(OwnKey::new(index, *generation))
+    }
+
+    fn grow(&mut self) -> usize {
+        self.slab.push((0, None));
+        self.slab.len() - 1
+    }
+
+    fn get(&self, key: OwnKey) -> Option<&Own> {
+        let (generation, own) = self.slab.get(key.index())?;
+        own.as_ref().filter(|_| OwnKey::new(key.index(), *generation) == key)
+    }
+
+    fn get_mut(&mut self, key: OwnKey) -> Option<&mut Own> {
+        let (generation, own) = self.slab.get_mut(key.index())?;
+        own.as_mut().filter(|_| OwnKey::new(key.index(), *generation) == key)
+    }
+
+    pub(crate) fn state(&self, key: OwnKey) -> Option<OwnState> {
+        self.get(key).map(|own| own.state)
+    }
+
+    pub(crate) fn handle(&self, key: OwnKey) -> Option<Handle> {
+        self.get(key)?.handle()
+    }
+
+    pub(crate) fn by_handle(&self, handle: Handle) -> Option<OwnKey> {
+        *self.by_handle.get(usize::from(handle.0))?
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = OwnKey> {
+        let present = |(index, (generation, own)): (usize, &(u16, Option<Own>))| {
+            own.is_some().then(|| OwnKey::new(index, *generation))
+        };
+        self.slab.iter().enumerate().filter_map(present)
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// A new position of an entity; before the world is known it only moves the place of spawning.
+    pub(crate) fn set_pose(
+        &mut self,
+        key: OwnKey,
+        pose: Pose,
+        space: Option<Space>,
+    ) -> Result<(), RequestError> {
+        let own = self.get_mut(key).ok_or(RequestError::Unknown)?;
+        match space {
+            Some(space) => own.set_sample(pose.sample(space)?),
+            None => own.spec.pose = pose,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn set_sample(&mut self, key: OwnKey, sample: Sample) -> Result<(), RequestError> {
+        self.get_mut(key).ok_or(RequestError::Unknown)?.set_sample(sample);
+        Ok(())
+    }
+
+    /// The newest sequence given to a sample of this entity.
+    pub(crate) fn sequence(&self, key: OwnKey) -> Option<u16> {
+        self.get(key).map(|own| own.sequence)
+    }
+
+    /// Changes fields; told to the server with the next flush, and again after every reconnect.
+    pub(crate) fn set_fields(
+        &mut self,
+        key: OwnKey,
+        changes: &[(u8, Value)],
+        schema: Option<&Schema>,
+    ) -> Result<(), RequestError> {
+        let own = self.get_mut(key).ok_or(RequestError::Unknown)?;
+        if changes.iter().any(|change| usize::from(change.0) >= FIELDS_MAX) {
+            return Err(RequestError::BadField);
+        }
+        if let Some(schema) = schema {
+            raw_fields(schema, own.spec.kind, changes).map_err(|_| RequestError::BadField)?;
+        }
+        for change in changes {
+            match own.spec.fields.iter_mut().find(|f| f.0 == change.0) {
+                Some(field) => *field = *change,
+                None => own.spec.fields.push(*change),
+            }
+        }
+        own.untold[0] = true;
+        self.untold = true;
+        Ok(())
+    }
+
+    /// Replaces the opaque block; told as fields are.
+    pub(crate) fn set_block(&mut self, key: OwnKey, block: &[u8]) -> Result<(), RequestError> {
+        if block.len() > BLOCK_BYTES_MAX {
+            return Err(RequestError::TooLarge);
+        }
+        let own = self.get_mut(key).ok_or(RequestError::Unknown)?;
+        own.spec.block = block.to_vec();
+        own.untold[1] = true;
+        self.untold = true;
+        Ok(())
+    }
+
+    /// The next message about fields or a block whose changes were not told.
+    pub(crate) fn next_untold(&mut self, schema: &Schema) -> Option<ControlUp> {
+        let stands = |own: &Own| own.untold != [false; 2] && own.handle().is_some();
+        let mut owns = self.slab.iter_mut().filter_map(|(_, own)| own.as_mut());
+        let Some(own) = owns.find(|own| self.untold && stands(own)) else {
+            self.untold = false;
+            return None;
+        };
+        let handle = own.handle()?;
+        if std::mem::take(&mut own.untold[0]) {
+            let raw = raw_fields(schema, own.spec.kind, &own.spec.fields);
+            return Some(ControlUp::SetFields { handle, fields: raw.unwrap_or_default() });
+        }
+        own.untold[1] = false;
+        Some(ControlUp::SetBlock { handle, block: own.spec.block.clone() })
+    }
+
+    /// Gives an entity up. The handle to despawn, where it stands already.
+    pub(crate) fn give_up(&mut self, key: OwnKey) -> Result<Option<Handle>, RequestError> {
+        let own = self.get_mut(key).ok_or(RequestError::Unknown)?;
+        match own.state {
+            OwnState::Wanted => {
+                self.remove(key);
+                Ok(None)
+            }
+            OwnState::Asked => {
+                own.doomed = true;
+                Ok(None)
+            }
+            OwnState::Stands { handle, .. } => {
+                self.remove(key);
+                Ok(Some(handle))
+            }
+        }
+    }
+
+    /// The next spawn to ask for, or the code with which it can only be refused.
+    pub(crate) fn next_wanted(
+        &mut self,
+        space: Space,
+        schema: &Schema,
+    ) -> Option<(OwnKey, Result<Spawn, CloseCode>)> {
+        if self.wanted == 0 {
+            return None;
+        }
+        let wanted = |own: &Own| own.state == OwnState::Wanted;
+        let from = self.wanted_from;
+        let rest = self.slab[from..].iter();
+        let index = from + rest.take_while(|(_, own)| !own.as_ref().is_some_and(wanted)).count();
+        self.wanted_from = index;
+        let (generation, own) = &mut self.slab[index];
+        let (key, own) = (OwnKey::new(index, *generation), own.as_mut()?);
+        let sample = own.sample.map_or_else(|| own.spec.pose.sample(space), Ok);
+        let request = match sample {
+            Ok(sample) => own.spec.request(key, sample, schema),
+            Err(_) => Err(CloseCode::BAD_POSITION),
+        };
+        match request {
+            Ok(_) => self.set_state(key, OwnState::Asked),
+            Err(_) => self.remove(key),
+        }
+        Some((key, request))
+    }
+
+    /// The server's answer. False when the entity is not wanted any more and is to be despawned.
+    pub(crate) fn stands(&mut self, key: OwnKey, handle: Handle, entity: EntityId) -> bool {
+        let Some(own) = self.get_mut(key) else { return false };
+        if own.doomed {
+            self.remove(key);
+            return false;
+        }
+        // What was set while the answer was under way is sent as a sample.
+        own.fresh = own.sample.is_some();
+        self.set_state(key, OwnState::Stands { handle, entity });
+        true
+    }
+
+    pub(crate) fn remove(&mut self, key: OwnKey) {
+        if self.get(key).is_none() {
+            return;
+        }
+        self.set_state(key, OwnState::Asked); // neither wanted nor known by a handle
+        let (generation, own) = &mut self.slab[key.index()];
+        *generation = generation.wrapping_add(1);
+        *own = None;
+        self.free.push(key.index() as u16);
+        self.count -= 1;
+    }
+
+    fn set_state(&mut self, key: OwnKey, state: OwnState) {
+        let Some(own) = self.get_mut(key) else { return };
+        let before = std::mem::replace(&mut own.state, state);
+        match before {
+            OwnState::Wanted => self.wanted -= 1,
+            OwnState::Stands { handle, .. } => self.by_handle[usize::from(handle.0)] = None,
+            OwnState::Asked => {}
+        }
+        match state {
+            OwnState::Wanted => {
+                self.wanted += 1;
+                self.wanted_from = self.wanted_from.min(key.index());
+            }
+            OwnState::Stands { handle, .. } => self.enter_handle(handle, key),
+            OwnState::Asked => {}
+        }
+    }
+
+    fn enter_handle(&mut self, handle: Handle, key: OwnKey) {
+        let place = usize::from(handle.0);
+        if self.by_handle.len() <= place {
+            self.by_handle.resize(place + 1, None);
+        }
+        self.by_handle[place] = Some(key);
+    }
+
+    /// After a Welcome: those that the server still has stand, the others are asked for again.
+    /// Returns the handles that nobody here knows.
+    pub(crate) fn rejoin(&mut self, standing: &[OwnEntity]) -> Vec<Handle> {
+        let keys: Vec<OwnKey> = self.keys().collect();
+        let mut known = vec![false; standing.len()];
+        for key in keys {
+            let found = self.find(key, standing, &known);
+            if self.get(key).is_some_and(|own| own.doomed) {
+                self.remove(key);
+                continue;
+            }
+            match found {
+                Some(place) => {
+                    known[place] = true;
+                    let OwnEntity { handle, entity, sequence, .. } = standing[place];
+                    self.set_state(key, OwnState::Stands { handle, entity });
+                    self.continue_from(key, sequence);
+                }
+                None => self.set_state(key, OwnState::Wanted),
+            }
+        }
+        let unknown = standing.iter().zip(known).filter(|(_, known)| !known);
+        unknown.map(|(own, _)| own.handle).collect()
+    }
+
+    fn find(&self, key: OwnKey, standing: &[OwnEntity], known: &[bool]) -> Option<usize> {
+        let own = self.get(key)?;
+        let is_it = |place: usize| match own.state {
+            OwnState::Stands { entity, .. } => standing[place].entity == entity,
+            OwnState::Asked => own.spec.name.as_ref() == Some(&standing[place].name),
+            OwnState::Wanted => false,
+        };
+        (0..standing.len()).find(|place| !known[*place] && is_it(*place))
+    }
+
+    /// Sequences go on after both the newest that the server folded and the newest given here.
+    fn continue_from(&mut self, key: OwnKey, sequence: u16) {
+        let Some(own) = self.get_mut(key) else { return };
+        if starling_protocol::units::newer16(sequence, own.sequence) {
+            own.sequence = sequence;
+        }
+        own.fresh = own.sample.is_some();
+        own.sequence = own.sequence.wrapping_add(u16::from(own.fresh));
+        own.sent = None;
+        own.untold = [!own.spec.fields.is_empty(), !own.spec.block.is_empty()];
+        self.untold |= own.untold != [false; 2];
+    }
+
+    /// Is any sample waiting for its first sending?
+    pub(crate) fn has_fresh(&self) -> bool {
+        let fresh = |own: &Own| own.fresh && matches!(own.state, OwnState::Stands { .. });
+        self.slab.iter().any(|(_, own)| own.as_ref().is_some_and(fresh))
+    }
+
+    /// Looks at up to `left` places from `cursor` on for the next sample to send.
+    pub(crate) fn next_due<F: Fn(u16) -> bool>(
+        &mut self,
+        cursor: &mut usize,
+        left: &mut usize,
+        rule: &Repeat<F>,
+    ) -> Option<(OwnKey, Handle, u16, Sample)> {
+        while *left > 0 && !self.slab.is_empty() {
+            let index = *cursor % self.slab.len();
+            let (generation, own) = &mut self.slab[index];
+            if let Some(own) = own
+                && let OwnState::Stands { handle, .. } = own.state
+                && own.is_due(rule)
+                && let Some(sample) = own.sample
+            {
+                return Some((OwnKey::new(index, *generation), handle, own.sequence, sample));
+            }
+            *cursor = index + 1;
+            *left -= 1;
+        }
+        None
+    }
+
+    /// The sample of an entity went out with this uplink.
+    pub(crate) fn sent(&mut self, key: OwnKey, uplink: u16, at: Nanos) {
+        let Some(own) = self.get_mut(key) else { return };
+        let again = own.sent.filter(|_| !own.fresh).map_or(0, |sent| sent.repeats + 1);
+        own.sent = Some(Sent { uplink, at, repeats: again.min(REPEATS_MAX) });
+        own.fresh = false;
+    }
+
+    pub(crate) const fn places(&self) -> usize {
+        self.slab.len()
+    }
+}
+
+impl Own {
+    const fn handle(&self) -> Option<Handle> {
+        match self.state {
+            OwnState::Stands { handle, .. } => Some(handle),
+            OwnState::Wanted | OwnState::Asked => None,
+        }
+    }
+
+    fn set_sample(&mut self, sample: Sample) {
+        if self.sample != Some(sample) {
+            // A sample that was never sent is replaced under its own number.
+            self.sequence = self.sequence.wrapping_add(u16::from(!self.fresh));
+            self.sample = Some(sample);
+            self.fresh = true;
+        }
+    }
+
+    fn is_due<F: Fn(u16) -> bool>(&mut self, rule: &Repeat<F>) -> bool {
+        let Some(sent) = self.sent.filter(|_| !self.fresh) else { return self.fresh };
+        let ago = rule.now.since(sent.at);
+        let lost = sent.repeats < REPEATS_MAX && ago >= rule.patience_ns;
+        if lost && !(rule.folded)(sent.uplink) {
+            return true;
+        }
+        if lost {
+            self.sent = Some(Sent { repeats: REPEATS_MAX, ..sent }); // it arrived: settled
+        }
+        rule.keep_alive_ns.is_some_and(|keep_alive_ns| ago >= keep_alive_ns)
+    }
+}
