@@ -6,6 +6,7 @@
 pub mod conditioner;
 mod contract;
 pub mod memory;
+pub mod quic;
 pub mod tls;
 
 pub use contract::{Allowance, CLOSE_LINGER_NS, ConnKey, Event, SendError, Transport};

@@ -1,0 +1,19 @@
+//! QUIC: the quinn shell for servers, a sans-I/O endpoint with a plain UDP socket for clients.
+//!
+//! Nothing outside of this crate sees a quinn type.
+
+mod client;
+mod config;
+mod ending;
+mod outbox;
+mod server;
+mod share;
+
+pub use client::{
+    ClientEndpoint, ClientOptions, ClientStats, ConnStats, ConnectError, ConnectOptions, Sockets,
+    UdpClient, UdpClientError, UdpClientWaker,
+};
+pub use config::{Congestion, ServerSecret};
+pub use server::{
+    QuinnServer, RuntimeChoice, ServerError, ServerOptions, ServerStats, ServerWaker,
+};

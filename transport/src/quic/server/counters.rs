@@ -1,0 +1,91 @@
+//! What the server counts.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// Figures since the server started, but for `open` and `handshaking`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServerStats {
+    /// Connections whose handshake was completed.
+    pub accepted: u64,
+    /// Attempts refused because the server was full.
+    pub refused: u64,
+    /// Attempts that got no answer because too many handshakes were under way.
+    pub ignored: u64,
+    /// Attempts that had to prove their address first.
+    pub retried: u64,
+    /// Handshakes that failed or took too long.
+    pub handshakes_failed: u64,
+    /// Connections that stand now.
+    pub open: u64,
+    /// Handshakes that are under way now.
+    pub handshaking: u64,
+    /// Datagrams received from clients.
+    pub datagrams_in: u64,
+    /// Datagrams handed to QUIC.
+    pub datagrams_out: u64,
+    /// Datagrams that were not sent because the connection's buffer was full.
+    pub datagrams_full: u64,
+    /// Datagrams that were received and dropped because nobody polled.
+    pub datagrams_dropped: u64,
+    /// Connections closed for breaking the rules of streams.
+    pub protocol_errors: u64,
+    /// UDP payload received, everything included.
+    pub udp_bytes_in: u64,
+    /// UDP payload sent, everything included.
+    pub udp_bytes_out: u64,
+    /// UDP packets received.
+    pub udp_packets_in: u64,
+    /// UDP packets sent.
+    pub udp_packets_out: u64,
+    /// Packets that QUIC declared lost.
+    pub packets_lost: u64,
+}
+
+impl ServerStats {
+    pub(super) fn add(&mut self, stats: &quinn::ConnectionStats) {
+        self.udp_bytes_in += stats.udp_rx.bytes;
+        self.udp_bytes_out += stats.udp_tx.bytes;
+        self.udp_packets_in += stats.udp_rx.datagrams;
+        self.udp_packets_out += stats.udp_tx.datagrams;
+        self.packets_lost += stats.path.lost_packets;
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) accepted: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) ignored: AtomicU64,
+    pub(super) retried: AtomicU64,
+    pub(super) handshakes_failed: AtomicU64,
+    pub(super) open: AtomicUsize,
+    pub(super) handshaking: AtomicUsize,
+    pub(super) datagrams_in: AtomicU64,
+    pub(super) datagrams_dropped: AtomicU64,
+    pub(super) protocol_errors: AtomicU64,
+    /// UDP figures of connections that are gone.
+    retired: std::sync::Mutex<ServerStats>,
+}
+
+impl Counters {
+    pub(super) fn retire(&self, stats: &quinn::ConnectionStats) {
+        self.retired.lock().expect("nobody panics while holding the totals").add(stats);
+    }
+
+    pub(super) fn snapshot(&self) -> ServerStats {
+        let retired = *self.retired.lock().expect("nobody panics while holding the totals");
+        ServerStats {
+            accepted: self.accepted.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            ignored: self.ignored.load(Relaxed),
+            retried: self.retried.load(Relaxed),
+            handshakes_failed: self.handshakes_failed.load(Relaxed),
+            open: self.open.load(Relaxed) as u64,
+            handshaking: self.handshaking.load(Relaxed) as u64,
+            datagrams_in: self.datagrams_in.load(Relaxed),
+            datagrams_dropped: self.datagrams_dropped.load(Relaxed),
+            protocol_errors: self.protocol_errors.load(Relaxed),
+            ..retired
+        }
+    }
+}
