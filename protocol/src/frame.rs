@@ -58,6 +58,12 @@ impl Frames {
         self.limit = limit;
     }
 
+    /// Bytes that were taken in and are no part of a body given out.
+    #[must_use]
+    pub const fn buffered(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+
     /// Takes in the next bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.start > 0 {
