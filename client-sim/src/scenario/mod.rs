@@ -13,6 +13,7 @@
 //!
 //! [slo]                         # all optional; what must always hold is judged anyway
 //! error_max_over_bound_m = 0.0
+//! ticks = 1                     # what the next two start from
 //! staleness_p99_over_tick_ms = 10
 //! enter_p99_over_tick_ms = 60
 //! bytes_per_visible_update = 3.5

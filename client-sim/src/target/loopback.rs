@@ -33,8 +33,8 @@ pub enum Fault {
     Refuse(ClientNo),
     /// Every client loses its connection in this tick and resumes in the next.
     Interrupt(u32),
-    /// Packets that the swarm's own sockets dropped.
-    SocketDrops(u64),
+    /// From this tick on the swarm's own sockets have dropped so many packets.
+    SocketDrops(u32, u64),
 }
 
 /// The server, and its clients.
@@ -382,7 +382,7 @@ impl Target for Loopback {
 
     fn traffic(&self) -> Traffic {
         let socket_drops = self.faults.iter().map(|fault| match fault {
-            Fault::SocketDrops(drops) => *drops,
+            Fault::SocketDrops(tick, drops) if self.tick >= *tick => *drops,
             _ => 0,
         });
         Traffic { socket_drops: socket_drops.sum(), ..self.traffic }

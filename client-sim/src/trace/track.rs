@@ -62,6 +62,12 @@ impl Track {
         self.fixes.is_empty()
     }
 
+    /// Where it is first.
+    #[must_use]
+    pub fn start(&self) -> Position {
+        self.fixes[0].position
+    }
+
     /// Seconds of trace time at which the last fix falls due.
     #[must_use]
     pub fn end_s(&self) -> f64 {

@@ -6,6 +6,8 @@ use crate::target::Terms;
 
 /// Samples may be this late at the 99th percentile, beyond the tick's own burst.
 const LATE_SENDS_MS: f64 = 2.0;
+/// With fewer to see, bytes per visible update are those of packet headers.
+const VISIBLE_FOR_BYTES: f64 = 40.0;
 /// With fewer events expected than this, none at all is not suspicious.
 const EVENTS_EXPECTED_MIN: f64 = 10.0;
 
@@ -81,7 +83,7 @@ fn of_the_clients(asked: &Asked, clients: &Clients) -> Vec<SloResult> {
 fn of_the_positions(asked: &Asked, positions: &Positions) -> Vec<SloResult> {
     let Asked { terms, slo, .. } = asked;
     let bound_m = terms.error_bound_m + terms.grid_m;
-    let tick_ms = 1e3 / terms.tick_hz;
+    let ticks_ms = slo.ticks.unwrap_or(1.0) * 1e3 / terms.tick_hz;
     let error = &positions.error_m;
     let mut list = vec![
         at_least("positions.pairs_checked", 1.0, Some(positions.pairs_checked as f64)),
@@ -92,13 +94,14 @@ fn of_the_positions(asked: &Asked, positions: &Positions) -> Vec<SloResult> {
         list.extend(limit.map(|limit| at_most(name, limit, value)));
     };
     limit("positions.error_m.max", slo.error_max_over_bound_m.map(|m| m + bound_m), error.max);
-    let staleness = slo.staleness_p99_over_tick_ms.map(|ms| ms + tick_ms);
+    let staleness = slo.staleness_p99_over_tick_ms.map(|ms| ms + ticks_ms);
     limit("positions.staleness_ms.p99", staleness, positions.staleness_ms.p99);
     // A short run may bring no pair together; then there is nothing to judge.
     let enter = slo.enter_p99_over_tick_ms.filter(|_| positions.enter_ms.p99.is_some());
-    limit("positions.enter_ms.p99", enter.map(|ms| ms + tick_ms), positions.enter_ms.p99);
-    let bytes = positions.bytes_per_visible_update;
-    limit("positions.bytes_per_visible_update", slo.bytes_per_visible_update, bytes);
+    limit("positions.enter_ms.p99", enter.map(|ms| ms + ticks_ms), positions.enter_ms.p99);
+    let crowded = positions.visible_per_client >= VISIBLE_FOR_BYTES && asked.events_expected == 0.0;
+    let bytes = slo.bytes_per_visible_update.filter(|_| crowded);
+    limit("positions.bytes_per_visible_update", bytes, positions.bytes_per_visible_update);
     list
 }
 

@@ -1,0 +1,381 @@
+//! One thread's share of the swarm, stepped: the caller owns the clock, the waiting and the truth.
+
+use super::lateness::Lateness;
+use super::mover::{Mover, Say};
+use super::phase::{Phase, Schedule};
+use super::plan::Crew;
+use super::publisher::Publisher;
+use crate::meter::{Current, GeneratorMeter};
+use crate::target::{
+    ClientNo, Clock, EntityNo, Link, Publish, Received, Resumption, Sample, Target, Terms, Traffic,
+};
+use crate::truth::{News, Taken};
+use anyhow::Result;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Clients whose drawing is compared with the truth in each pass with news.
+const DRAWN_PER_PASS: usize = 2;
+
+/// Moves, samples and publishes for some clients of a target, and measures on the way.
+pub struct Driver<T> {
+    target: T,
+    schedule: Arc<Schedule>,
+    crew: Crew,
+    members: Vec<Member>,
+    /// Where each client and each entity of this thread is.
+    client_at: HashMap<ClientNo, usize>,
+    mover_at: HashMap<EntityNo, (usize, usize)>,
+    lateness: Lateness,
+    meter: GeneratorMeter,
+    second: Current,
+    samples: Vec<Sample>,
+    vanished: Vec<EntityNo>,
+    events: Vec<Publish>,
+    before: Traffic,
+    before_second: Traffic,
+    phase: Phase,
+    drawn: usize,
+    cpu_before_ns: Option<u64>,
+}
+
+struct Member {
+    client: ClientNo,
+    looks: bool,
+    connected: bool,
+    ever_connected: bool,
+    lost_ns: Option<u64>,
+    movers: Vec<Mover>,
+    publisher: Option<Publisher>,
+    sampled_ns: u64,
+}
+
+impl<T: Target> Driver<T> {
+    /// Begins to connect the clients of a crew.
+    ///
+    /// # Errors
+    /// What the target cannot even begin with.
+    pub fn new(
+        mut target: T,
+        clock: &dyn Clock,
+        crew: Crew,
+        schedule: Arc<Schedule>,
+        lateness: Lateness,
+    ) -> Result<Self> {
+        target.connect(clock, &crew.plans)?;
+        let members: Vec<Member> = (0..crew.plans.len()).map(|at| crew.member(at)).collect();
+        let mut mover_at = HashMap::new();
+        for (at, member) in members.iter().enumerate() {
+            let numbered = member.movers.iter().enumerate();
+            mover_at.extend(numbered.map(|(m, mover)| (mover.entity, (at, m))));
+        }
+        Ok(Self {
+            client_at: members.iter().enumerate().map(|(at, m)| (m.client, at)).collect(),
+            target,
+            schedule,
+            crew,
+            members,
+            mover_at,
+            lateness,
+            meter: GeneratorMeter::default(),
+            second: Current::default(),
+            samples: Vec::new(),
+            vanished: Vec::new(),
+            events: Vec::new(),
+            before: Traffic::default(),
+            before_second: Traffic::default(),
+            phase: Phase::Connect,
+            drawn: 0,
+            cpu_before_ns: None,
+        })
+    }
+
+    /// What the server states, once somebody is in.
+    pub fn terms(&self) -> Option<Terms> {
+        self.target.terms()
+    }
+
+    /// Has every client been let in or refused?
+    #[must_use]
+    pub fn all_answered(&self) -> bool {
+        self.meter.connected + self.meter.refused >= self.members.len() as u64
+    }
+
+    /// Clients that are connected now, and those that were ever let in or refused.
+    #[must_use]
+    pub fn census(&self) -> (usize, u64) {
+        let connected = self.members.iter().filter(|m| m.connected).count();
+        (connected, self.meter.connected + self.meter.refused)
+    }
+
+    /// Why the first clients were refused or lost.
+    #[must_use]
+    pub fn reasons(&self) -> &[String] {
+        &self.meter.reasons
+    }
+
+    /// Is every entity gone for good? Then a replay is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let mut movers = self.members.iter().flat_map(|m| &m.movers).peekable();
+        movers.peek().is_some() && movers.all(Mover::is_over)
+    }
+
+    /// One pass: take in what has come, answer it, and append the news for the truth.
+    pub fn pass(&mut self, clock: &dyn Clock, news: &mut News) {
+        let now_ns = clock.now_ns();
+        self.turn(now_ns);
+        self.target.receive(clock, &mut news.received);
+        self.note_links(&news.received, now_ns);
+        self.meet_wishes(clock, news);
+        self.publish(clock, now_ns, news);
+        self.take(news);
+        self.draw(clock, &mut news.received);
+        self.count(&news.received, now_ns);
+    }
+
+    /// Waits for news, for at most so long.
+    pub fn wait(&mut self, clock: &dyn Clock, until_ns: u64) {
+        self.lateness.before_wait();
+        self.target.wait(clock, until_ns);
+        self.lateness.after_wait(clock.now_ns());
+    }
+
+    /// Says goodbye and hands over what was counted.
+    #[must_use]
+    pub fn leave(mut self, clock: &dyn Clock) -> GeneratorMeter {
+        self.turn(clock.now_ns());
+        if self.phase <= Phase::Measure {
+            self.end_measuring();
+        }
+        self.target.leave(clock);
+        self.second.finish(&mut self.meter.timeline);
+        self.meter
+    }
+
+    /// Notices that a phase or a second has begun.
+    fn turn(&mut self, now_ns: u64) {
+        let phase = self.schedule.phase(now_ns);
+        if phase != self.phase {
+            self.enter(phase, now_ns);
+        }
+        if let Some(second) = self.second_at(now_ns) {
+            self.second.turn(second, &mut self.meter.timeline);
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, now_ns: u64) {
+        let before = std::mem::replace(&mut self.phase, phase);
+        if before == Phase::Connect {
+            let publishers = self.members.iter_mut().filter_map(|m| m.publisher.as_mut());
+            publishers.for_each(|publisher| publisher.start(now_ns));
+            if let Some(terms) = self.target.terms() {
+                self.lateness.set_tick((1e9 / terms.tick_hz) as u64);
+            }
+        }
+        if before < Phase::Measure && phase >= Phase::Measure {
+            self.before = self.target.traffic();
+            self.before_second = self.before;
+            self.cpu_before_ns = self.lateness.cpu_ns();
+        }
+        if before == Phase::Measure {
+            self.end_measuring();
+        }
+    }
+
+    fn end_measuring(&mut self) {
+        self.meter.traffic = self.target.traffic().since(self.before);
+        let cpu = self.lateness.cpu_ns().zip(self.cpu_before_ns);
+        self.meter.cpu_ns = cpu.map(|(now, then)| now.saturating_sub(then));
+    }
+
+    fn second_at(&self, now_ns: u64) -> Option<usize> {
+        let measured = self.schedule.measured_ns()?;
+        measured.contains(&now_ns).then(|| ((now_ns - measured.start) / 1_000_000_000) as usize)
+    }
+
+    fn note_links(&mut self, received: &Received, now_ns: u64) {
+        for (client, link) in &received.links {
+            let Some(&at) = self.client_at.get(client) else { continue };
+            self.members[at].note(link, now_ns, &mut self.meter);
+        }
+        for (_, rtt_ns) in &received.rtt_ns {
+            if self.phase == Phase::Measure {
+                self.meter.rtt_ms.record_ns(*rtt_ns);
+                self.second.rtt_ms.record_ns(*rtt_ns);
+            }
+        }
+    }
+
+    /// Samples for the clients that want some. What is sent late is measured as late.
+    fn meet_wishes(&mut self, clock: &dyn Clock, news: &mut News) {
+        self.samples.clear();
+        self.vanished.clear();
+        let start_ns = self.schedule.motion_start_ns();
+        for (client, at_ns) in &news.received.wanted {
+            let Some(&at) = self.client_at.get(client) else { continue };
+            let member = &mut self.members[at];
+            // Motion never runs backwards, whatever a clock that was corrected says.
+            member.sampled_ns = member.sampled_ns.max(*at_ns);
+            let at_ns = member.sampled_ns;
+            let since_ns = start_ns.map_or(0, |start| at_ns.saturating_sub(start));
+            let t_s = since_ns as f64 / 1e9;
+            for mover in &mut member.movers {
+                match mover.say(t_s, at_ns) {
+                    Say::Nothing => {}
+                    Say::Move(sample) => self.samples.push(sample),
+                    Say::Appear(sample) => {
+                        news.appearing.push(sample.entity);
+                        self.samples.push(sample);
+                    }
+                    Say::Vanish => {
+                        news.leaving.push(mover.entity);
+                        self.vanished.push(mover.entity);
+                    }
+                }
+            }
+        }
+        if !self.vanished.is_empty() {
+            self.target.remove(clock, &self.vanished);
+        }
+        if !news.received.wanted.is_empty() && self.phase == Phase::Measure {
+            let late_ns = self.lateness.now_ns(clock.now_ns());
+            self.meter.late_ms.record_many(late_ns as f64 / 1e6, self.samples.len() as u64);
+            self.meter.samples += self.samples.len() as u64;
+        }
+        self.target.submit(clock, &self.samples);
+    }
+
+    fn publish(&mut self, clock: &dyn Clock, now_ns: u64, news: &mut News) {
+        if !matches!(self.phase, Phase::WarmUp | Phase::Measure) {
+            return;
+        }
+        self.events.clear();
+        for member in self.members.iter_mut().filter(|member| member.may_publish()) {
+            let due = member.publisher.as_mut().and_then(|publisher| publisher.next(now_ns));
+            self.events.extend(due);
+        }
+        if self.events.is_empty() {
+            return;
+        }
+        self.target.publish(clock, &self.events);
+        let published = self.events.iter().map(|e| (e.event, e.scope, now_ns));
+        news.published.extend(published);
+    }
+
+    /// Gives accepted samples their positions.
+    fn take(&self, news: &mut News) {
+        for accepted in &news.received.accepted {
+            let Some(&(at, mover)) = self.mover_at.get(&accepted.entity) else { continue };
+            let sent = self.members[at].movers[mover].sent(accepted.number);
+            if let Some((position, sampled_ns)) = sent {
+                let (entity, tick) = (accepted.entity, accepted.tick);
+                news.taken.push(Taken { entity, tick, position, sampled_ns });
+            }
+        }
+    }
+
+    /// Asks a few clients in turn what they would draw.
+    fn draw(&mut self, clock: &dyn Clock, received: &mut Received) {
+        if received.frames.is_empty() || self.phase != Phase::Measure {
+            return;
+        }
+        for _ in 0..DRAWN_PER_PASS.min(self.members.len()) {
+            self.drawn = (self.drawn + 1) % self.members.len();
+            let member = &self.members[self.drawn];
+            if member.looks && member.connected {
+                self.target.draw(clock, member.client, received);
+            }
+        }
+    }
+
+    fn count(&mut self, received: &Received, now_ns: u64) {
+        let Some(second) = self.second_at(now_ns) else { return };
+        let traffic = self.target.traffic();
+        let fresh = traffic.since(self.before_second);
+        self.before_second = traffic;
+        let looking = |f: &&crate::target::Frame| {
+            self.client_at.get(&f.client).is_some_and(|at| self.members[*at].looks)
+        };
+        let frames = received.frames.iter().filter(looking);
+        let (mut count, mut visible) = (0, 0);
+        for frame in frames {
+            count += 1;
+            visible += u64::from(frame.visible);
+        }
+        self.meter.frames += count;
+        self.meter.visible += visible;
+        if let Some(row) = self.meter.timeline.second(second) {
+            row.bytes_down += fresh.bytes_down;
+            row.bytes_up += fresh.bytes_up;
+            row.frames += count;
+            row.visible += visible;
+        }
+    }
+
+    /// The crew, as it was planned.
+    #[must_use]
+    pub fn crew(&self) -> &Crew {
+        &self.crew
+    }
+}
+
+impl Member {
+    fn may_publish(&self) -> bool {
+        self.connected && self.movers.first().is_some_and(Mover::is_here)
+    }
+
+    fn note(&mut self, link: &Link, now_ns: u64, meter: &mut GeneratorMeter) {
+        match link {
+            Link::Connected => {
+                self.connected = true;
+                meter.connected += u64::from(!std::mem::replace(&mut self.ever_connected, true));
+            }
+            Link::Refused(why) => {
+                meter.refused += 1;
+                meter.reason(format!("client {} refused: {why}", self.client.0));
+            }
+            Link::Lost(why) => {
+                self.connected = false;
+                self.lost_ns = Some(now_ns);
+                meter.lost += 1;
+                meter.reason(format!("client {} lost: {why}", self.client.0));
+            }
+            Link::Resumed(answer) => self.resume(*answer, now_ns, meter),
+        }
+    }
+
+    fn resume(&mut self, answer: Resumption, now_ns: u64, meter: &mut GeneratorMeter) {
+        self.connected = true;
+        match answer {
+            Resumption::Resumed => meter.resumed += 1,
+            Resumption::Reset => meter.reset += 1,
+            Resumption::Denied => meter.denied += 1,
+        }
+        if let Some(lost_ns) = self.lost_ns.take() {
+            meter.gap_ms.record_ns(now_ns.saturating_sub(lost_ns));
+        }
+        if answer != Resumption::Resumed {
+            self.movers.iter_mut().for_each(Mover::forget);
+        }
+    }
+}
+
+impl Crew {
+    fn member(&self, at: usize) -> Member {
+        let plan = &self.plans[at];
+        let movers = plan.entities.iter().map(|e| Mover::new(e.entity, self.cast.motion(e.entity)));
+        let channel = plan.channels.first().copied();
+        let per_s = if plan.entities.is_empty() { 0.0 } else { self.events_per_s };
+        Member {
+            client: plan.client,
+            looks: !plan.areas.is_empty(),
+            connected: false,
+            ever_connected: false,
+            lost_ns: None,
+            movers: movers.collect(),
+            publisher: Publisher::new(self.seed, plan.client, channel, per_s),
+            sampled_ns: 0,
+        }
+    }
+}

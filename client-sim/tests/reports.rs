@@ -1,0 +1,76 @@
+//! The report keeps its contract, and the page needs nothing from elsewhere.
+
+mod rig;
+
+use rig::{Run, failing};
+use starling_client_sim::report::{html, summary};
+use starling_client_sim::target::loopback::Fault;
+
+/// The keys of the outermost object of indented JSON, in order.
+fn keys(json: &str) -> Vec<&str> {
+    let outer = json.lines().filter(|line| line.starts_with("  \"") && line.contains("\": "));
+    outer.filter_map(|line| line.trim().split('"').nth(1)).collect()
+}
+
+#[test]
+fn the_json_has_the_documented_fields_in_the_documented_order() {
+    let report = Run { seconds: 3, ..Run::default() }.go();
+    let json = report.json();
+    assert_eq!(
+        keys(&json),
+        [
+            "schema",
+            "scenario",
+            "seed",
+            "link",
+            "starling",
+            "env",
+            "tick_hz",
+            "seconds",
+            "clients",
+            "generator",
+            "positions",
+            "events",
+            "resume",
+            "server",
+            "trace",
+            "timeline",
+            "slo",
+            "verdict"
+        ]
+    );
+    let value: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    assert_eq!(value["schema"], 1);
+    assert_eq!(value["server"], serde_json::Value::Null);
+    assert_eq!(value["verdict"], "pass");
+    assert_eq!(value["timeline"].as_array().map(Vec::len), Some(3));
+    for field in ["staleness_ms", "error_m", "view_error_m", "view_age_ms", "enter_ms", "leave_ms"]
+    {
+        assert!(value["positions"][field]["p99"].is_number(), "{field}");
+    }
+    assert!(value["slo"][0]["limit"].as_str().is_some_and(|limit| limit.starts_with(">= ")));
+}
+
+#[test]
+fn the_page_is_self_contained_and_says_the_verdict() {
+    let report = Run::with(Fault::DoubleEvent(60));
+    let page = html(&report);
+    if let Some(path) = std::env::var_os("STARLING_REPORT_HTML") {
+        std::fs::write(path, &page).expect("the page can be written");
+    }
+    assert!(page.contains("class=\"verdict fail\">fail<"));
+    assert!(page.contains("events.duplicated"));
+    for elsewhere in ["http://", "https://", "<script", "@import", "url("] {
+        assert!(!page.contains(elsewhere), "{elsewhere}");
+    }
+    assert!(page.matches("<svg").count() >= 3);
+}
+
+#[test]
+fn the_summary_names_what_fails() {
+    let report = Run::with(Fault::DoubleEvent(60));
+    let text = summary(&report);
+    assert_eq!(failing(&report), ["events.duplicated"]);
+    assert!(text.contains("FAIL events.duplicated"), "{text}");
+    assert!(text.ends_with("verdict: fail\n"), "{text}");
+}

@@ -1,0 +1,151 @@
+//! A verdict passes on a perfect server and fails, by name, on one with a single fault.
+
+mod rig;
+
+use rig::{Run, failing};
+use starling_client_sim::swarm::InterestSpec;
+use starling_client_sim::target::loopback::Fault;
+use starling_client_sim::target::{ClientNo, EntityNo};
+use starling_client_sim::verdict::Verdict;
+
+#[test]
+fn a_perfect_server_passes_every_scenario() {
+    for scenario in ["walk", "arena", "crowd", "city"] {
+        let report = Run { scenario, ..Run::default() }.go();
+        assert_eq!(failing(&report), Vec::<&str>::new(), "{scenario}");
+        assert_eq!(report.verdict, Verdict::Pass);
+        assert!(report.positions.pairs_checked > 100_000, "{}", report.positions.pairs_checked);
+        assert!(report.positions.visible_per_client > 5.0, "{scenario}");
+        assert!(report.events.published > 100 && report.events.delivered > 100);
+        assert_eq!(report.positions.error_m.max, Some(0.0));
+    }
+}
+
+#[test]
+fn viewers_with_every_kind_of_interest_pass() {
+    let interests = ["radius=60m", "viewport=90m", "nearest=7", "follow"];
+    for text in interests {
+        let interests = vec![text.parse::<InterestSpec>().expect("it is an interest")];
+        let report = Run { viewers: 5, interests, seconds: 4, ..Run::default() }.go();
+        assert_eq!(failing(&report), Vec::<&str>::new(), "{text}");
+    }
+}
+
+#[test]
+fn one_withheld_enter_fails_as_wrong_set_and_is_named() {
+    let (client, entity) = a_pair_that_meets();
+    let report = Run::with(Fault::WithholdEnter(client, entity));
+    assert_eq!(failing(&report), ["positions.wrong_set"]);
+    let wrong = &report.positions.wrong[0];
+    assert_eq!((wrong.client, wrong.entity.as_str()), (client.0, name(entity).as_str()));
+    assert_eq!(format!("{:?}", wrong.what), "Missing");
+}
+
+#[test]
+fn one_withheld_leave_fails_as_wrong_set_and_is_named() {
+    let reports =
+        (0..30).map(|entity| Run::with(Fault::WithholdLeave(ClientNo(3), EntityNo(entity))));
+    let report = reports.into_iter().find(|r| r.positions.wrong_set > 0).expect("somebody leaves");
+    assert_eq!(failing(&report), ["positions.wrong_set"]);
+    assert_eq!(format!("{:?}", report.positions.wrong[0].what), "StillPresent");
+}
+
+#[test]
+fn one_entity_a_decimetre_off_fails_as_error() {
+    let (client, entity) = a_pair_that_meets();
+    let report = Run::with(Fault::Shift(client, entity, 0.1));
+    assert_eq!(failing(&report), ["positions.error_m.max"]);
+    let max = report.positions.error_m.max.expect("errors were measured");
+    assert!((max - 0.1).abs() < 1e-6, "{max}");
+}
+
+#[test]
+fn one_dropped_event_fails_as_lost() {
+    // Of many deliveries some are beyond what is owed: not every one is a loss.
+    let reports = (20..40).map(|n| Run::with(Fault::DropEvent(n)));
+    let report = reports.into_iter().find(|r| r.events.lost > 0).expect("some delivery is owed");
+    assert_eq!(failing(&report), ["events.lost"]);
+    assert_eq!(report.events.lost, 1);
+    assert!(report.events.named[0].contains("lost at client"), "{:?}", report.events.named);
+}
+
+#[test]
+fn one_doubled_event_fails_as_duplicated() {
+    let report = Run::with(Fault::DoubleEvent(60));
+    assert_eq!(failing(&report), ["events.duplicated"]);
+    assert_eq!(report.events.duplicated, 1);
+}
+
+#[test]
+fn one_swapped_event_fails_as_out_of_order() {
+    let report = Run::with(Fault::SwapEvents(60));
+    assert_eq!(failing(&report), ["events.out_of_order"]);
+}
+
+#[test]
+fn state_that_comes_late_fails_as_error_and_nothing_else_hides_it() {
+    let report = Run::with(Fault::Delay(1));
+    assert!(failing(&report).contains(&"positions.error_m.p99"), "{:?}", failing(&report));
+    assert_eq!(report.verdict, Verdict::Fail);
+}
+
+#[test]
+fn a_refused_client_fails_by_name() {
+    let report = Run::with(Fault::Refuse(ClientNo(7)));
+    assert_eq!(failing(&report), ["clients.connected"]);
+    assert_eq!(report.clients.reasons, ["client 7 refused: planted"]);
+}
+
+#[test]
+fn lost_connections_fail_on_a_clean_link_and_are_taken_up_again_on_a_faulted_one() {
+    let interrupt = || vec![Fault::Interrupt(1140)];
+    let report = Run { faults: interrupt(), ..Run::default() }.go();
+    assert_eq!(failing(&report), ["clients.lost"]);
+    let link = Some("lte".to_owned());
+    let report = Run { faults: interrupt(), link, ..Run::default() }.go();
+    assert_eq!(failing(&report), Vec::<&str>::new());
+    assert_eq!(report.resume.resumed, 30);
+    assert_eq!(report.resume.gap_ms.max, Some(50.0));
+}
+
+#[test]
+fn a_run_that_checks_no_pair_fails() {
+    let report = Run { clients: 1, events_per_s: 0.0, ..Run::default() }.go();
+    assert!(
+        failing(&report).contains(&"positions.visible_updates") || report.verdict == Verdict::Fail
+    );
+    let report = Run { seconds: 0, events_per_s: 0.0, ..Run::default() }.go();
+    assert!(failing(&report).contains(&"positions.pairs_checked"), "{:?}", failing(&report));
+    assert_eq!(report.verdict, Verdict::Fail);
+}
+
+#[test]
+fn a_starved_swarm_says_invalid() {
+    // A pass every 130 ms cannot answer 20 ticks a second in time.
+    let report = Run { pass_ms: 130, ..Run::default() }.go();
+    assert_eq!(report.verdict, Verdict::Invalid);
+    assert!(failing(&report).contains(&"generator.late_sends_ms.p99"), "{:?}", failing(&report));
+}
+
+#[test]
+fn packets_dropped_at_the_swarms_own_sockets_say_invalid() {
+    let report = Run::with(Fault::SocketDrops(1120, 1));
+    assert_eq!(failing(&report), ["generator.socket_drops"]);
+    assert_eq!(report.verdict, Verdict::Invalid);
+    assert_eq!(report.verdict.exit_code(), 4);
+}
+
+/// Some pair that is close to each other for a while.
+fn a_pair_that_meets() -> (ClientNo, EntityNo) {
+    let entities = (0..30).map(EntityNo).filter(|e| *e != EntityNo(3));
+    let wrong = |entity: &EntityNo| {
+        let report = Run::with(Fault::WithholdEnter(ClientNo(3), *entity));
+        report.positions.wrong_set > 0
+    };
+    let entity = entities.into_iter().find(wrong).expect("client 3 meets somebody");
+    (ClientNo(3), entity)
+}
+
+fn name(entity: EntityNo) -> String {
+    format!("arena/{}", entity.0)
+}
