@@ -3,19 +3,24 @@
 //! The Front fills the inbox while a tick runs; the Room swaps it whole. The Room publishes one
 //! batch per tick or step; at most [`BATCHES_MAX`] wait. When the Front lags, the datagrams of the
 //! older batch are dropped and counted, for newer ones replace them; stream writes and closes are
-//! merged and never dropped.
+//! merged and never dropped, and beyond [`OUTBOX_BYTES_MAX`] the Room makes no more until the
+//! Front has caught up.
 
-use starling_world::input::{Command, TickInputs};
+use starling_world::input::{Command, ConnId, TickInputs};
 use starling_world::output::Output;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Commands that may wait for one room.
 pub const COMMANDS_MAX: usize = 65_536;
+/// Bytes of the messages behind those commands.
+pub const COMMAND_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of uplink datagrams that may wait for one room's tick.
 pub const DATAGRAM_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Batches that may wait for the Front.
 pub const BATCHES_MAX: usize = 2;
+/// Bytes that may wait for the Front before the Room pauses.
+pub const OUTBOX_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Emptied buffers kept for reuse.
 const SPARES_MAX: usize = BATCHES_MAX + 1;
 
@@ -29,47 +34,81 @@ pub struct Mailbox {
 /// What the Front has for the Room.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    /// What must not wait for a tick.
-    pub commands: Vec<Command>,
-    /// What the next tick takes in.
-    pub tick: TickInputs,
-    /// Datagrams that found the inbox full.
-    pub datagrams_refused: u64,
-    /// Commands that found the inbox full.
-    pub commands_refused: u64,
+    commands: Vec<Command>,
+    command_bytes: usize,
+    tick: TickInputs,
+    refused: u64,
 }
 
+/// The inbox is full. The sender closes the connection, for a lost command would be a silent hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
 impl Inbox {
-    /// Takes a command in, or counts it as refused and gives it back.
+    /// Takes a command in whose message had so many bytes.
     ///
     /// # Errors
-    /// The command, when [`COMMANDS_MAX`] wait already; its sender must close the connection, for
-    /// a lost command would be a silent hole.
-    pub fn command(&mut self, command: Command) -> Result<(), Command> {
-        if self.commands.len() >= COMMANDS_MAX {
-            self.commands_refused += 1;
-            return Err(command);
+    /// [`Full`]; it is counted.
+    pub fn command(&mut self, command: Command, bytes: usize) -> Result<(), Full> {
+        let crowded = self.commands.len() >= COMMANDS_MAX;
+        if crowded || self.command_bytes + bytes > COMMAND_BYTES_MAX {
+            self.refused += 1;
+            return Err(Full);
         }
+        self.command_bytes += bytes;
         self.commands.push(command);
         Ok(())
     }
 
+    /// Takes in what must be told however full the inbox is: that a connection is gone, or that
+    /// the server drains. There is at most one of each per connection.
+    pub fn tell(&mut self, command: Command) {
+        self.commands.push(command);
+    }
+
     /// Takes a datagram in, or counts it as refused: a newer one will replace it.
-    pub fn datagram(&mut self, conn: starling_world::input::ConnId, at_us: u64, payload: &[u8]) {
+    pub fn datagram(&mut self, conn: ConnId, at_us: u64, payload: &[u8]) {
         if self.tick.arena.len() + payload.len() > DATAGRAM_BYTES_MAX {
-            self.datagrams_refused += 1;
+            self.refused += 1;
             return;
         }
         self.tick.push(conn, at_us, payload);
     }
+
+    /// What a link may carry in the next tick.
+    pub fn link(&mut self, link: starling_world::input::Link) {
+        self.tick.links.push(link);
+    }
+}
+
+/// What one or several ticks and steps want done.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Writes, datagrams, closes and notes.
+    pub output: Output,
+    /// A tick made it, not a step alone: the Room wants to know what the links carry now.
+    pub ticked: bool,
 }
 
 /// What the Room has for the Front.
 #[derive(Debug, Default)]
 struct Outbox {
-    batches: VecDeque<Output>,
-    spares: Vec<Output>,
+    batches: VecDeque<Batch>,
+    spares: Vec<Batch>,
     datagrams_dropped: u64,
+}
+
+/// What a mailbox refused or dropped, and what waits in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Commands and datagrams that found the inbox full.
+    pub refused: u64,
+    /// Datagrams dropped because the Front lagged.
+    pub datagrams_dropped: u64,
+    /// Commands that wait.
+    pub commands: usize,
+    /// Bytes that wait in both directions.
+    pub bytes: usize,
 }
 
 impl Mailbox {
@@ -84,9 +123,11 @@ impl Mailbox {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves waiting commands into `commands`, which must be empty.
+    /// Swaps the waiting commands for `commands`, which must be empty.
     pub(crate) fn take_commands(&self, commands: &mut Vec<Command>) {
-        std::mem::swap(&mut self.inbox().commands, commands);
+        let mut inbox = self.inbox();
+        inbox.command_bytes = 0;
+        std::mem::swap(&mut inbox.commands, commands);
     }
 
     /// Swaps the datagrams that wait for `tick`, which must be empty.
@@ -100,40 +141,46 @@ impl Mailbox {
     }
 
     /// Publishes a batch and leaves an empty one in its place. Says whether there was anything.
-    pub(crate) fn publish(&self, batch: &mut Output) -> bool {
-        if is_empty(batch) {
+    pub(crate) fn publish(&self, batch: &mut Batch) -> bool {
+        if !batch.ticked && is_empty(&batch.output) {
             return false;
         }
         let mut outbox = self.outbox();
         let spare = outbox.spares.pop().unwrap_or_default();
         let full = std::mem::replace(batch, spare);
-        if outbox.batches.len() < BATCHES_MAX {
-            outbox.batches.push_back(full);
-            return true;
-        }
-        let newest = outbox.batches.back_mut().expect("BATCHES_MAX is above zero");
-        let dropped = merge(newest, full);
-        outbox.datagrams_dropped += dropped;
+        outbox.push(full);
         true
     }
 
+    /// Does more wait for the Front than may?
+    pub(crate) fn is_congested(&self) -> bool {
+        self.outbox().bytes() > OUTBOX_BYTES_MAX
+    }
+
     /// The oldest batch, for the Front to carry out and [`Mailbox::recycle`].
-    pub fn collect(&self) -> Option<Output> {
+    pub fn collect(&self) -> Option<Batch> {
         self.outbox().batches.pop_front()
     }
 
     /// Gives a batch back whose work is done, so that its memory serves again.
-    pub fn recycle(&self, mut batch: Output) {
-        batch.clear();
+    pub fn recycle(&self, mut batch: Batch) {
+        batch.output.clear();
+        batch.ticked = false;
         let mut outbox = self.outbox();
         if outbox.spares.len() < SPARES_MAX {
             outbox.spares.push(batch);
         }
     }
 
-    /// Datagrams dropped because the Front lagged.
-    pub fn datagrams_dropped(&self) -> u64 {
-        self.outbox().datagrams_dropped
+    /// What was refused, and what waits.
+    pub fn backlog(&self) -> Backlog {
+        let (refused, commands, up) = {
+            let inbox = self.inbox();
+            (inbox.refused, inbox.commands.len(), inbox.command_bytes + inbox.tick.arena.len())
+        };
+        let outbox = self.outbox();
+        let bytes = up + outbox.bytes();
+        Backlog { refused, datagrams_dropped: outbox.datagrams_dropped, commands, bytes }
     }
 
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
@@ -141,86 +188,135 @@ impl Mailbox {
     }
 }
 
-fn is_empty(batch: &Output) -> bool {
-    batch.writes.is_empty()
-        && batch.datagrams.is_empty()
-        && batch.closes.is_empty()
-        && batch.notes.is_empty()
+impl Outbox {
+    fn push(&mut self, batch: Batch) {
+        if self.batches.len() < BATCHES_MAX {
+            self.batches.push_back(batch);
+            return;
+        }
+        let newest = self.batches.back_mut().expect("BATCHES_MAX is above zero");
+        self.datagrams_dropped += merge(newest, &batch);
+        if self.spares.len() < SPARES_MAX {
+            let mut spare = batch;
+            spare.output.clear();
+            self.spares.push(spare);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.batches.iter().map(|batch| batch.output.arena.len()).sum()
+    }
 }
 
-/// Appends `newer` to `older`, whose datagrams give way. Returns how many did.
-fn merge(older: &mut Output, newer: Output) -> u64 {
-    let dropped = if newer.datagrams.is_empty() { 0 } else { older.datagrams.len() as u64 };
-    if dropped > 0 {
-        older.datagrams.clear();
-    }
+fn is_empty(output: &Output) -> bool {
+    output.writes.is_empty()
+        && output.datagrams.is_empty()
+        && output.closes.is_empty()
+        && output.notes.is_empty()
+}
+
+/// Appends `newer` to `older`, whose datagrams give way to newer ones. Returns how many did.
+fn merge(older: &mut Batch, newer: &Batch) -> u64 {
+    older.ticked |= newer.ticked;
+    let (older, newer) = (&mut older.output, &newer.output);
+    let dropped = if newer.datagrams.is_empty() { 0 } else { older.datagrams.len() };
+    older.datagrams.drain(..dropped);
     let shift = older.arena.len();
+    let moved = |bytes: &std::ops::Range<usize>| bytes.start + shift..bytes.end + shift;
     older.arena.extend_from_slice(&newer.arena);
-    let moved = |bytes: std::ops::Range<usize>| bytes.start + shift..bytes.end + shift;
-    older.writes.extend(newer.writes.into_iter().map(|mut write| {
-        write.bytes = moved(write.bytes);
+    older.writes.extend(newer.writes.iter().cloned().map(|mut write| {
+        write.bytes = moved(&write.bytes);
         write
     }));
-    older.datagrams.extend(newer.datagrams.into_iter().map(|mut datagram| {
-        datagram.bytes = moved(datagram.bytes);
+    older.datagrams.extend(newer.datagrams.iter().cloned().map(|mut datagram| {
+        datagram.bytes = moved(&datagram.bytes);
         datagram
     }));
-    older.closes.extend(newer.closes);
-    older.notes.extend(newer.notes);
-    dropped
+    older.closes.extend(newer.closes.iter().cloned());
+    older.notes.extend(newer.notes.iter().cloned());
+    dropped as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use starling_protocol::stream::StreamKind;
-    use starling_world::input::ConnId;
     use starling_world::output::{Outgoing, Write};
 
-    fn batch(conn: u64, byte: u8) -> Output {
-        let conn = ConnId(conn);
-        let mut batch = Output { arena: vec![byte; 4], ..Output::default() };
-        batch.writes.push(Write { conn, stream: StreamKind::Control, bytes: 0..2 });
-        batch.datagrams.push(Outgoing { conn, bytes: 2..4 });
-        batch
+    fn batch(byte: u8, datagram: bool) -> Batch {
+        let conn = ConnId(1);
+        let mut output = Output { arena: vec![byte; 4], ..Output::default() };
+        output.writes.push(Write { conn, stream: StreamKind::Control, bytes: 0..2 });
+        if datagram {
+            output.datagrams.push(Outgoing { conn, bytes: 2..4 });
+        }
+        Batch { output, ticked: datagram }
+    }
+
+    /// Stream bytes and datagram bytes in the order in which the Front would send them.
+    fn collected(mailbox: &Mailbox) -> (Vec<u8>, Vec<u8>) {
+        let (mut streams, mut datagrams) = (Vec::new(), Vec::new());
+        while let Some(batch) = mailbox.collect() {
+            let output = &batch.output;
+            let bytes = |range: &std::ops::Range<usize>| output.arena[range.clone()].to_vec();
+            streams.extend(output.writes.iter().flat_map(|write| bytes(&write.bytes)));
+            datagrams.extend(output.datagrams.iter().flat_map(|sent| bytes(&sent.bytes)));
+            mailbox.recycle(batch);
+        }
+        (streams, datagrams)
     }
 
     #[test]
     fn a_front_that_lags_loses_datagrams_but_no_stream_bytes() {
         let mailbox = Mailbox::new();
-        for byte in 1..=3 {
-            assert!(mailbox.publish(&mut batch(1, byte)));
+        for byte in 1..=4 {
+            assert!(mailbox.publish(&mut batch(byte, true)));
         }
-        assert_eq!(mailbox.datagrams_dropped(), 1);
-        let mut streams = Vec::new();
-        let mut datagrams = Vec::new();
-        while let Some(batch) = mailbox.collect() {
-            for write in &batch.writes {
-                streams.extend_from_slice(&batch.arena[write.bytes.clone()]);
-            }
-            for datagram in &batch.datagrams {
-                datagrams.extend_from_slice(&batch.arena[datagram.bytes.clone()]);
-            }
-            mailbox.recycle(batch);
-        }
-        assert_eq!(streams, [1, 1, 2, 2, 3, 3]);
-        assert_eq!(datagrams, [1, 1, 3, 3]);
+        assert_eq!(mailbox.backlog().datagrams_dropped, 2);
+        assert_eq!(collected(&mailbox), (vec![1, 1, 2, 2, 3, 3, 4, 4], vec![1, 1, 4, 4]));
     }
 
     #[test]
-    fn an_empty_batch_is_not_published() {
+    fn a_step_drives_no_datagram_out() {
         let mailbox = Mailbox::new();
-        assert!(!mailbox.publish(&mut Output::default()));
-        assert!(mailbox.collect().is_none());
+        for (byte, datagram) in [(1, true), (2, false), (3, true), (4, false)] {
+            mailbox.publish(&mut batch(byte, datagram));
+        }
+        assert_eq!(mailbox.backlog().datagrams_dropped, 0);
+        assert_eq!(collected(&mailbox).1, [1, 1, 3, 3]);
     }
 
     #[test]
-    fn a_full_inbox_gives_the_command_back() {
+    fn a_step_with_nothing_to_say_is_not_published_and_a_tick_is() {
+        let mailbox = Mailbox::new();
+        assert!(!mailbox.publish(&mut Batch::default()));
+        assert!(mailbox.collect().is_none());
+        assert!(mailbox.publish(&mut Batch { ticked: true, ..Batch::default() }));
+        assert!(mailbox.collect().is_some_and(|batch| batch.ticked));
+    }
+
+    #[test]
+    fn a_full_inbox_says_so_but_still_hears_that_a_connection_is_gone() {
         let mut inbox = Inbox::default();
+        let command = || Command::RegrantRefused { conn: ConnId(1) };
         for _ in 0..COMMANDS_MAX {
-            assert!(inbox.command(Command::Detach { conn: ConnId(1) }).is_ok());
+            assert_eq!(inbox.command(command(), 10), Ok(()));
         }
-        assert!(inbox.command(Command::Detach { conn: ConnId(2) }).is_err());
-        assert_eq!(inbox.commands_refused, 1);
+        assert_eq!(inbox.command(command(), 10), Err(Full));
+        assert_eq!(inbox.refused, 1);
+        inbox.tell(Command::Detach { conn: ConnId(1) });
+        assert_eq!(inbox.commands.len(), COMMANDS_MAX + 1);
+    }
+
+    #[test]
+    fn the_inbox_is_bounded_in_bytes_too() {
+        let mut inbox = Inbox::default();
+        let command = || Command::RegrantRefused { conn: ConnId(1) };
+        assert_eq!(inbox.command(command(), COMMAND_BYTES_MAX), Ok(()));
+        assert_eq!(inbox.command(command(), 1), Err(Full));
+        let part = vec![0; DATAGRAM_BYTES_MAX / 2 + 1];
+        inbox.datagram(ConnId(1), 0, &part);
+        inbox.datagram(ConnId(1), 0, &part);
+        assert_eq!((inbox.tick.datagrams.len(), inbox.refused), (1, 2));
     }
 }

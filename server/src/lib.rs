@@ -5,4 +5,10 @@
 
 pub mod auth;
 pub mod config;
+pub mod counters;
+pub mod entropy;
 pub mod exchange;
+pub mod net;
+pub mod room;
+pub mod stepped;
+pub mod telemetry;

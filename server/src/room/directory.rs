@@ -1,23 +1,24 @@
 //! The directory of worlds: which exist, and who may make more.
 
-use super::pool::{Pool, RoomId};
+use super::gauge::Gauge;
 use super::schedule::Schedule;
-use super::{Gauge, Room};
+use super::{Room, pool::RoomId};
+use crate::config::Templates;
 use crate::exchange::Mailbox;
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::{AUTO_WORLDS_MAX, WORLD_NAME_BYTES_MAX};
 use starling_protocol::space::Space;
-use starling_protocol::units::{Nanos, TickRate};
+use starling_protocol::units::{Epoch, Nanos, TickRate};
 use starling_world::World;
 use starling_world::authority::Game;
-use starling_world::config::{Profile, WorldConfig};
+use starling_world::config::WorldConfig;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How long a world that a Hello made stays when nobody is in it.
-const EMPTY_NS: u64 = 60 * Nanos::SECOND;
+/// How long a world that a Hello made stays when no connection is in it.
+pub const EMPTY_NS: u64 = 60 * Nanos::SECOND;
 
-/// Who lends rooms their time: the [`Pool`], or a simulation's own loop.
+/// Who lends rooms their time: the [`pool`](super::pool), or a simulation's own loop.
 pub trait Lender {
     /// Takes a room in.
     fn add(&mut self, room: Room) -> RoomId;
@@ -25,18 +26,8 @@ pub trait Lender {
     fn remove(&mut self, id: RoomId);
     /// A command waits in its inbox.
     fn ring(&mut self, id: RoomId);
-}
-
-impl Lender for Pool {
-    fn add(&mut self, room: Room) -> RoomId {
-        Self::add(self, room)
-    }
-    fn remove(&mut self, id: RoomId) {
-        Self::remove(self, id);
-    }
-    fn ring(&mut self, id: RoomId) {
-        Self::ring(self, id);
-    }
+    /// Did it break down? Asked for rooms that were added and not removed.
+    fn is_broken(&self, id: RoomId) -> bool;
 }
 
 /// One world as the Front knows it.
@@ -54,28 +45,77 @@ pub struct Entry {
     pub space: Space,
     /// Ticks per second.
     pub tick_rate: TickRate,
-    /// Made by a Hello; goes when empty.
-    auto: bool,
-    /// Connections of the Front that are in it.
-    connections: usize,
+    /// Named in the configuration; else made by a Hello, and gone when empty.
+    pub listed: bool,
+    /// Connections that are in it.
+    pub connections: usize,
+    /// When the last of them left.
     empty_since: Nanos,
 }
 
-/// All worlds of a server.
+/// All worlds of a server, for whoever wants to look.
+#[derive(Clone, Debug, Default)]
+pub struct Worlds(Arc<Mutex<BTreeMap<String, Entry>>>);
+
+impl Worlds {
+    /// The world with this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Entry> {
+        self.lock().get(name).cloned()
+    }
+
+    /// Every world in order of its name.
+    #[must_use]
+    pub fn all(&self) -> Vec<(String, Entry)> {
+        self.lock().iter().map(|(name, entry)| (name.clone(), entry.clone())).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What tells one life of a world from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lives {
+    /// The epoch of the next world; each takes the next number. A server starts with the Unix
+    /// second of its own start, so that no epoch comes twice.
+    pub epoch: Epoch,
+    /// What worlds draw from; each its own part.
+    pub seed: u64,
+}
+
+impl Lives {
+    fn next(&mut self) -> (Epoch, u64) {
+        let epoch = self.epoch;
+        self.epoch = Epoch(epoch.0.wrapping_add(1));
+        (epoch, self.seed ^ u64::from(epoch.0).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+}
+
+/// Makes worlds and ends them.
 #[derive(Debug)]
 pub struct Directory {
-    worlds: BTreeMap<String, Entry>,
+    worlds: Worlds,
     /// May a Hello make a world?
     open: bool,
-    /// Ticks per second of worlds made by a Hello, where the configuration names a rate.
-    tick_rate: Option<TickRate>,
+    templates: Templates,
+    lives: Lives,
+    /// Listed worlds, to be made anew should one break down.
+    listed: BTreeMap<String, WorldConfig>,
 }
 
 impl Directory {
     /// An empty directory; `open` lets a Hello make worlds.
     #[must_use]
-    pub const fn new(open: bool, tick_rate: Option<TickRate>) -> Self {
-        Self { worlds: BTreeMap::new(), open, tick_rate }
+    pub fn new(open: bool, templates: Templates, lives: Lives) -> Self {
+        Self { worlds: Worlds::default(), open, templates, lives, listed: BTreeMap::new() }
+    }
+
+    /// All worlds, for metrics and debugging.
+    #[must_use]
+    pub fn worlds(&self) -> Worlds {
+        self.worlds.clone()
     }
 
     /// Makes a world that stays for the life of the server.
@@ -86,10 +126,11 @@ impl Directory {
         now: Nanos,
         rooms: &mut impl Lender,
     ) {
-        self.make(config, game, false, now, rooms);
+        self.listed.insert(config.name.clone(), config.clone());
+        self.make(config, game, now, rooms);
     }
 
-    /// The world of a Hello, made where that is allowed.
+    /// The world of a Hello, made where that is allowed, with one more connection in it.
     ///
     /// # Errors
     /// `BAD_NAME`, `UNKNOWN_WORLD`, `SPACE_MISMATCH` or `TOO_MANY_WORLDS`.
@@ -99,30 +140,33 @@ impl Directory {
         create: Option<Space>,
         now: Nanos,
         rooms: &mut impl Lender,
-    ) -> Result<&Entry, CloseCode> {
-        if !self.worlds.contains_key(name) {
-            self.make_auto(name, create, now, rooms)?;
+    ) -> Result<Entry, CloseCode> {
+        if self.worlds.get(name).is_none() {
+            let config = self.wanted(name, create)?;
+            self.make(config, None, now, rooms);
         }
-        let entry = self.worlds.get_mut(name).ok_or(CloseCode::UNKNOWN_WORLD)?;
+        let mut worlds = self.worlds.lock();
+        let entry = worlds.get_mut(name).ok_or(CloseCode::UNKNOWN_WORLD)?;
         if create.is_some_and(|space| space != entry.space) {
             return Err(CloseCode::SPACE_MISMATCH);
         }
         entry.connections += 1;
-        Ok(entry)
+        Ok(entry.clone())
     }
 
-    /// A connection that [`Directory::enter`]ed is gone.
-    pub fn leave(&mut self, name: &str, now: Nanos) {
-        if let Some(entry) = self.worlds.get_mut(name) {
+    /// A connection that entered is gone. `id` tells a world from a later one of the same name.
+    pub fn leave(&mut self, name: &str, id: RoomId, now: Nanos) {
+        if let Some(entry) = self.worlds.lock().get_mut(name).filter(|entry| entry.id == id) {
             entry.connections = entry.connections.saturating_sub(1);
             entry.empty_since = now;
         }
     }
 
-    /// Ends worlds made by a Hello that nobody was in for a minute.
+    /// Ends worlds made by a Hello that no connection was in for [`EMPTY_NS`]. Their parked
+    /// sessions end with them.
     pub fn sweep(&mut self, now: Nanos, rooms: &mut impl Lender) {
-        self.worlds.retain(|_, entry| {
-            let idle = entry.auto && entry.connections == 0;
+        self.worlds.lock().retain(|_, entry| {
+            let idle = !entry.listed && entry.connections == 0;
             let stays = !idle || now.since(entry.empty_since) < EMPTY_NS;
             if !stays {
                 rooms.remove(entry.id);
@@ -131,49 +175,43 @@ impl Directory {
         });
     }
 
-    /// The world with this name.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Entry> {
-        self.worlds.get(name)
+    /// Takes out the worlds that broke down and names them.
+    pub fn broken(&mut self, rooms: &mut impl Lender) -> Vec<(String, RoomId)> {
+        let mut found = Vec::new();
+        self.worlds.lock().retain(|name, entry| {
+            let broken = rooms.is_broken(entry.id);
+            if broken {
+                rooms.remove(entry.id);
+                found.push((name.clone(), entry.id));
+            }
+            !broken
+        });
+        found
     }
 
-    /// Every world in order of its name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
-        self.worlds.iter().map(|(name, entry)| (name.as_str(), entry))
-    }
-
-    fn make_auto(
-        &mut self,
-        name: &str,
-        create: Option<Space>,
-        now: Nanos,
-        rooms: &mut impl Lender,
-    ) -> Result<(), CloseCode> {
+    /// What a world would be like that does not exist yet.
+    fn wanted(&self, name: &str, create: Option<Space>) -> Result<WorldConfig, CloseCode> {
+        if let Some(config) = self.listed.get(name) {
+            return Ok(config.clone());
+        }
+        let space = create.filter(|_| self.open).ok_or(CloseCode::UNKNOWN_WORLD)?;
         if !is_name(name) {
             return Err(CloseCode::BAD_NAME);
         }
-        let space = create.filter(|_| self.open).ok_or(CloseCode::UNKNOWN_WORLD)?;
-        if self.worlds.values().filter(|e| e.auto).count() >= AUTO_WORLDS_MAX {
+        if self.worlds.lock().values().filter(|entry| !entry.listed).count() >= AUTO_WORLDS_MAX {
             return Err(CloseCode::TOO_MANY_WORLDS);
         }
-        let profile = match space {
-            Space::Metric => Profile::Game,
-            Space::Geodetic => Profile::Fleet,
-        };
-        let mut config = WorldConfig::new(name, space, profile);
-        config.tick_rate = self.tick_rate.unwrap_or(config.tick_rate);
-        self.make(config, None, true, now, rooms);
-        Ok(())
+        Ok(self.templates.created(name, space))
     }
 
     fn make(
         &mut self,
-        config: WorldConfig,
+        mut config: WorldConfig,
         game: Option<Box<dyn Game>>,
-        auto: bool,
         now: Nanos,
         rooms: &mut impl Lender,
     ) {
+        (config.epoch, config.seed) = self.lives.next();
         let (name, space, tick_rate) = (config.name.clone(), config.space, config.tick_rate);
         let world = match game {
             Some(game) => World::with_game(config, game),
@@ -182,24 +220,111 @@ impl Directory {
         let mailbox = Arc::new(Mailbox::new());
         let room = Room::new(world, Arc::clone(&mailbox), now);
         let (gauge, schedule) = (room.gauge(), *room.schedule());
-        let id = rooms.add(room);
         let entry = Entry {
-            id,
+            id: rooms.add(room),
             mailbox,
             gauge,
             schedule,
             space,
             tick_rate,
-            auto,
+            listed: self.listed.contains_key(&name),
             connections: 0,
             empty_since: now,
         };
-        self.worlds.insert(name, entry);
+        self.worlds.lock().insert(name, entry);
     }
 }
 
-/// Letters, digits and `-_.:/`, so that a name is safe in a log and in a path of a URL.
+/// Letters, digits and `-_.:/`: what a stranger may call a world, safe in a log and in a URL.
 fn is_name(name: &str) -> bool {
     (1..=WORLD_NAME_BYTES_MAX).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stepped::Rooms;
+
+    const START: Nanos = Nanos(5 * Nanos::SECOND);
+
+    fn directory(open: bool) -> (Directory, Rooms) {
+        let lives = Lives { epoch: Epoch(7), seed: 1 };
+        (Directory::new(open, Templates::default(), lives), Rooms::default())
+    }
+
+    #[test]
+    fn a_hello_makes_a_world_where_that_is_allowed() {
+        let (mut directory, mut rooms) = directory(true);
+        let made = directory.enter("a", Some(Space::Metric), START, &mut rooms);
+        assert_eq!(made.map(|entry| entry.tick_rate.hz()).ok(), Some(20));
+        let again = directory.enter("a", None, START, &mut rooms).map(|entry| entry.connections);
+        assert_eq!(again, Ok(2));
+    }
+
+    #[test]
+    fn each_refusal_has_its_code() {
+        let (mut directory, mut rooms) = directory(true);
+        let mut enter = |name: &str, create| {
+            directory.enter(name, create, START, &mut rooms).map(drop).expect_err("refused")
+        };
+        assert_eq!(enter("a", None), CloseCode::UNKNOWN_WORLD);
+        let long = "a".repeat(65);
+        for bad in ["", "a b", "a\u{1b}[31m", "\u{202e}a", &long] {
+            assert_eq!(enter(bad, Some(Space::Metric)), CloseCode::BAD_NAME, "{bad:?}");
+        }
+        directory.enter("a", Some(Space::Metric), START, &mut rooms).expect("a new world");
+        let other = directory.enter("a", Some(Space::Geodetic), START, &mut rooms);
+        assert_eq!(other.map(drop), Err(CloseCode::SPACE_MISMATCH));
+    }
+
+    #[test]
+    fn a_closed_directory_knows_only_listed_worlds() {
+        let (mut directory, mut rooms) = directory(false);
+        let listed = Templates::default().created("listed", Space::Metric);
+        directory.list(listed, None, START, &mut rooms);
+        assert!(directory.enter("listed", None, START, &mut rooms).is_ok());
+        let other = directory.enter("other", Some(Space::Metric), START, &mut rooms);
+        assert_eq!(other.map(drop), Err(CloseCode::UNKNOWN_WORLD));
+    }
+
+    #[test]
+    fn there_are_at_most_so_many_worlds() {
+        let (mut directory, mut rooms) = directory(true);
+        let mut enter =
+            |name: &str| directory.enter(name, Some(Space::Metric), START, &mut rooms).map(drop);
+        for number in 0..AUTO_WORLDS_MAX {
+            assert_eq!(enter(&number.to_string()), Ok(()));
+        }
+        assert_eq!(enter("more"), Err(CloseCode::TOO_MANY_WORLDS));
+        assert_eq!(enter("0"), Ok(()));
+    }
+
+    #[test]
+    fn a_made_world_goes_a_minute_after_its_last_connection_and_comes_back_in_a_new_epoch() {
+        let (mut directory, mut rooms) = directory(true);
+        let space = Some(Space::Metric);
+        let first = directory.enter("a", space, START, &mut rooms).expect("a new world");
+        directory.sweep(START + 10 * EMPTY_NS, &mut rooms);
+        assert!(directory.worlds().get("a").is_some(), "someone is in it");
+        let left = START + 10 * EMPTY_NS;
+        directory.leave("a", first.id, left);
+        directory.sweep(left + (EMPTY_NS - 1), &mut rooms);
+        assert!(directory.worlds().get("a").is_some());
+        let epoch = |rooms: &Rooms, id| rooms.get(id).map(|room| room.world().config().epoch);
+        assert_eq!(epoch(&rooms, first.id), Some(Epoch(7)));
+        directory.sweep(left + EMPTY_NS, &mut rooms);
+        assert!(directory.worlds().get("a").is_none());
+        let second = directory.enter("a", space, left, &mut rooms).expect("a new world");
+        assert_eq!(epoch(&rooms, second.id), Some(Epoch(8)));
+    }
+
+    #[test]
+    fn a_listed_world_stays() {
+        let (mut directory, mut rooms) = directory(true);
+        let listed = Templates::default().created("listed", Space::Metric);
+        directory.list(listed, None, START, &mut rooms);
+        directory.sweep(START + 10 * EMPTY_NS, &mut rooms);
+        assert!(directory.worlds().get("listed").is_some());
+    }
 }

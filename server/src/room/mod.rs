@@ -4,22 +4,21 @@
 //! lent by the [`pool`]; a simulation calls `poll` itself.
 
 pub mod directory;
+pub mod gauge;
 pub mod pool;
 pub mod schedule;
 
-use crate::exchange::Mailbox;
+use crate::exchange::{Batch, Mailbox};
+use gauge::Gauge;
 use schedule::Schedule;
-use starling_protocol::units::{Nanos, Tick};
+use starling_protocol::units::Nanos;
 use starling_world::World;
 use starling_world::executor::Serial;
 use starling_world::input::{Command, TickInputs};
-use starling_world::output::Output;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Steps between ticks are at least this far apart: an event waits no longer.
 const STEP_EVERY_NS: u64 = Nanos::MILLISECOND;
-/// Durations of the newest ticks that are kept for the metrics until they are collected.
-const DURATIONS_MAX: usize = 4_096;
 
 /// One world with its clock.
 pub struct Room {
@@ -31,43 +30,16 @@ pub struct Room {
     // Reused from tick to tick; empty between polls.
     commands: Vec<Command>,
     inputs: TickInputs,
-    output: Output,
+    batch: Batch,
 }
 
-/// What a room shows of itself to metrics and debugging.
-#[derive(Debug, Default)]
-pub struct Gauge {
-    reading: Mutex<Reading>,
-}
-
-/// One look at a room.
-#[derive(Clone, Debug, Default)]
-pub struct Reading {
-    /// The newest tick.
-    pub tick: Tick,
-    /// Ticks that began after the next one was due.
-    pub overruns: u64,
-    /// Ticks that were skipped.
-    pub skipped: u64,
-    /// How long each tick took in nanoseconds, since the last collection.
-    pub durations_ns: Vec<u64>,
-    /// What the world counted.
-    pub counters: starling_world::counters::Counters,
-    /// What the world holds.
-    pub stats: starling_world::world::Stats,
-}
-
-impl Gauge {
-    /// A copy of the newest reading; the durations are handed over.
-    pub fn collect(&self) -> Reading {
-        let mut reading = self.lock();
-        let durations_ns = std::mem::take(&mut reading.durations_ns);
-        Reading { durations_ns, ..reading.clone() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Reading> {
-        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What a poll did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Polled {
+    /// A batch waits for the Front.
+    pub published: bool,
+    /// When to call again, at the latest.
+    pub next: Nanos,
 }
 
 impl Room {
@@ -83,7 +55,7 @@ impl Room {
             last_step: start,
             commands: Vec::new(),
             inputs: TickInputs::default(),
-            output: Output::default(),
+            batch: Batch::default(),
         }
     }
 
@@ -91,6 +63,12 @@ impl Room {
     #[must_use]
     pub fn gauge(&self) -> Arc<Gauge> {
         Arc::clone(&self.gauge)
+    }
+
+    /// Where its commands come from and its batches go.
+    #[must_use]
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
     }
 
     /// The world, to look at.
@@ -105,71 +83,68 @@ impl Room {
         &self.schedule
     }
 
-    /// Runs what is due. `clock` is read again after each tick, so that the cost of a tick is
-    /// known; a simulation passes a clock that stands still.
+    /// Runs what is due. `clock` is read round each tick, so that its cost is known; a simulation
+    /// passes a clock that stands still.
     pub fn poll(&mut self, now: Nanos, clock: &dyn Fn() -> Nanos) -> Polled {
-        let mut published = self.step_if_due(now);
-        let skipped = self.schedule.skip(self.world.now(), now);
-        if skipped > 0 {
-            self.world.skip(skipped);
-            self.gauge.lock().skipped += u64::from(skipped);
+        if self.mailbox.is_congested() {
+            // The Front is behind by more than it could ever send in time: making more for it
+            // would only cost memory. Ticks that pass meanwhile are skipped and counted.
+            self.gauge.held();
+            let next = now + self.world.config().tick_rate.period_ns();
+            return Polled { published: false, next };
         }
-        while self.schedule.deadline(self.world.now() + 1) <= now {
-            published |= self.tick(now, clock);
+        self.step_if_due(now);
+        self.skip_late(now);
+        let mut published = false;
+        while self.next_tick() <= now {
+            self.tick(now, clock);
+            published |= self.mailbox.publish(&mut self.batch);
         }
+        published |= self.mailbox.publish(&mut self.batch);
         Polled { published, next: self.next_due() }
     }
 
     /// When there is work next, as far as the room knows now.
     #[must_use]
     pub fn next_due(&self) -> Nanos {
-        let tick = self.schedule.deadline(self.world.now() + 1);
+        let tick = self.next_tick();
         if self.mailbox.has_commands() { tick.min(self.last_step + STEP_EVERY_NS) } else { tick }
     }
 
-    fn step_if_due(&mut self, now: Nanos) -> bool {
+    fn next_tick(&self) -> Nanos {
+        self.schedule.deadline(self.world.now() + 1)
+    }
+
+    /// Commands are stepped at most once a millisecond, and always before a tick.
+    fn step_if_due(&mut self, now: Nanos) {
         let spaced = now.since(self.last_step) >= STEP_EVERY_NS;
-        let before_tick = self.schedule.deadline(self.world.now() + 1) <= now;
-        if !(spaced || before_tick) || !self.mailbox.has_commands() {
-            return false;
+        if !(spaced || self.next_tick() <= now) || !self.mailbox.has_commands() {
+            return;
         }
         self.last_step = now;
         self.mailbox.take_commands(&mut self.commands);
-        self.world.step(self.schedule.now_us(now), &mut self.commands, &mut self.output);
+        let now_us = self.schedule.now_us(now);
+        self.world.step(now_us, &mut self.commands, &mut self.batch.output);
         self.commands.clear();
-        self.mailbox.publish(&mut self.output)
     }
 
-    fn tick(&mut self, started: Nanos, clock: &dyn Fn() -> Nanos) -> bool {
+    fn skip_late(&mut self, now: Nanos) {
+        let skipped = self.schedule.skip(self.world.now(), now);
+        if skipped > 0 {
+            self.world.skip(skipped);
+            self.gauge.skipped(skipped);
+        }
+    }
+
+    fn tick(&mut self, now: Nanos, clock: &dyn Fn() -> Nanos) {
         self.mailbox.take_tick(&mut self.inputs);
+        let late_ns = now.since(self.next_tick());
         let before = clock();
-        self.world.tick(&self.inputs, &mut self.output, &Serial);
-        let after = clock();
+        self.world.tick(&self.inputs, &mut self.batch.output, &Serial);
+        let took_ns = clock().since(before);
         self.inputs.clear();
-        let published = self.mailbox.publish(&mut self.output);
-        self.record(started, after.since(before));
-        published
+        self.batch.ticked = true;
+        let overrun = now >= self.next_tick();
+        self.gauge.ticked(&self.world, gauge::Timing { took_ns, late_ns, overrun });
     }
-
-    fn record(&self, started: Nanos, duration_ns: u64) {
-        let mut reading = self.gauge.lock();
-        reading.tick = self.world.now();
-        if started >= self.schedule.deadline(self.world.now() + 1) {
-            reading.overruns += 1;
-        }
-        if reading.durations_ns.len() < DURATIONS_MAX {
-            reading.durations_ns.push(duration_ns);
-        }
-        reading.counters = self.world.counters().clone();
-        reading.stats = self.world.stats();
-    }
-}
-
-/// What a poll did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Polled {
-    /// A batch waits for the Front.
-    pub published: bool,
-    /// When to call again, at the latest.
-    pub next: Nanos,
 }

@@ -1,9 +1,11 @@
 //! The worker pool: threads that give each room its time, at its deadline.
 
-use super::Room;
+use super::directory::Lender;
+use super::{Polled, Room};
 use starling_protocol::units::Nanos;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -61,6 +63,8 @@ struct Slot {
     rung: bool,
     /// Taken out of the pool once the worker gives it back.
     retired: bool,
+    /// Its world broke down: a bug of ours that must not take the other worlds with it.
+    broken: bool,
 }
 
 impl Pool {
@@ -89,41 +93,52 @@ impl Pool {
         Self { shared, threads }
     }
 
-    /// Gives a room to the workers.
-    pub fn add(&self, room: Room) -> RoomId {
+    /// How many threads there are.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads.len()
+    }
+}
+
+impl Lender for Pool {
+    fn add(&mut self, room: Room) -> RoomId {
         let mut state = self.shared.lock();
         let id = RoomId(state.next_id);
         state.next_id += 1;
         let due = room.next_due();
-        let slot = Slot { room: Some(Box::new(room)), due, rung: false, retired: false };
-        state.rooms.insert(id, slot);
+        let room = Some(Box::new(room));
+        state.rooms.insert(id, Slot { room, due, rung: false, retired: false, broken: false });
         state.due.push(Reverse((due, id)));
         self.shared.changed.notify_one();
         id
     }
 
-    /// Takes a room out; its world ends with it.
-    pub fn remove(&self, id: RoomId) {
+    fn remove(&mut self, id: RoomId) {
         let mut state = self.shared.lock();
         match state.rooms.get_mut(&id) {
-            Some(slot) if slot.room.is_none() => slot.retired = true,
+            Some(slot) if slot.room.is_none() && !slot.broken => slot.retired = true,
             Some(_) => drop(state.rooms.remove(&id)),
             None => {}
         }
     }
 
-    /// A command waits in the room's inbox: look at it now.
-    pub fn ring(&self, id: RoomId) {
+    fn ring(&mut self, id: RoomId) {
         let mut state = self.shared.lock();
-        let now = self.shared.clock.now();
         let Some(slot) = state.rooms.get_mut(&id) else { return };
-        if slot.room.is_none() {
+        let Some(room) = &slot.room else {
             slot.rung = true;
-        } else if slot.due > now {
-            slot.due = now;
-            state.due.push(Reverse((now, id)));
+            return;
+        };
+        let due = room.next_due();
+        if due < slot.due {
+            slot.due = due;
+            state.due.push(Reverse((due, id)));
             self.shared.changed.notify_one();
         }
+    }
+
+    fn is_broken(&self, id: RoomId) -> bool {
+        self.shared.lock().rooms.get(&id).is_some_and(|slot| slot.broken)
     }
 }
 
@@ -146,11 +161,30 @@ impl Shared {
     fn work(&self) {
         while let Some((id, mut room)) = self.next_room() {
             let clock = self.clock;
-            let polled = room.poll(clock.now(), &move || clock.now());
-            if polled.published {
-                (self.published)();
+            let poll = || room.poll(clock.now(), &move || clock.now());
+            // The room is not used again after a panic, so what it left half-done is not seen.
+            match catch_unwind(AssertUnwindSafe(poll)) {
+                Ok(Polled { published, next }) => {
+                    self.give_back(id, room, next);
+                    if published {
+                        (self.published)();
+                    }
+                }
+                Err(_) => {
+                    tracing::error!(room = id.0, "a world broke down");
+                    self.break_down(id);
+                    (self.published)();
+                }
             }
-            self.give_back(id, room, polled.next);
+        }
+    }
+
+    fn break_down(&self, id: RoomId) {
+        let mut state = self.lock();
+        match state.rooms.get_mut(&id) {
+            Some(slot) if slot.retired => drop(state.rooms.remove(&id)),
+            Some(slot) => slot.broken = true,
+            None => {}
         }
     }
 

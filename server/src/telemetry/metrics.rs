@@ -1,265 +1,216 @@
-//! The numbers of `/metrics`, in Prometheus text.
+//! The numbers of `/metrics`.
 //!
-//! Names are `starling_<subsystem>_<thing>_<unit>[_total]`; labels are worlds, states and close
-//! codes only, never text of a client.
+//! Names are `starling_<subsystem>_<thing>_<unit>[_total]`. Labels are worlds of the
+//! configuration, transports and close codes: worlds that strangers made are shown together, as
+//! `auto`, so that a label is never text of a client and their number is bounded.
 
-use crate::room::Reading;
-use prometheus::core::Collector;
-use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
-};
-use starling_protocol::close::CloseCode;
+use super::exposition::{Exposition, Type};
+use super::process::Process;
+use crate::counters::NetCounters;
+use crate::exchange::Backlog;
+use crate::room::directory::Entry;
+use crate::room::gauge::Histogram;
+use starling_world::Stats;
 use starling_world::counters::Counters;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// Upper bounds of the buckets of tick durations, in seconds.
-const TICK_BUCKETS: &[f64] = &[
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.003, 0.005, 0.008, 0.012, 0.02, 0.03,
-    0.05, 0.1, 0.25, 1.0,
+/// The label of all worlds that were made by a Hello.
+const AUTO: &str = "auto";
+
+/// Name, meaning and value of what a world counts.
+type Counted = (&'static str, &'static str, fn(&Counters) -> u64);
+
+const COUNTED: &[Counted] = &[
+    ("ticks", "Ticks run.", |c| c.ticks),
+    ("uplinks", "Uplink datagrams taken in.", |c| c.uplinks),
+    ("uplinks_malformed", "Uplink datagrams that could not be read.", |c| c.uplinks_malformed),
+    ("uplinks_excess", "Uplink datagrams beyond a session's share of a tick.", |c| {
+        c.uplinks_excess
+    }),
+    ("uplinks_old", "Uplink datagrams seen before or too old.", |c| c.uplinks_repeated),
+    ("uplinks_unknown", "Uplink datagrams without a session.", |c| c.uplinks_unknown),
+    ("samples_accepted", "Samples accepted.", |c| c.samples_accepted),
+    ("samples_old", "Samples older than one already taken.", |c| c.samples_old),
+    ("samples_rejected", "Samples rejected.", |c| c.samples_rejected.iter().sum()),
+    ("enters", "Entities that entered a view.", |c| c.enters),
+    ("leaves", "Entities that left a view.", |c| c.leaves),
+    ("datagrams_sent", "Snapshot datagrams written.", |c| c.datagrams),
+    ("datagram_bytes", "Bytes of snapshot datagrams written.", |c| c.datagram_bytes),
+    ("heartbeats", "Datagrams that said only that the world is alive.", |c| c.heartbeats),
+    ("codes_made", "Codes computed.", |c| c.codes_made),
+    ("codes_sent", "Codes appended to datagrams.", |c| c.codes_sent),
+    ("records_sent", "Absolute and enter records written.", |c| c.records),
+    ("slots_skipped", "Slots that were due and did not fit the allowance.", |c| c.skipped),
+    ("cues", "Cues taken in.", |c| c.cues),
+    ("cues_refused", "Cues refused.", |c| c.cues_refused),
+    ("cues_expired", "Cues that expired unacknowledged.", |c| c.cues_expired),
 ];
 
-/// What a world counts, by the name under which it is shown.
-const WORLD_COUNTERS: &[(&str, &str, fn(&Counters) -> u64)] = &[
-    ("ticks", "Ticks run", |c| c.ticks),
-    ("uplinks", "Uplink datagrams taken in", |c| c.uplinks),
-    ("uplinks_malformed", "Uplink datagrams that could not be read", |c| c.uplinks_malformed),
-    ("uplinks_excess", "Uplink datagrams beyond a session's share of a tick", |c| c.uplinks_excess),
-    ("uplinks_old", "Uplink datagrams seen before or too old", |c| c.uplinks_repeated),
-    ("samples_accepted", "Samples accepted", |c| c.samples_accepted),
-    ("samples_rejected", "Samples rejected", |c| c.samples_rejected.iter().sum()),
-    ("enters", "Entities that entered a view", |c| c.enters),
-    ("leaves", "Entities that left a view", |c| c.leaves),
-    ("datagrams_sent", "Snapshot datagrams written", |c| c.datagrams),
-    ("datagram_bytes", "Bytes of snapshot datagrams", |c| c.datagram_bytes),
-    ("codes_made", "Codes computed", |c| c.codes_made),
-    ("codes_sent", "Codes appended to datagrams", |c| c.codes_sent),
-    ("records_sent", "Absolute and enter records written", |c| c.records),
-    ("slots_skipped", "Slots that were due and did not fit the allowance", |c| c.skipped),
-    ("cues", "Cues taken in", |c| c.cues),
-    ("cues_expired", "Cues that expired unacknowledged", |c| c.cues_expired),
+/// Name, meaning and value of what a world holds.
+type Held = (&'static str, &'static str, fn(&Stats) -> u64);
+
+const HELD: &[Held] = &[
+    ("entities", "Entities.", |s| s.entities as u64),
+    ("visible_pairs", "Pairs of a session and an entity in its view.", |s| s.visible_pairs as u64),
+    ("channels", "Channels.", |s| s.channels as u64),
 ];
 
-/// What the Front counts, in total since the start.
-#[derive(Clone, Debug, Default)]
-pub struct FrontReading {
-    /// Connections now, by transport.
-    pub connections: BTreeMap<&'static str, u64>,
-    /// Named totals.
-    pub totals: BTreeMap<&'static str, u64>,
-    /// Bytes that wait for clients to read.
-    pub queue_bytes: u64,
-    /// Connections closed, by code.
-    pub closes: BTreeMap<u16, u64>,
+/// Everything in Prometheus text: the Fronts by transport, the worlds, the process.
+#[must_use]
+pub fn text(fronts: &[(&'static str, Arc<NetCounters>)], worlds: &[(String, Entry)]) -> String {
+    let mut text = Exposition::default();
+    write_fronts(&mut text, fronts);
+    write_worlds(&mut text, &by_label(worlds));
+    write_process(&mut text);
+    text.finish()
 }
 
-/// All metrics of a server.
-#[derive(Debug)]
-pub struct Metrics {
-    registry: Registry,
-    tick_duration: HistogramVec,
-    tick_overruns: IntCounterVec,
-    tick_skipped: IntCounterVec,
-    world: Vec<IntCounterVec>,
-    world_sessions: IntGaugeVec,
-    world_entities: IntGaugeVec,
-    interest_size: IntGaugeVec,
-    inbox_refused: IntCounterVec,
-    batches_dropped: IntCounterVec,
-    connections: IntGaugeVec,
-    front: IntCounterVec,
-    queue_bytes: IntGaugeVec,
-    closes: IntCounterVec,
-}
-
-/// What the metrics need to know of one world.
-#[derive(Debug)]
-pub struct WorldReading<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// What its room shows.
-    pub room: Reading,
-    /// Datagrams and commands that found its inbox full.
-    pub inbox_refused: u64,
-    /// Datagrams dropped because the Front lagged.
-    pub batches_dropped: u64,
-}
-
-impl Metrics {
-    /// All metrics, at zero; the process's own are read when asked for.
-    #[must_use]
-    pub fn new() -> Self {
-        let registry = Registry::new();
-        #[cfg(target_os = "linux")]
-        add(&registry, prometheus::process_collector::ProcessCollector::for_self());
-        let buckets =
-            HistogramOpts::new("starling_tick_duration_seconds", "CPU and wall of a tick")
-                .buckets(TICK_BUCKETS.to_vec());
-        let tick_duration =
-            HistogramVec::new(buckets, &["world"]).expect("the name and labels are well formed");
-        add(&registry, tick_duration.clone());
-        Self {
-            tick_duration,
-            tick_overruns: counter(
-                &registry,
-                "starling_tick_overruns_total",
-                "Late ticks",
-                "world",
-            ),
-            tick_skipped: counter(
-                &registry,
-                "starling_tick_skipped_total",
-                "Skipped ticks",
-                "world",
-            ),
-            world: WORLD_COUNTERS
-                .iter()
-                .map(|(name, help, _)| {
-                    counter(&registry, &format!("starling_world_{name}_total"), help, "world")
-                })
-                .collect(),
-            world_sessions: gauge2(&registry, "starling_world_sessions", "Sessions", "state"),
-            world_entities: gauge(&registry, "starling_world_entities", "Entities", "world"),
-            interest_size: gauge(
-                &registry,
-                "starling_world_visible_pairs",
-                "Pairs of a session and an entity in its view",
-                "world",
-            ),
-            inbox_refused: counter(
-                &registry,
-                "starling_inbox_refused_total",
-                "Datagrams and commands that found an inbox full",
-                "world",
-            ),
-            batches_dropped: counter(
-                &registry,
-                "starling_outbox_datagrams_dropped_total",
-                "Datagrams replaced by newer ones before they were sent",
-                "world",
-            ),
-            connections: gauge(
-                &registry,
-                "starling_net_connections",
-                "Connections by transport",
-                "transport",
-            ),
-            front: counter(
-                &registry,
-                "starling_net_events_total",
-                "What the Front counted",
-                "event",
-            ),
-            queue_bytes: gauge(
-                &registry,
-                "starling_net_queue_bytes",
-                "Bytes that wait for clients to read",
-                "queue",
-            ),
-            closes: counter(
-                &registry,
-                "starling_net_closes_total",
-                "Connections closed, by code",
-                "code",
-            ),
-            registry,
+fn write_fronts(text: &mut Exposition, fronts: &[(&'static str, Arc<NetCounters>)]) {
+    let Some((_, first)) = fronts.first() else { return };
+    for (place, (name, help, _)) in first.totals.iter().enumerate() {
+        let name = format!("starling_net_{name}_total");
+        text.metric(&name, help, Type::Counter);
+        for (transport, front) in fronts {
+            let value = front.totals.iter().nth(place).map_or(0, |(_, _, value)| value);
+            text.sample(&name, &[("transport", transport)], value);
         }
     }
-
-    /// Takes in what one world shows.
-    pub fn observe_world(&self, world: &WorldReading<'_>) {
-        let label = &[world.name];
-        let room = &world.room;
-        let histogram = self.tick_duration.with_label_values(label);
-        for ns in &room.durations_ns {
-            histogram.observe(*ns as f64 / 1e9);
-        }
-        raise(&self.tick_overruns, world.name, room.overruns);
-        raise(&self.tick_skipped, world.name, room.skipped);
-        raise(&self.inbox_refused, world.name, world.inbox_refused);
-        raise(&self.batches_dropped, world.name, world.batches_dropped);
-        for (metric, (_, _, value)) in self.world.iter().zip(WORLD_COUNTERS) {
-            raise(metric, world.name, value(&room.counters));
-        }
-        let stats = &room.stats;
-        for (state, count) in [("live", stats.sessions_live), ("parked", stats.sessions_parked)] {
-            self.world_sessions.with_label_values(&[world.name, state]).set(count as i64);
-        }
-        self.world_entities.with_label_values(label).set(stats.entities as i64);
-        self.interest_size.with_label_values(label).set(stats.visible_pairs as i64);
-    }
-
-    /// Takes in what the Front shows.
-    pub fn observe_front(&self, front: &FrontReading) {
-        for (transport, count) in &front.connections {
-            self.connections.with_label_values(&[*transport]).set(*count as i64);
-        }
-        for (event, total) in &front.totals {
-            raise(&self.front, event, *total);
-        }
-        for (code, total) in &front.closes {
-            raise(&self.closes, CloseCode(*code).label(), *total);
-        }
-        self.queue_bytes.with_label_values(&["unsent"]).set(front.queue_bytes as i64);
-    }
-
-    /// Forgets a world that ended, so that names of worlds do not pile up.
-    pub fn forget_world(&self, name: &str) {
-        let counters =
-            [&self.tick_overruns, &self.tick_skipped, &self.inbox_refused, &self.batches_dropped];
-        for metric in counters.into_iter().chain(&self.world) {
-            // An absent label is what is wanted.
-            drop(metric.remove_label_values(&[name]));
-        }
-        drop(self.tick_duration.remove_label_values(&[name]));
-        drop(self.world_entities.remove_label_values(&[name]));
-        drop(self.interest_size.remove_label_values(&[name]));
-        for state in ["live", "parked"] {
-            drop(self.world_sessions.remove_label_values(&[name, state]));
+    for (place, (name, help, _)) in first.gauges.iter().enumerate() {
+        let name = format!("starling_net_{name}");
+        text.metric(&name, help, Type::Gauge);
+        for (transport, front) in fronts {
+            let value = front.gauges.iter().nth(place).map_or(0, |(_, _, value)| value);
+            text.sample(&name, &[("transport", transport)], value);
         }
     }
-
-    /// Everything in Prometheus text format.
-    #[must_use]
-    pub fn text(&self) -> String {
-        TextEncoder::new()
-            .encode_to_string(&self.registry.gather())
-            .expect("metrics of one kind each always encode")
+    let name = "starling_net_closes_total";
+    text.metric(name, "Connections that ended, by code and by who ended them.", Type::Counter);
+    for (transport, front) in fronts {
+        for (by, closes) in [("server", &front.closes), ("client", &front.ends)] {
+            for (code, count) in closes.iter().filter(|(_, count)| *count > 0) {
+                text.sample(name, &[("transport", transport), ("by", by), ("code", code)], count);
+            }
+        }
     }
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
+/// What is shown under one label: one listed world, or all that strangers made.
+#[derive(Default)]
+struct Shown {
+    durations: Histogram,
+    lateness: Histogram,
+    overruns: u64,
+    skipped: u64,
+    held: u64,
+    counted: Vec<u64>,
+    holds: Vec<u64>,
+    live: u64,
+    parked: u64,
+    backlog: Backlog,
+}
+
+impl Shown {
+    fn add(&mut self, entry: &Entry) {
+        let reading = entry.gauge.read();
+        let backlog = entry.mailbox.backlog();
+        self.durations.merge(&reading.durations);
+        self.lateness.merge(&reading.lateness);
+        self.overruns += reading.overruns;
+        self.skipped += reading.skipped;
+        self.held += reading.held;
+        add(&mut self.counted, COUNTED.iter().map(|(_, _, value)| value(&reading.counters)));
+        add(&mut self.holds, HELD.iter().map(|(_, _, value)| value(&reading.stats)));
+        self.live += reading.stats.sessions_live as u64;
+        self.parked += reading.stats.sessions_parked as u64;
+        self.backlog.refused += backlog.refused;
+        self.backlog.datagrams_dropped += backlog.datagrams_dropped;
+        self.backlog.commands += backlog.commands;
+        self.backlog.bytes += backlog.bytes;
     }
 }
 
-fn add(registry: &Registry, collector: impl Collector + 'static) {
-    registry.register(Box::new(collector)).expect("each name is registered once");
+fn add(sums: &mut Vec<u64>, values: impl ExactSizeIterator<Item = u64>) {
+    sums.resize(values.len(), 0);
+    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
 }
 
-fn counter(registry: &Registry, name: &str, help: &str, label: &str) -> IntCounterVec {
-    let metric = IntCounterVec::new(Opts::new(name, help), &[label])
-        .expect("the name and labels are well formed");
-    add(registry, metric.clone());
-    metric
+fn by_label(worlds: &[(String, Entry)]) -> BTreeMap<&str, Shown> {
+    let mut shown: BTreeMap<&str, Shown> = BTreeMap::new();
+    for (name, entry) in worlds {
+        let label = if entry.listed { name.as_str() } else { AUTO };
+        shown.entry(label).or_default().add(entry);
+    }
+    shown
 }
 
-fn gauge(registry: &Registry, name: &str, help: &str, label: &str) -> IntGaugeVec {
-    let metric = IntGaugeVec::new(Opts::new(name, help), &[label])
-        .expect("the name and labels are well formed");
-    add(registry, metric.clone());
-    metric
+fn write_worlds(text: &mut Exposition, worlds: &BTreeMap<&str, Shown>) {
+    let each = |text: &mut Exposition, name: &str, help, ty, value: &dyn Fn(&Shown) -> u64| {
+        text.metric(name, help, ty);
+        for (world, shown) in worlds {
+            text.sample(name, &[("world", world)], value(shown));
+        }
+    };
+    let name = "starling_tick_duration_seconds";
+    text.metric(name, "How long ticks took.", Type::Histogram);
+    worlds.iter().for_each(|(world, s)| text.histogram(name, ("world", world), &s.durations));
+    let name = "starling_tick_lateness_seconds";
+    text.metric(name, "How long after their deadlines ticks began.", Type::Histogram);
+    worlds.iter().for_each(|(world, s)| text.histogram(name, ("world", world), &s.lateness));
+    let name = "starling_tick_duration_max_seconds";
+    text.metric(name, "The longest tick since the start.", Type::Gauge);
+    for (world, shown) in worlds {
+        text.sample(name, &[("world", world)], shown.durations.max_ns as f64 / 1e9);
+    }
+    for (name, help, value) in [
+        (
+            "starling_tick_overruns_total",
+            "Ticks that began after the next one was due.",
+            (|s| s.overruns) as fn(&Shown) -> u64,
+        ),
+        ("starling_tick_skipped_total", "Ticks that were skipped.", |s| s.skipped),
+        ("starling_tick_held_total", "Pauses because the Front was behind.", |s| s.held),
+        ("starling_inbox_refused_total", "Messages and datagrams that found an inbox full.", |s| {
+            s.backlog.refused
+        }),
+        (
+            "starling_outbox_datagrams_dropped_total",
+            "Datagrams replaced by newer ones before they were sent.",
+            |s| s.backlog.datagrams_dropped,
+        ),
+    ] {
+        each(text, name, help, Type::Counter, &value);
+    }
+    let waiting = "Bytes between Front and rooms, both ways.";
+    each(text, "starling_room_queue_bytes", waiting, Type::Gauge, &|s| s.backlog.bytes as u64);
+    for (place, (name, help, _)) in COUNTED.iter().enumerate() {
+        let name = format!("starling_world_{name}_total");
+        each(text, &name, help, Type::Counter, &|s| s.counted[place]);
+    }
+    for (place, (name, help, _)) in HELD.iter().enumerate() {
+        each(text, &format!("starling_world_{name}"), help, Type::Gauge, &|s| s.holds[place]);
+    }
+    let name = "starling_world_sessions";
+    text.metric(name, "Sessions by state.", Type::Gauge);
+    for (world, shown) in worlds {
+        text.sample(name, &[("world", world), ("state", "live")], shown.live);
+        text.sample(name, &[("world", world), ("state", "parked")], shown.parked);
+    }
 }
 
-fn gauge2(registry: &Registry, name: &str, help: &str, label: &str) -> IntGaugeVec {
-    let metric = IntGaugeVec::new(Opts::new(name, help), &["world", label])
-        .expect("the name and labels are well formed");
-    add(registry, metric.clone());
-    metric
-}
-
-/// Raises a counter to a total that is known from elsewhere.
-fn raise(metric: &IntCounterVec, label: &str, total: u64) {
-    let counter = metric.with_label_values(&[label]);
-    counter.inc_by(total.saturating_sub(counter.get()));
+fn write_process(text: &mut Exposition) {
+    let Some(process) = Process::read() else { return };
+    let counter = ("process_cpu_seconds_total", "CPU time, user and system.");
+    text.single(counter.0, counter.1, Type::Counter, process.cpu_seconds);
+    for (name, help, value) in [
+        ("process_resident_memory_bytes", "Memory in RAM.", process.resident_bytes),
+        ("process_virtual_memory_bytes", "Address space.", process.virtual_bytes),
+        ("process_threads", "Threads.", process.threads),
+        ("process_open_fds", "Open file descriptors.", process.open_fds),
+        ("process_max_fds", "Most file descriptors that may be open.", process.max_fds),
+    ] {
+        text.single(name, help, Type::Gauge, value);
+    }
+    let start = ("process_start_time_seconds", "Unix time of the start.");
+    text.single(start.0, start.1, Type::Gauge, process.start_seconds);
 }

@@ -1,0 +1,174 @@
+//! The gate: what a Hello must say to get in.
+
+use super::connection::Seat;
+use crate::auth::{Verified, Verifier};
+use crate::entropy::Entropy;
+use crate::room::directory::{Directory, Lender};
+use crate::room::schedule::Schedule;
+use aws_lc_rs::digest::{SHA256, digest};
+use starling_protocol::close::CloseCode;
+use starling_protocol::limits::RESUME_TOKEN_BYTES;
+use starling_protocol::message::control::{Hello, Refused};
+use starling_protocol::units::Nanos;
+use starling_protocol::version;
+use starling_world::grants::Principal;
+use starling_world::input::{Attach, ConnId, ResumeRequest};
+use std::sync::Arc;
+
+/// How long a client waits that was refused for lack of room, in milliseconds.
+const RETRY_AFTER_MS: u32 = 5_000;
+
+/// Tells Unix time from the monotonic clock, so that a jump of the wall clock ends no session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wall {
+    /// Unix milliseconds at the clock's origin.
+    pub origin_ms: u64,
+}
+
+impl Wall {
+    /// Unix seconds.
+    #[must_use]
+    pub const fn unix_s(self, now: Nanos) -> u64 {
+        (self.origin_ms + now.0 / Nanos::MILLISECOND) / 1_000
+    }
+
+    /// The instant of a Unix second; the origin for what lies before it.
+    #[must_use]
+    pub const fn instant(self, unix_s: u64) -> Nanos {
+        let ms = unix_s.saturating_mul(1_000).saturating_sub(self.origin_ms);
+        Nanos(ms.saturating_mul(Nanos::MILLISECOND))
+    }
+}
+
+/// Decides who gets in.
+pub(super) struct Gate {
+    pub(super) verifier: Arc<dyn Verifier>,
+    pub(super) entropy: Box<dyn Entropy>,
+    pub(super) wall: Wall,
+}
+
+/// Why a connection gets no session: what it is told, and what the log is told.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) refused: Refused,
+    pub(super) detail: String,
+}
+
+impl Refusal {
+    pub(super) fn new(code: CloseCode, reason: &str) -> Self {
+        let full = matches!(code, CloseCode::TOO_MANY_WORLDS | CloseCode::OVERLOADED);
+        let retry_after_ms = full.then_some(RETRY_AFTER_MS);
+        let refused = Refused { code, reason: reason.into(), retry_after_ms };
+        Self { refused, detail: String::new() }
+    }
+
+    pub(super) fn retry_after(mut self, ms: u32) -> Self {
+        self.refused.retry_after_ms = Some(ms);
+        self
+    }
+}
+
+impl Gate {
+    /// A place in a world for the client behind this Hello, and what to tell the world.
+    pub(super) fn admit(
+        &mut self,
+        hello: Hello,
+        conn: ConnId,
+        now: Nanos,
+        directory: &mut Directory,
+        rooms: &mut impl Lender,
+    ) -> Result<(Seat, Attach), Refusal> {
+        if version::negotiate(&hello.versions).is_none() {
+            return Err(Refusal::new(CloseCode::VERSION, "this server speaks version 1"));
+        }
+        let verified = self.verify(&hello.token, now)?;
+        if !verified.may_enter(&hello.world) {
+            // The same answer whether or not there is such a world.
+            return Err(Refusal::new(CloseCode::FORBIDDEN, "the token is not for this world"));
+        }
+        let entry = directory
+            .enter(&hello.world, hello.create, now, rooms)
+            .map_err(|code| Refusal::new(code, "no such world can be entered"))?;
+        let principal = self.principal(&verified, &entry.schedule);
+        let attach = self.attach(&hello, conn, principal);
+        let seat = Seat {
+            world: hello.world,
+            entry,
+            subject: verified.subject,
+            host: verified.grants.host,
+            session: None,
+            entities: 0,
+        };
+        Ok((seat, attach))
+    }
+
+    /// A fresh token for a seat: the new principal, if it is the same subject's.
+    pub(super) fn renew(&self, token: &str, seat: &Seat, now: Nanos) -> Result<Principal, Refusal> {
+        let verified = self.verify(token, now)?;
+        if verified.subject != seat.subject || !verified.may_enter(&seat.world) {
+            let mut refusal = unauthorized();
+            refusal.detail = "another subject, or not for this world".into();
+            return Err(refusal);
+        }
+        Ok(self.principal(&verified, &seat.entry.schedule))
+    }
+
+    fn verify(&self, token: &str, now: Nanos) -> Result<Verified, Refusal> {
+        self.verifier.verify(token, self.wall.unix_s(now)).map_err(|why| {
+            let mut refusal = unauthorized();
+            refusal.detail = why.to_string();
+            refusal
+        })
+    }
+
+    fn principal(&self, verified: &Verified, schedule: &Schedule) -> Principal {
+        let ends = |unix_s| schedule.now_us(self.wall.instant(unix_s));
+        Principal {
+            subject: verified.subject.clone(),
+            grants: verified.grants.clone(),
+            expires_us: verified.expires_s.map(ends),
+        }
+    }
+
+    fn attach(&mut self, hello: &Hello, conn: ConnId, principal: Principal) -> Attach {
+        let mut token = [0; RESUME_TOKEN_BYTES];
+        self.entropy.fill(&mut token);
+        Attach {
+            conn,
+            principal,
+            token,
+            token_digest: sha256(&token),
+            resume: hello.resume.as_ref().map(|resume| ResumeRequest {
+                session: resume.session,
+                token_digest: sha256(&resume.token),
+                channels: resume.channels.clone(),
+            }),
+            schema_hash: hello.schema_hash,
+            capabilities: hello.capabilities,
+        }
+    }
+}
+
+fn unauthorized() -> Refusal {
+    Refusal::new(CloseCode::UNAUTHORIZED, "the token was refused")
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let hash = digest(&SHA256, bytes);
+    hash.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unix_time_follows_the_monotonic_clock() {
+        let wall = Wall { origin_ms: 1_800_000_000_500 };
+        assert_eq!(wall.unix_s(Nanos(0)), 1_800_000_000);
+        assert_eq!(wall.unix_s(Nanos::from_millis(500)), 1_800_000_001);
+        assert_eq!(wall.instant(1_800_000_001), Nanos::from_millis(500));
+        assert_eq!(wall.instant(5), Nanos(0));
+        assert_eq!(wall.instant(u64::MAX).0, u64::MAX);
+    }
+}
