@@ -6,7 +6,7 @@ use std::fmt::Write;
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 220.0;
 const LEFT: f64 = 52.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 22.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 30.0;
 /// Horizontal lines, about.
@@ -140,7 +140,9 @@ fn short(value: f64) -> String {
         v if v >= 1e4 => (value / 1e3, "k"),
         _ => (value, ""),
     };
-    format!("{}{suffix}", super::summary::number(Some(scaled), 3))
+    // Two significant digits of what is small, none lost of what is large.
+    let digits = (1.0 - scaled.abs().max(1e-9).log10().floor()).clamp(0.0, 9.0) as usize;
+    format!("{}{suffix}", super::summary::number(Some(scaled), digits))
 }
 
 #[cfg(test)]
@@ -155,6 +157,8 @@ mod tests {
         assert_eq!(round_step(100.0), 100.0);
         assert_eq!(short(2_500_000.0), "2.5M");
         assert_eq!(short(40.0), "40");
+        assert_eq!(short(0.0005), "0.0005");
+        assert_eq!(short(125.0), "125");
     }
 
     #[test]
