@@ -43,6 +43,9 @@ pub enum ConnectError {
     /// No answer.
     #[error("the server cannot be reached: check address, port and firewall (`starling check`)")]
     Unreachable,
+    /// The server's certificate is not trusted.
+    #[error("the server's certificate is not trusted: check the fingerprint or the roots")]
+    Untrusted,
     /// A newer connection resumed this session.
     #[error("a newer connection of this client took the session over")]
     Replaced,
@@ -69,6 +72,7 @@ impl ConnectError {
             CloseCode::UNKNOWN_WORLD => Self::UnknownWorld,
             CloseCode::SPACE_MISMATCH => Self::SpaceMismatch,
             CloseCode::LOST => Self::Unreachable,
+            CloseCode::UNTRUSTED => Self::Untrusted,
             CloseCode::REPLACED => Self::Replaced,
             CloseCode::GOING_AWAY => Self::Busy { code, retry_after_ms },
             _ if code.retry() == Retry::Later => Self::Busy { code, retry_after_ms },
@@ -93,6 +97,7 @@ impl ConnectError {
             Self::UnknownWorld => CloseCode::UNKNOWN_WORLD,
             Self::SpaceMismatch => CloseCode::SPACE_MISMATCH,
             Self::Unreachable => CloseCode::LOST,
+            Self::Untrusted => CloseCode::UNTRUSTED,
             Self::Replaced => CloseCode::REPLACED,
             Self::Busy { code, .. } | Self::Refused { code, .. } => *code,
         }

@@ -6,6 +6,8 @@ mod channel;
 mod clock;
 mod error;
 mod event;
+#[cfg(feature = "net")]
+pub mod net;
 mod options;
 mod pose;
 mod session;
@@ -24,4 +26,10 @@ pub use session::input::PendingInput;
 pub use session::own::{OwnKey, OwnState, SpawnSpec};
 pub use session::uplink::Sampling;
 pub use session::{LinkWish, Session, SessionState, Stats};
+/// Conditions of a link: loss, delay, duplication, named profiles.
+#[cfg(feature = "net")]
+pub use starling_transport::conditioner;
+/// Why a server is believed.
+#[cfg(feature = "net")]
+pub use starling_transport::tls;
 pub use view::{Heard, Seen, View};

@@ -179,6 +179,12 @@ impl Session {
         }
     }
 
+    /// Has the session ended for good?
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
     /// What the server said when the session began: world, space, schema, bounds.
     #[must_use]
     pub fn welcome(&self) -> Option<&Welcome> {

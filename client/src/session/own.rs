@@ -11,6 +11,7 @@ use starling_protocol::sample::Sample;
 use starling_protocol::schema::{Schema, Value};
 use starling_protocol::space::Space;
 use starling_protocol::units::{EntityId, Handle, KindId, Nanos, SessionId};
+use std::collections::VecDeque;
 
 /// My name for an entity of mine. Stands from the moment of asking, through every reconnect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -179,6 +180,8 @@ pub(crate) struct Repeat<F: Fn(u16) -> bool> {
 
 /// A lost sample is repeated so often before it is left to the keep-alive.
 const REPEATS_MAX: u8 = 3;
+/// Refusals that can still be asked for.
+const REFUSALS_KEPT: usize = 64;
 
 /// The entities of one session.
 #[derive(Debug, Default)]
@@ -192,6 +195,8 @@ pub(crate) struct Owned {
     wanted_from: usize,
     /// Some entity may have changes that were not told.
     untold: bool,
+    /// The last that were refused, and why.
+    refused: VecDeque<(OwnKey, CloseCode)>,
 }
 
 impl Owned {
@@ -377,7 +382,7 @@ impl Owned {
         };
         match request {
             Ok(_) => self.set_state(key, OwnState::Asked),
-            Err(_) => self.remove(key),
+            Err(code) => self.refuse(key, code),
         }
         Some((key, request))
     }
@@ -393,6 +398,19 @@ impl Owned {
         own.fresh = own.sample.is_some();
         self.set_state(key, OwnState::Stands { handle, entity });
         true
+    }
+
+    /// The server refused an entity, or took it away.
+    pub(crate) fn refuse(&mut self, key: OwnKey, code: CloseCode) {
+        self.remove(key);
+        if self.refused.len() == REFUSALS_KEPT {
+            self.refused.pop_front();
+        }
+        self.refused.push_back((key, code));
+    }
+
+    pub(crate) fn refusal(&self, key: OwnKey) -> Option<CloseCode> {
+        self.refused.iter().rev().find(|refused| refused.0 == key).map(|refused| refused.1)
     }
 
     pub(crate) fn remove(&mut self, key: OwnKey) {

@@ -136,12 +136,12 @@ impl Session {
             }
             ControlDown::SpawnRefused { request, code } => {
                 let key = OwnKey::from_request(request);
-                self.owned.remove(key);
+                self.owned.refuse(key, code);
                 self.queue.push(ClientEvent::SpawnRefused { key, code });
             }
             ControlDown::Despawned { handle, code } => {
                 if let Some(key) = self.owned.by_handle(handle) {
-                    self.owned.remove(key);
+                    self.owned.refuse(key, code);
                     self.queue.push(ClientEvent::Despawned { key, code });
                 }
             }

@@ -8,6 +8,7 @@ use crate::session::cue::CueTo;
 use crate::session::input::PendingInput;
 use crate::session::outbox::Full;
 use crate::session::own::{OwnKey, OwnState, SpawnSpec};
+use starling_protocol::close::CloseCode;
 use starling_protocol::limits::TOKEN_BYTES_MAX;
 use starling_protocol::message::control::ControlUp;
 use starling_protocol::message::events::EventUp;
@@ -92,6 +93,12 @@ impl Session {
     #[must_use]
     pub fn own(&self, key: OwnKey) -> Option<OwnState> {
         self.owned.state(key)
+    }
+
+    /// Why an entity of mine was refused or taken away; the last 64 are remembered.
+    #[must_use]
+    pub fn refusal(&self, key: OwnKey) -> Option<CloseCode> {
+        self.owned.refusal(key)
     }
 
     /// The number of the newest sample of an entity of mine.
