@@ -3,9 +3,13 @@
 //! | path | answer |
 //! |---|---|
 //! | `/live` | 200 while the process runs |
-//! | `/ready` | 200 while new sessions are taken, 503 before and while draining |
+//! | `/ready` | 200 while new sessions are taken, 503 while draining |
 //! | `/metrics` | Prometheus text |
 //! | `/debug` | JSON: threads, worlds, sessions, queues, hash of the configuration |
+
+mod board;
+
+pub use board::{Board, Facts};
 
 use axum::Router;
 use axum::extract::State;
@@ -13,64 +17,92 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use std::thread::JoinHandle;
+use tokio::runtime::Builder;
 use tokio::sync::watch;
 
-/// What the listener shows. Every call is cheap and takes no lock for long.
-pub trait Shown: Send + Sync + 'static {
-    /// Are new sessions taken?
-    fn ready(&self) -> bool;
-    /// Prometheus text.
-    fn metrics(&self) -> String;
-    /// A look inside.
-    fn debug(&self) -> serde_json::Value;
+/// A listener that serves on a thread of its own until it is dropped.
+#[derive(Debug)]
+pub struct Listener {
+    address: SocketAddr,
+    stop: Option<watch::Sender<bool>>,
+    thread: Option<JoinHandle<()>>,
 }
 
-/// Binds the listener.
-///
-/// # Errors
-/// When the address is taken or may not be bound.
-pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
+impl Listener {
+    /// Binds the address and serves what is on the board.
+    ///
+    /// # Errors
+    /// When the address is taken or may not be bound, or no thread can be had.
+    pub fn start(address: SocketAddr, board: Arc<Board>) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = Builder::new_current_thread().enable_io().build()?;
+        let (stop, stopped) = watch::channel(false);
+        let serve = move || {
+            let served = runtime.block_on(serve(listener, board, stopped));
+            if let Err(error) = served {
+                tracing::error!(%error, "the internal listener broke");
+            }
+        };
+        let thread = std::thread::Builder::new().name("http".into()).spawn(serve)?;
+        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// The address that was bound.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
 }
 
-/// Serves until `stop` changes or its sender is gone.
-///
-/// # Errors
-/// When the listener breaks.
-pub async fn serve(
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // Without its sender the server is told to stop.
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the internal listener panicked");
+        }
+    }
+}
+
+async fn serve(
     listener: TcpListener,
-    shown: Arc<dyn Shown>,
-    mut stop: watch::Receiver<bool>,
+    board: Arc<Board>,
+    mut stopped: watch::Receiver<bool>,
 ) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
     let router = Router::new()
         .route("/live", get(|| async { "live\n" }))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/debug", get(debug))
-        .with_state(shown);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(async move {
-            // Either way it is time to stop: told so, or nobody is left to tell.
-            drop(stop.changed().await);
-        })
-        .await
-}
-
-async fn ready(State(shown): State<Arc<dyn Shown>>) -> impl IntoResponse {
-    if shown.ready() {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+        .with_state(board);
+    let serving = axum::serve(listener, router).into_future();
+    // Stopping at once: an open connection of a scraper must not hold the process up.
+    tokio::select! {
+        biased;
+        _ = stopped.changed() => Ok(()),
+        served = serving => served,
     }
 }
 
-async fn metrics(State(shown): State<Arc<dyn Shown>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], shown.metrics())
+async fn ready(State(board): State<Arc<Board>>) -> impl IntoResponse {
+    match board.is_ready() {
+        true => (StatusCode::OK, "ready\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+    }
 }
 
-async fn debug(State(shown): State<Arc<dyn Shown>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], format!("{:#}\n", shown.debug()))
+async fn metrics(State(board): State<Arc<Board>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], board.metrics())
+}
+
+async fn debug(State(board): State<Arc<Board>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], format!("{:#}\n", board.debug()))
 }

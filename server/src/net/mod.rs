@@ -161,6 +161,16 @@ impl<T: Transport, L: Lender> Front<T, L> {
     }
 
     /// The network.
+    pub const fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// Ends the rooms and everything else but the network.
+    pub fn into_transport(self) -> T {
+        self.transport
+    }
+
+    /// The network.
     pub const fn transport_mut(&mut self) -> &mut T {
         &mut self.transport
     }

@@ -10,6 +10,7 @@ use crate::counters::NetCounters;
 use crate::exchange::Backlog;
 use crate::room::directory::Entry;
 use crate::room::gauge::Histogram;
+use starling_transport::quic::ServerStats;
 use starling_world::Stats;
 use starling_world::counters::Counters;
 use std::collections::BTreeMap;
@@ -56,11 +57,43 @@ const HELD: &[Held] = &[
     ("channels", "Channels.", |s| s.channels as u64),
 ];
 
-/// Everything in Prometheus text: the Fronts by transport, the worlds, the process.
+/// Name, meaning and value of what QUIC counts.
+type Quic = (&'static str, &'static str, fn(&ServerStats) -> u64);
+
+const QUIC: &[Quic] = &[
+    ("handshakes", "Handshakes completed.", |q| q.accepted),
+    ("handshakes_refused", "Attempts refused because the server was full.", |q| q.refused),
+    ("handshakes_ignored", "Attempts without an answer because too many were under way.", |q| {
+        q.ignored
+    }),
+    ("handshakes_retried", "Attempts that had to prove their address first.", |q| q.retried),
+    ("handshakes_failed", "Handshakes that failed or took too long.", |q| q.handshakes_failed),
+    ("datagrams_dropped", "Uplink datagrams dropped because nobody polled.", |q| {
+        q.datagrams_dropped
+    }),
+    ("protocol_errors", "Connections closed for breaking the rules of streams.", |q| {
+        q.protocol_errors
+    }),
+    ("udp_received_bytes", "UDP payload received.", |q| q.udp_bytes_in),
+    ("udp_sent_bytes", "UDP payload sent.", |q| q.udp_bytes_out),
+    ("udp_received_packets", "UDP packets received.", |q| q.udp_packets_in),
+    ("udp_sent_packets", "UDP packets sent.", |q| q.udp_packets_out),
+    ("lost_packets", "Packets that QUIC declared lost.", |q| q.packets_lost),
+];
+
+/// Everything in Prometheus text: the Fronts by transport, QUIC, the worlds, the process.
 #[must_use]
-pub fn text(fronts: &[(&'static str, Arc<NetCounters>)], worlds: &[(String, Entry)]) -> String {
+pub fn text(
+    fronts: &[(&'static str, Arc<NetCounters>)],
+    quic: &ServerStats,
+    worlds: &[(String, Entry)],
+) -> String {
     let mut text = Exposition::default();
     write_fronts(&mut text, fronts);
+    for (name, help, value) in QUIC {
+        text.single(&format!("starling_quic_{name}_total"), help, Type::Counter, value(quic));
+    }
+    text.single("starling_quic_handshaking", "Handshakes now.", Type::Gauge, quic.handshaking);
     write_worlds(&mut text, &by_label(worlds));
     write_process(&mut text);
     text.finish()

@@ -1,0 +1,258 @@
+//! Wires the parts of a server together and runs them on threads.
+//!
+//! ```text
+//! quic threads  ->  front thread  ->  room threads   (one per core, each room on one at a time)
+//!                   front thread  <-  room threads
+//! http thread   looks at the board
+//! ```
+//!
+//! ```no_run
+//! use starling_server::config::Config;
+//! use starling_server::run::Server;
+//!
+//! let mut config = Config::default();
+//! config.server.listen = "127.0.0.1:0".parse()?;
+//! config.http.enabled = false;
+//! let running = Server::new(config)?.start()?;
+//! println!("listening on {}", running.local_addr());
+//! running.shutdown();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod driver;
+mod running;
+mod signals;
+
+pub use running::Running;
+pub use signals::Ended;
+
+use crate::auth::jwt::Tokens;
+use crate::auth::keys::KeyError;
+use crate::auth::{Open, Verifier};
+use crate::config::{
+    AuthSettings, Certificate, Config, ConfigError, HttpSettings, Settings, WorldPolicy,
+};
+use crate::counters::NetCounters;
+use crate::entropy::{Entropy, System};
+use crate::http::{Board, Facts, Listener};
+use crate::net::{Front, Parts, Wall};
+use crate::room::directory::{Directory, Lives};
+use crate::room::pool::{Clock, Pool};
+use aws_lc_rs::digest::{SHA256, digest};
+use driver::Driver;
+use starling_protocol::units::{Epoch, Nanos};
+use starling_transport::quic::{QuinnServer, RuntimeChoice, ServerError, ServerOptions};
+use starling_transport::tls::{Identity, TlsError, development_certificate};
+use starling_world::authority::Game;
+use starling_world::config::WorldConfig;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use thiserror::Error;
+
+/// Browsers pin a certificate of at most fourteen days.
+const CERTIFICATE_LIFE: Duration = Duration::from_secs(13 * 86_400);
+
+/// Why a server did not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A value of the configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A key of tokens.
+    #[error("auth.keys: {0}")]
+    Key(#[from] KeyError),
+    /// The certificate.
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
+    /// The UDP address.
+    #[error("server.listen: {0}")]
+    Network(#[from] ServerError),
+    /// The internal listener's address.
+    #[error("http.listen: cannot listen on {address}: {why}")]
+    Http {
+        /// Which.
+        address: SocketAddr,
+        /// What the system says.
+        why: io::Error,
+    },
+    /// A game was given for a world that is not listed.
+    #[error("a game is given for world `{0}`, which is not listed")]
+    NoSuchWorld(String),
+    /// A thread cannot be had.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// A server that is not running yet.
+pub struct Server {
+    settings: Settings,
+    config_hash: String,
+    verifier: Option<Arc<dyn Verifier>>,
+    games: BTreeMap<String, Box<dyn Game>>,
+}
+
+impl Server {
+    /// A server of this configuration.
+    ///
+    /// # Errors
+    /// [`StartError::Config`].
+    pub fn new(config: Config) -> Result<Self, StartError> {
+        let settings = config.settings()?;
+        let config_hash = hash(&config);
+        Ok(Self { settings, config_hash, verifier: None, games: BTreeMap::new() })
+    }
+
+    /// One more world that exists from the start.
+    #[must_use]
+    pub fn world(mut self, world: WorldConfig) -> Self {
+        self.settings.listed.retain(|listed| listed.name != world.name);
+        self.settings.listed.push(world);
+        self
+    }
+
+    /// The game of a listed world under authority `server`.
+    #[must_use]
+    pub fn game(mut self, world: &str, game: Box<dyn Game>) -> Self {
+        self.games.insert(world.into(), game);
+        self
+    }
+
+    /// Judges tokens in a way of its own, instead of as configured.
+    #[must_use]
+    pub fn verifier(mut self, verifier: Arc<dyn Verifier>) -> Self {
+        self.verifier = Some(verifier);
+        self
+    }
+
+    /// Binds the addresses and starts the threads.
+    ///
+    /// # Errors
+    /// [`StartError`] says which part could not be had and why. Nothing is left running.
+    pub fn start(mut self) -> Result<Running, StartError> {
+        let listed = |name: &String| self.settings.listed.iter().any(|w| w.name == *name);
+        if let Some(stray) = self.games.keys().find(|name| !listed(name)) {
+            return Err(StartError::NoSuchWorld(stray.clone()));
+        }
+        let verifier = self.judge()?;
+        let identity = identity(&self.settings.certificate)?;
+        let threads = Threads::of(&self.settings);
+        let transport = self.bind(&identity, threads)?;
+        let (address, fingerprint) = (transport.local_addr(), identity.fingerprint());
+
+        let clock = Clock::start();
+        let waker = transport.waker();
+        let awake = waker.clone();
+        let mut pool = Pool::start(threads.rooms, clock, move || awake.wake());
+        let directory = self.directory(&mut pool, clock.now());
+        let counters = Arc::new(NetCounters::default());
+        let facts = self.facts(threads, verifier.is_open());
+        let board = Arc::new(Board::new(facts, Arc::clone(&counters), directory.worlds()));
+        let http = self.settings.http.map(|http| listen(http, &board)).transpose()?;
+        let open = verifier.is_open();
+        let wall = Wall { origin_ms: unix_ms().saturating_sub(clock.now().0 / Nanos::MILLISECOND) };
+        let limits = self.settings.limits;
+        let entropy = Box::new(System);
+        let rooms = pool;
+        let front = Front::new(Parts {
+            transport,
+            rooms,
+            directory,
+            verifier,
+            entropy,
+            wall,
+            limits,
+            counters,
+        });
+        let driver = Driver::new(front, clock, waker, &board, &self.settings);
+        let driving = driver.start().map_err(StartError::Thread)?;
+        let running = Running { address, fingerprint, open, http, board, driving };
+        running.announce();
+        Ok(running)
+    }
+
+    fn judge(&mut self) -> Result<Arc<dyn Verifier>, StartError> {
+        if let Some(verifier) = self.verifier.take() {
+            return Ok(verifier);
+        }
+        match &self.settings.auth {
+            AuthSettings::Open => Ok(Arc::new(Open)),
+            AuthSettings::Token(settings) => Ok(Arc::new(Tokens::from_settings(settings)?)),
+        }
+    }
+
+    fn bind(&self, identity: &Identity, threads: Threads) -> Result<QuinnServer, StartError> {
+        let mut options = ServerOptions::new(self.settings.listen, identity.clone());
+        options.connections_max = self.settings.limits.connections_max;
+        options.runtime = RuntimeChoice::Own { threads: threads.network };
+        Ok(QuinnServer::bind(&options)?)
+    }
+
+    fn directory(&mut self, pool: &mut Pool, now: Nanos) -> Directory {
+        let lives = Lives { epoch: Epoch((unix_ms() / 1_000) as u32), seed: System.number() };
+        let open = self.settings.worlds == WorldPolicy::Auto;
+        let mut directory = Directory::new(open, self.settings.templates, lives);
+        for world in self.settings.listed.drain(..) {
+            let game = self.games.remove(&world.name);
+            directory.list(world, game, now, pool);
+        }
+        directory
+    }
+
+    fn facts(&self, threads: Threads, open: bool) -> Facts {
+        Facts {
+            version: env!("CARGO_PKG_VERSION"),
+            cores: threads.cores,
+            room_threads: threads.rooms,
+            network_threads: threads.network,
+            config_hash: self.config_hash.clone(),
+            open,
+        }
+    }
+}
+
+/// How many threads do what; decided once.
+#[derive(Clone, Copy, Debug)]
+struct Threads {
+    cores: usize,
+    rooms: usize,
+    network: usize,
+}
+
+impl Threads {
+    fn of(settings: &Settings) -> Self {
+        let cores = available_parallelism().map_or(1, usize::from);
+        Self { cores, rooms: settings.threads.unwrap_or(cores), network: (cores / 2).max(1) }
+    }
+}
+
+fn identity(certificate: &Certificate) -> Result<Identity, TlsError> {
+    match certificate {
+        Certificate::Files { cert, key } => Identity::from_files(cert, key),
+        Certificate::Development(names) => {
+            let made = development_certificate(names, CERTIFICATE_LIFE)?;
+            Identity::from_pem(&made.certificate, &made.key)
+        }
+    }
+}
+
+fn listen(http: HttpSettings, board: &Arc<Board>) -> Result<Listener, StartError> {
+    let address = http.listen;
+    Listener::start(address, Arc::clone(board)).map_err(|why| StartError::Http { address, why })
+}
+
+/// Twelve hexadecimal digits by which two configurations can be told apart.
+fn hash(config: &Config) -> String {
+    let text = toml::to_string(config).expect("a configuration can be written");
+    let hash = digest(&SHA256, text.as_bytes());
+    hash.as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as u64
+}
