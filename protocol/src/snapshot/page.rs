@@ -185,6 +185,12 @@ impl Page {
         self.index
     }
 
+    /// The tick against which most of its codes are made.
+    #[must_use]
+    pub const fn base(&self) -> Option<Tick> {
+        self.base
+    }
+
     /// Has it nothing to say but that its slots stand?
     #[must_use]
     pub fn is_quiet(&self) -> bool {

@@ -46,6 +46,18 @@ impl State {
         }
     }
 
+    /// Do both say the same of every later tick? So it is with knots that stand still in the same
+    /// place, whenever they were set.
+    pub(super) fn stands_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Knot(a), Self::Knot(b)) => {
+                let still = a.vel == [0; 3] && b.vel == [0; 3];
+                still && a.pos == b.pos && a.orientation == b.orientation
+            }
+            _ => false,
+        }
+    }
+
     /// How the entity is turned.
     #[must_use]
     pub const fn orientation(&self) -> Orientation {

@@ -131,11 +131,10 @@ impl Table {
     }
 
     fn enter_in_bulk(&mut self, tick: Tick, slot: Slot, enter: &EnterRead, state: State) {
-        let heard = self.rows.get(usize::from(slot.0)).and_then(|row| row.heard);
-        if heard < Some(tick) {
+        self.reach(slot);
+        if self.rows[usize::from(slot.0)].heard < Some(tick) {
             self.enter(tick, slot, enter, state);
-            let row = &mut self.rows[usize::from(slot.0)];
-            row.covered = row.covered.max(Some(tick));
+            self.rows[usize::from(slot.0)].covered = Some(tick);
         }
     }
 
@@ -152,7 +151,11 @@ impl Table {
     fn leave(&mut self, tick: Tick, slot: Slot) {
         self.reach(slot);
         let row = &mut self.rows[usize::from(slot.0)];
-        row.heard = row.heard.max(Some(tick));
+        if row.heard > Some(tick) {
+            // A bulk message has overtaken this leave: it tells of the one who was here before.
+            return;
+        }
+        row.heard = Some(tick);
         if let Some(entity) = row.vacate(&mut self.history) {
             self.changes.left.push(Left { slot, entity });
         }
@@ -161,7 +164,10 @@ impl Table {
     fn enter(&mut self, tick: Tick, slot: Slot, enter: &EnterRead, state: State) {
         self.reach(slot);
         let row = &mut self.rows[usize::from(slot.0)];
-        row.heard = row.heard.max(Some(tick));
+        if row.heard > Some(tick) {
+            return;
+        }
+        row.heard = Some(tick);
         if row.entity != Some(enter.entity) {
             if let Some(entity) = row.vacate(&mut self.history) {
                 self.changes.left.push(Left { slot, entity });

@@ -220,12 +220,16 @@ struct PagesReader<'a, 'b, 'c> {
     scratch: &'c mut Scratch,
 }
 
+const TOLD_TWICE: SnapshotError = SnapshotError::Malformed("a slot that is told twice");
+
 /// The page that is being read.
 struct Current {
     number: u8,
     base: Option<Base>,
-    /// Slots that were skipped, left or recorded: each slot is told once.
+    /// Slots that were skipped, left or recorded: no second word on their state.
     told: SlotSet,
+    /// Slots that were skipped, left or entered: no word on their fields.
+    closed: SlotSet,
 }
 
 /// A baseline: its tick, and how many ticks ago that was.
@@ -258,7 +262,7 @@ impl<'a> PagesReader<'a, '_, '_> {
             told = read_gaps(self.bits)?;
             self.scratch.skipped.push((number, told));
         }
-        let mut page = Current { number, base, told };
+        let mut page = Current { number, base, told, closed: told };
         self.leaves(&mut page)?;
         self.records(&mut page)?;
         self.codes(&page, mixed)?;
@@ -289,18 +293,18 @@ impl<'a> PagesReader<'a, '_, '_> {
         if self.bits.flag()? { Ok(self.bits.take(8)? as usize + 1) } else { Ok(0) }
     }
 
-    fn slot(&mut self, page: &mut Current) -> Result<Slot, SnapshotError> {
+    /// A slot whose place in a list nobody else has.
+    fn slot(&mut self, told: &mut SlotSet) -> Result<u8, SnapshotError> {
         let slot = self.bits.take(8)? as u8;
-        if !page.told.add(slot) {
-            return Err(SnapshotError::Malformed("a slot that is told twice"));
-        }
-        Ok(slot_of(page.number, slot))
+        let fresh = told.add(slot);
+        if fresh { Ok(slot) } else { Err(TOLD_TWICE) }
     }
 
     fn leaves(&mut self, page: &mut Current) -> Result<(), SnapshotError> {
         for _ in 0..self.count()? {
-            let slot = self.slot(page)?;
-            self.scratch.ops.push(Op::Leave { slot });
+            let slot = self.slot(&mut page.told)?;
+            page.closed.add(slot);
+            self.scratch.ops.push(Op::Leave { slot: slot_of(page.number, slot) });
         }
         Ok(())
     }
@@ -308,8 +312,10 @@ impl<'a> PagesReader<'a, '_, '_> {
     fn records(&mut self, page: &mut Current) -> Result<(), SnapshotError> {
         let (track, space) = (self.table.track, self.table.space);
         for _ in 0..self.count()? {
-            let slot = self.slot(page)?;
+            let within = self.slot(&mut page.told)?;
+            let slot = slot_of(page.number, within);
             if self.bits.flag()? {
+                page.closed.add(within);
                 let reader = EnterReader { track, space, schema: self.schema, tick: self.tick };
                 reader.read(self.bits, slot, self.scratch)?;
             } else {
@@ -332,7 +338,7 @@ impl<'a> PagesReader<'a, '_, '_> {
                 page.base.ok_or(SnapshotError::Malformed("a code without a base"))?
             };
             if page.told.has(within) {
-                return Err(SnapshotError::Malformed("a slot that is told twice"));
+                return Err(TOLD_TWICE);
             }
             self.code(slot_of(page.number, within), base)?;
         }
@@ -361,13 +367,9 @@ impl<'a> PagesReader<'a, '_, '_> {
     }
 
     fn fields(&mut self, page: &Current) -> Result<(), SnapshotError> {
-        let mut told = page.told;
+        let mut told = page.closed;
         for _ in 0..self.count()? {
-            let slot = self.bits.take(8)? as u8;
-            if !told.add(slot) {
-                return Err(SnapshotError::Malformed("a slot that is told twice"));
-            }
-            let slot = slot_of(page.number, slot);
+            let slot = slot_of(page.number, self.slot(&mut told)?);
             let kind = self.kind_of(slot)?;
             let fields = read_fields(self.bits, kind, &mut self.scratch.text)?;
             self.scratch.ops.push(Op::Fields { slot, fields });

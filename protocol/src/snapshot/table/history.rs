@@ -56,9 +56,11 @@ impl History {
         self.walk(states).last().map(|node| &node.state)
     }
 
-    /// Adds a state to a row; false when the row has one that is as new.
+    /// Adds a state to a row; false when the row has one that is as new, or that says the same:
+    /// a record that is repeated must not push out the baselines that are still in use.
     pub(super) fn add(&mut self, states: &mut States, state: State) -> bool {
-        if self.newest(*states).is_some_and(|newest| newest.tick() >= state.tick()) {
+        let known = |newest: &State| newest.tick() >= state.tick() || newest.stands_as(&state);
+        if self.newest(*states).is_some_and(known) {
             return false;
         }
         if states.count as usize == HISTORY_MAX {
@@ -141,7 +143,17 @@ mod tests {
     use crate::motion::Knot;
 
     fn knot(tick: u32) -> State {
-        State::Knot(Knot { tick: Tick(tick), ..Knot::default() })
+        State::Knot(Knot { tick: Tick(tick), vel: [1, 0, 0], ..Knot::default() })
+    }
+
+    #[test]
+    fn a_state_that_is_repeated_pushes_nothing_out() {
+        let (mut history, mut row) = (History::default(), States::default());
+        history.add(&mut row, knot(1));
+        let stands = |tick| State::Knot(Knot { tick: Tick(tick), ..Knot::default() });
+        assert!(history.add(&mut row, stands(2)));
+        assert!((3..100).all(|tick| !history.add(&mut row, stands(tick))));
+        assert_eq!(ticks(&history, row), [2, 1]);
     }
 
     fn ticks(history: &History, states: States) -> Vec<u32> {
