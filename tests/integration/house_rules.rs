@@ -181,6 +181,12 @@ fn a_clock_in_the_core_is_found() {
     );
     tells_apart(clocks::check, "protocol/src/frame.rs", "async fn f() {}", "fn f() {}");
     tells_apart(clocks::check, "client/src/clock.rs", "let n = Instant::now();", "let n = now;");
+    tells_apart(
+        clocks::check,
+        "client/src/lib.rs",
+        "pub use starling_transport::tls;",
+        "#[cfg(feature = \"net\")] pub use starling_transport::tls;",
+    );
     in_order(clocks::check(&File::new("client/src/net/poll.rs", "let n = Instant::now();")));
     in_order(clocks::check(&File::new("server/src/room/mod.rs", "let n = Instant::now();")));
 }

@@ -1,7 +1,8 @@
 //! Where time, chance and the machine may not be asked.
 
 use super::Breach;
-use super::sources::{named, ships};
+use super::sources::ships;
+use super::tokens::{paths, shipped, tokens, without_features};
 use super::tree::File;
 
 /// A part of the house and what it may not name.
@@ -59,7 +60,8 @@ pub fn check(file: &File) -> Vec<Breach> {
 }
 
 fn breaches(pure: &Pure, file: &File) -> Vec<Breach> {
-    let (tokens, paths) = named(file);
+    let tokens = without_features(&shipped(&tokens(&file.text)));
+    let paths = paths(&tokens);
     let words = tokens.iter().filter(|token| pure.words.contains(&token.text));
     let reached =
         paths.iter().filter(|path| pure.paths.iter().any(|below| path.starts_with(below)));

@@ -47,7 +47,7 @@ pub(super) fn ships(file: &File) -> bool {
 }
 
 /// The tokens and paths of a file as it ships.
-pub(super) fn named(file: &File) -> (Vec<Token<'_>>, Vec<NamedPath<'_>>) {
+fn named(file: &File) -> (Vec<Token<'_>>, Vec<NamedPath<'_>>) {
     let kept = shipped(&tokens(&file.text));
     let found = paths(&kept);
     (kept, found)

@@ -141,11 +141,22 @@ fn until_quote(body: &str, quote: char) -> usize {
 /// The tokens without items behind `#[cfg(test)]`, which do not ship.
 #[must_use]
 pub fn shipped<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
+    without(tokens, &["#", "[", "cfg", "(", "test", ")", "]"])
+}
+
+/// The tokens without items that a feature adds; which one stands in a literal and is not seen.
+#[must_use]
+pub fn without_features<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
+    without(tokens, &["#", "[", "cfg", "(", "feature", "=", ")", "]"])
+}
+
+/// The tokens without the items that this attribute stands before.
+fn without<'a>(tokens: &[Token<'a>], attribute: &[&str]) -> Vec<Token<'a>> {
     let mut kept = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {
-        if texts(tokens, at, &["#", "[", "cfg", "(", "test", ")", "]"]) {
-            at = item_end(tokens, at + 7);
+        if texts(tokens, at, attribute) {
+            at = item_end(tokens, at + attribute.len());
         } else {
             kept.push(tokens[at]);
             at += 1;
@@ -276,6 +287,13 @@ mod tests {
         let kept: Vec<_> = shipped(&all).iter().map(|token| token.text).collect();
         assert!(kept.contains(&"a") && kept.contains(&"d"));
         assert!(!kept.contains(&"b") && !kept.contains(&"c"));
+    }
+
+    #[test]
+    fn items_of_a_feature_can_be_left_out() {
+        let all = tokens("#[cfg(feature = \"net\")] pub mod net; mod view;");
+        let kept: Vec<_> = without_features(&all).iter().map(|token| token.text).collect();
+        assert_eq!(kept, ["mod", "view", ";"]);
     }
 
     #[test]
