@@ -9,6 +9,15 @@
 //! and frees it once the leave is acknowledged. Every datagram is acknowledged by itself, and an
 //! acknowledgement moves the baseline of the slots that the datagram *covered*: those in its range
 //! of pages that it did not skip. A covered slot without a code or record stands as it is.
+//!
+//! What a server keeps to, or its client cannot follow:
+//! - A state that is newer than a slot's baseline is told by a code, by a record, or the slot is
+//!   skipped. So are changed fields, and enters and leaves that are due: told, or skipped.
+//! - A code builds on a baseline with at most 31 newer states; beyond that comes a record.
+//! - An enter goes over datagrams or over the bulk stream, not over both. While it is on the bulk
+//!   stream its slot is skipped.
+//! - An acknowledged datagram moves no baseline of a slot that was given to its entity in a later
+//!   tick, and none of a slot that had neither baseline nor record in it.
 
 mod ack;
 mod bulk;
