@@ -1,5 +1,9 @@
 //! What every transport keeps, run on each of them.
 
+#[path = "contract/faults.rs"]
+mod faults;
+#[path = "contract/refusals.rs"]
+mod refusals;
 #[path = "contract/stage.rs"]
 mod stage;
 

@@ -11,7 +11,7 @@ use starling_transport::quic::{
 use starling_transport::tls::{ClientTls, Identity, ServerTrust};
 use starling_transport::{ConnKey, Event, Transport};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 /// How long anything may take.
@@ -70,26 +70,34 @@ impl Stage for MemoryStage {
 pub(crate) struct QuicStage {
     pub(crate) server: QuinnServer,
     pub(crate) client: UdpClient,
-    options: ConnectOptions,
+    pub(crate) options: ConnectOptions,
     start: Instant,
 }
 
 impl QuicStage {
     pub(crate) fn new() -> Self {
-        Self::with(Sockets::PerConnection)
+        Self::with(Sockets::PerConnection, |_| {})
     }
 
-    fn with(sockets: Sockets) -> Self {
+    /// A stage whose server is set up otherwise.
+    pub(crate) fn with(sockets: Sockets, setup: impl FnOnce(&mut ServerOptions)) -> Self {
         let identity = Identity::development().expect("a certificate can be made");
-        let tls = ClientTls::new(&ServerTrust::Fingerprint(identity.fingerprint()));
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = QuinnServer::bind(&ServerOptions::new(listen, identity));
-        let server = server.expect("a free port can be had");
+        let trust = ServerTrust::Fingerprint(identity.fingerprint());
+        let mut options = ServerOptions::new((Ipv4Addr::LOCALHOST, 0).into(), identity);
+        setup(&mut options);
+        let server = QuinnServer::bind(&options).expect("a free port can be had");
         let options = ClientOptions { sockets, seed: SEED, ..ClientOptions::default() };
         let client = UdpClient::new(options).expect("sockets can be watched");
-        let tls = tls.expect("a pin needs no roots");
+        let tls = ClientTls::new(&trust).expect("a pin needs no roots");
         let options = ConnectOptions::new(server.local_addr(), tls);
         Self { server, client, options, start: Instant::now() }
+    }
+
+    /// The same stage over a conditioned link.
+    pub(crate) fn over(link: &str) -> Self {
+        let mut stage = Self::new();
+        stage.options.link = LinkProfile::parse(link).expect("the profile is right");
+        stage
     }
 }
 
@@ -121,7 +129,7 @@ impl SharedSocketStage {
     // A stage like any other, made by another name.
     #[allow(clippy::new_ret_no_self)]
     pub(crate) fn new() -> QuicStage {
-        QuicStage::with(Sockets::Shared)
+        QuicStage::with(Sockets::Shared, |_| {})
     }
 }
 

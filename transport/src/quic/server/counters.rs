@@ -29,7 +29,7 @@ pub struct ServerStats {
     pub datagrams_dropped: u64,
     /// Connections closed for breaking the rules of streams.
     pub protocol_errors: u64,
-    /// UDP payload received, everything included.
+    /// UDP payload received by connections: all but the first packet of each.
     pub udp_bytes_in: u64,
     /// UDP payload sent, everything included.
     pub udp_bytes_out: u64,

@@ -3,20 +3,15 @@
 //! A task pushes what it read under one lock; the poller swaps the whole queue out under one lock.
 //! The poller is woken only when it waits. Each connection's share is bounded by its [`Flow`].
 
-use super::super::config::DATAGRAM_RECEIVE_BYTES;
+use super::flow::Flow;
 use crate::ConnKey;
 use bytes::Bytes;
 use quinn::{Connection, SendStream};
 use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
-
-/// Stream bytes of one connection that wait for a poll; beyond them its streams are not read.
-const STREAM_BYTES_MAX: usize = 64 * 1024;
 
 /// What a task has to say.
 pub(super) enum Note {
@@ -53,63 +48,6 @@ pub(super) enum Note {
         code: CloseCode,
         reason: String,
     },
-}
-
-/// What one connection has in the queue.
-#[derive(Debug, Default)]
-pub(super) struct Flow {
-    datagram_bytes: AtomicUsize,
-    stream_bytes: AtomicUsize,
-    /// Told when stream bytes leave the queue.
-    drained: Notify,
-    /// The connection is over: what is left of its streams comes in without waiting.
-    over: AtomicBool,
-    /// The connection's statistics have been added to the totals.
-    pub(super) retired: AtomicBool,
-}
-
-impl Flow {
-    /// Counts a datagram in, unless the connection has its share in the queue already.
-    pub(super) fn admit_datagram(&self, bytes: usize) -> bool {
-        let admitted = self.datagram_bytes.load(Relaxed) + bytes <= DATAGRAM_RECEIVE_BYTES;
-        if admitted {
-            self.datagram_bytes.fetch_add(bytes, Relaxed);
-        }
-        admitted
-    }
-
-    pub(super) fn release_datagram(&self, bytes: usize) {
-        self.datagram_bytes.fetch_sub(bytes, Relaxed);
-    }
-
-    pub(super) fn admit_stream(&self, bytes: usize) {
-        self.stream_bytes.fetch_add(bytes, Relaxed);
-    }
-
-    pub(super) fn release_stream(&self, bytes: usize) {
-        let before = self.stream_bytes.fetch_sub(bytes, Relaxed);
-        if before >= STREAM_BYTES_MAX && before - bytes < STREAM_BYTES_MAX {
-            self.drained.notify_waiters();
-        }
-    }
-
-    /// Lets in what is left: at most what QUIC's own windows hold.
-    pub(super) fn end(&self) {
-        self.over.store(true, Relaxed);
-        self.drained.notify_waiters();
-    }
-
-    /// Waits until the queue has room for more of this connection's stream bytes.
-    pub(super) async fn stream_room(&self) {
-        loop {
-            // Made before the look: what is told in between is not missed.
-            let drained = self.drained.notified();
-            if self.over.load(Relaxed) || self.stream_bytes.load(Relaxed) < STREAM_BYTES_MAX {
-                return;
-            }
-            drained.await;
-        }
-    }
 }
 
 #[derive(Default)]

@@ -4,7 +4,8 @@ use super::super::ending;
 use super::super::outbox::Outbox;
 use super::super::share::window_share;
 use super::accept::Shared;
-use super::inbox::{Flow, Note};
+use super::flow::Flow;
+use super::inbox::Note;
 use crate::{Allowance, CLOSE_LINGER_NS, ConnKey, SendError};
 use bytes::{Bytes, BytesMut};
 use quinn::{Connection, SendDatagramError, SendStream, WriteError};
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub(super) struct Link {
     connection: Connection,
     pub(super) flow: Arc<Flow>,
+    shared: Arc<Shared>,
     outbox: Outbox,
     /// Ways back, by stream, once the client has opened it.
     ways: [Option<SendStream>; StreamKind::ALL.len()],
@@ -37,6 +39,7 @@ impl Link {
         Self {
             connection,
             flow,
+            shared: shared.clone(),
             outbox: Outbox::default(),
             ways: [const { None }; StreamKind::ALL.len()],
             writable: Waker::from(Arc::new(Writable { key, shared })),
@@ -75,8 +78,8 @@ impl Link {
         });
         if let Err(WriteError::Stopped(_)) = sent {
             // The streams live as long as the connection; who stops one breaks the protocol.
-            let code = ending::to_wire(CloseCode::PROTOCOL_ERROR);
-            self.connection.close(code, b"a stream was stopped");
+            let counters = &self.shared.counters;
+            self.flow.give_up(&self.connection, counters, "a stream was stopped");
         }
     }
 

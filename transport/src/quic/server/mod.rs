@@ -8,6 +8,7 @@
 mod accept;
 mod bind;
 mod counters;
+mod flow;
 mod inbox;
 mod link;
 mod reader;
@@ -20,6 +21,7 @@ use crate::tls::{Identity, TlsError};
 use crate::{Allowance, ConnKey, Event, SendError, Transport};
 use accept::Shared;
 use bytes::Bytes;
+use flow::Flow;
 use inbox::Note;
 use link::Link;
 use quinn::Endpoint;
@@ -230,7 +232,7 @@ impl QuinnServer {
         }
     }
 
-    fn up(&mut self, key: ConnKey, connection: quinn::Connection, flow: Arc<inbox::Flow>) -> Event {
+    fn up(&mut self, key: ConnKey, connection: quinn::Connection, flow: Arc<Flow>) -> Event {
         let remote = connection.remote_address();
         self.links.insert(key, Link::new(key, connection, flow, self.shared.clone()));
         Event::Connected { conn: key, remote }
@@ -372,3 +374,6 @@ fn runtime(choice: &RuntimeChoice) -> Result<(Handle, Option<Runtime>), ServerEr
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

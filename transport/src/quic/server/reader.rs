@@ -2,7 +2,8 @@
 
 use super::super::ending;
 use super::accept::Shared;
-use super::inbox::{Flow, Note};
+use super::flow::Flow;
+use super::inbox::Note;
 use crate::ConnKey;
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream};
@@ -10,8 +11,8 @@ use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 use tokio::task::JoinSet;
@@ -24,14 +25,8 @@ pub(super) async fn run(key: ConnKey, connection: Connection, shared: &Arc<Share
     let flow = Arc::new(Flow::default());
     let up = Note::Up { key, connection: connection.clone(), flow: flow.clone() };
     shared.inbox.push(up);
-    let reader = Arc::new(Reader {
-        key,
-        connection,
-        flow,
-        shared: shared.clone(),
-        kinds: AtomicU8::new(0),
-        verdict: OnceLock::new(),
-    });
+    let reader =
+        Arc::new(Reader { key, connection, flow, shared: shared.clone(), kinds: AtomicU8::new(0) });
     let mut streams = JoinSet::new();
     let error = reader.read(&mut streams).await;
     // Streams may still hand over what arrived before the end.
@@ -47,8 +42,6 @@ struct Reader {
     shared: Arc<Shared>,
     /// Bit n is set once a stream of kind n was opened.
     kinds: AtomicU8,
-    /// Why this side gave the connection up.
-    verdict: OnceLock<&'static str>,
 }
 
 impl Reader {
@@ -104,6 +97,7 @@ impl Reader {
         match recv.read(&mut byte).await {
             Ok(Some(1)) => {}
             Ok(_) => return Err("a stream without a kind"),
+            Err(ReadError::Reset(_)) => return Err("a stream was reset"),
             Err(_) => return Ok(None),
         }
         let kind = StreamKind::from_byte(byte[0]).ok_or("a stream of unknown kind")?;
@@ -131,17 +125,14 @@ impl Reader {
     }
 
     fn give_up(&self, why: &'static str) {
-        if self.verdict.set(why).is_ok() {
-            self.shared.counters.protocol_errors.fetch_add(1, Relaxed);
-            self.connection.close(ending::to_wire(CloseCode::PROTOCOL_ERROR), why.as_bytes());
-        }
+        self.flow.give_up(&self.connection, &self.shared.counters, why);
     }
 
     fn finish(&self, error: &ConnectionError) {
         self.flow.retired.store(true, Relaxed);
         self.shared.counters.retire(&self.connection.stats());
-        let (code, reason) = match self.verdict.get() {
-            Some(why) => (CloseCode::PROTOCOL_ERROR, (*why).to_owned()),
+        let (code, reason) = match self.flow.verdict() {
+            Some(why) => (CloseCode::PROTOCOL_ERROR, why.to_owned()),
             None => ending::explain(error),
         };
         self.shared.inbox.push(Note::Closed { key: self.key, code, reason });

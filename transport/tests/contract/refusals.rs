@@ -1,0 +1,184 @@
+//! Who is not let in, and what bad input does: nothing to anybody else.
+
+use super::stage::{QuicStage, Stage, Troupe};
+use starling_protocol::close::CloseCode;
+use starling_protocol::stream::StreamKind;
+use starling_protocol::units::Nanos;
+use starling_transport::conditioner::LinkProfile;
+use starling_transport::quic::{
+    ClientEndpoint, ConnectError, ConnectOptions, QuinnServer, ServerError, ServerOptions, Sockets,
+};
+use starling_transport::tls::{
+    ClientTls, Fingerprint, Identity, ServerTrust, development_certificate,
+};
+use starling_transport::{ConnKey, Transport};
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+/// Begins a connection and waits for its end; returns the code.
+fn refused(troupe: &mut Troupe<QuicStage>) -> Option<CloseCode> {
+    troupe.at_client.clear();
+    troupe.begin();
+    troupe.until("it is refused", |t| t.closed_at_client().is_some());
+    assert_eq!(troupe.connected_at_client(), 0);
+    troupe.closed_at_client().map(|end| end.0)
+}
+
+/// A connection that stands is as good as before.
+fn unharmed(troupe: &mut Troupe<QuicStage>, client: ConnKey) {
+    let before = troupe.stream_at_server(StreamKind::Control).len();
+    troupe.client_writes(client, StreamKind::Control, b"!");
+    troupe.until("it is heard", |t| t.stream_at_server(StreamKind::Control).len() == before + 1);
+}
+
+#[test]
+fn another_protocol_is_refused_and_others_stay() {
+    let (mut troupe, pair) = Troupe::connected(QuicStage::new());
+    troupe.stage.options.tls =
+        ClientTls::with_alpn(&ServerTrust::Insecure, b"h3").expect("no roots are needed");
+    assert_eq!(refused(&mut troupe), Some(CloseCode::VERSION));
+    troupe.until("it is counted", |t| t.stage.server.stats().handshakes_failed == 1);
+    unharmed(&mut troupe, pair.client);
+}
+
+#[test]
+fn a_server_with_another_certificate_is_not_believed() {
+    let mut stage = QuicStage::new();
+    let other = ServerTrust::Fingerprint(Fingerprint([7; 32]));
+    stage.options.tls = ClientTls::new(&other).expect("a pin needs no roots");
+    assert_eq!(refused(&mut Troupe::new(stage)), Some(CloseCode::UNTRUSTED));
+}
+
+#[test]
+fn roots_are_believed_for_the_names_that_they_vouch_for() {
+    let hour = Duration::from_secs(48 * 3_600);
+    let made = development_certificate(&["localhost".to_owned()], hour).expect("the name is right");
+    let identity = Identity::from_pem(&made.certificate, &made.key).expect("it was just made");
+    let mut stage = QuicStage::with(Sockets::PerConnection, |options| options.identity = identity);
+    let roots = ServerTrust::Roots(made.certificate);
+    stage.options.tls = ClientTls::new(&roots).expect("a certificate is a root");
+    let (mut troupe, _) = Troupe::connected(stage);
+    troupe.stage.options.server_name = "example.org".to_owned();
+    assert_eq!(refused(&mut troupe), Some(CloseCode::UNTRUSTED));
+}
+
+#[test]
+fn an_insecure_client_believes_anybody() {
+    let mut stage = QuicStage::new();
+    stage.options.tls = ClientTls::new(&ServerTrust::Insecure).expect("no roots are needed");
+    let (mut troupe, pair) = Troupe::connected(stage);
+    unharmed(&mut troupe, pair.client);
+}
+
+#[test]
+fn a_full_server_refuses_and_counts() {
+    let stage = QuicStage::with(Sockets::PerConnection, |options| options.connections_max = 1);
+    let (mut troupe, pair) = Troupe::connected(stage);
+    assert_eq!(refused(&mut troupe), Some(CloseCode::OVERLOADED));
+    assert_eq!(troupe.stage.server.stats().refused, 1);
+    unharmed(&mut troupe, pair.client);
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let stage = QuicStage::new();
+    let address = stage.server.local_addr();
+    let identity = Identity::development().expect("a certificate can be made");
+    let error = QuinnServer::bind(&ServerOptions::new(address, identity)).expect_err("it is taken");
+    assert!(matches!(error, ServerError::PortTaken { address: a } if a == address));
+    assert!(error.to_string().contains(&address.port().to_string()), "{error}");
+}
+
+#[test]
+fn an_address_that_is_not_here_is_named() {
+    let identity = Identity::development().expect("a certificate can be made");
+    let address: SocketAddr = "192.0.2.1:4433".parse().expect("an address");
+    let error = QuinnServer::bind(&ServerOptions::new(address, identity)).expect_err("not here");
+    assert!(error.to_string().contains("192.0.2.1:4433"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_tried_is_told_at_once() {
+    let mut troupe = Troupe::new(QuicStage::with(Sockets::Shared, |_| {}));
+    let mut attempt = |change: &dyn Fn(&mut ConnectOptions)| {
+        let mut options = troupe.stage.options.clone();
+        change(&mut options);
+        let now = troupe.stage.now();
+        troupe.stage.client.connect(now, &options).expect_err("it cannot be tried")
+    };
+    assert!(matches!(attempt(&|o| o.server.set_port(0)), ConnectError::Address(_)));
+    assert!(matches!(attempt(&|o| o.server_name.clear()), ConnectError::Name(_)));
+    let link = LinkProfile::parse("lte").expect("it is named");
+    let own_link = attempt(&|o| o.link = link.clone());
+    assert!(matches!(own_link, ConnectError::LinkOnSharedSocket));
+}
+
+#[test]
+fn garbage_on_the_port_harms_nobody() {
+    let (mut troupe, pair) = Troupe::connected(QuicStage::new());
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("there are ports enough");
+    let mut noise = 0x1234_5678_u32;
+    for length in 0..600_usize {
+        let packet: Vec<u8> = (0..length * 2)
+            .map(|_| {
+                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (noise >> 24) as u8
+            })
+            .collect();
+        socket.send_to(&packet, troupe.stage.server.local_addr()).expect("loopback takes it");
+    }
+    unharmed(&mut troupe, pair.client);
+    assert_eq!(troupe.stage.server.stats().open, 1);
+}
+
+/// Sends the first packet of each of `count` handshakes and never answers.
+fn half_open(stage: &QuicStage, count: u64) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("there are ports enough");
+    let mut endpoint = ClientEndpoint::for_many(5);
+    let mut packet = Vec::new();
+    for key in 1..=count {
+        endpoint.connect(Nanos(0), ConnKey(key), &stage.options).expect("the options are right");
+        while let Some((to, length)) = endpoint.poll_transmit(Nanos(0), &mut packet) {
+            socket.send_to(&packet[..length], to).expect("loopback takes it");
+        }
+    }
+    socket
+}
+
+#[test]
+fn a_handshake_that_is_never_finished_is_given_up() {
+    let mut troupe = Troupe::new(QuicStage::new());
+    let _silent = half_open(&troupe.stage, 1);
+    troupe.until("it is given up", |t| {
+        let stats = t.stage.server.stats();
+        stats.handshakes_failed == 1 && stats.handshaking == 0
+    });
+    assert!(troupe.at_server.is_empty());
+}
+
+#[test]
+fn under_a_flood_of_handshakes_addresses_have_to_be_proven_and_the_honest_get_in() {
+    let mut troupe = Troupe::new(QuicStage::new());
+    let _silent = half_open(&troupe.stage, 100);
+    troupe.until("the server asks for proof", |t| t.stage.server.stats().retried >= 36);
+    assert_eq!(troupe.stage.server.stats().handshaking, 64);
+    let pair = troupe.connect();
+    unharmed(&mut troupe, pair.client);
+}
+
+#[test]
+fn a_server_that_shuts_down_tells_its_clients() {
+    let (mut troupe, pair) = Troupe::connected(QuicStage::new());
+    let identity = Identity::development().expect("a certificate can be made");
+    let spare = ServerOptions::new(([127, 0, 0, 1], 0).into(), identity);
+    let spare = QuinnServer::bind(&spare).expect("a free port can be had");
+    troupe.server_writes(pair.server, StreamKind::Control, b"we close");
+    let now = troupe.stage.now();
+    troupe.stage.server.close(now, pair.server, CloseCode::GOING_AWAY, "maintenance");
+    let server = std::mem::replace(&mut troupe.stage.server, spare);
+    let stopping = std::thread::spawn(move || server.shutdown(Duration::from_secs(5)));
+    troupe.until("the client knows", |t| t.closed_at_client().is_some());
+    assert_eq!(troupe.stream_at_client(StreamKind::Control), b"we close");
+    assert_eq!(troupe.closed_at_client().map(|end| end.0), Some(CloseCode::GOING_AWAY));
+    stopping.join().expect("a shutdown does not panic");
+}
