@@ -100,6 +100,6 @@ mod tests {
         log.append(join());
         assert_eq!(list.snapshot(&log).0, log.top());
         assert!(list.remove(SessionId(1)) && !list.remove(SessionId(1)));
-        assert!(list.is_empty() && list.len() == 0);
+        assert!(list.is_empty());
     }
 }

@@ -169,15 +169,15 @@ impl World {
         seen.map_or_else(|| log.start_now(), |seen| log.start_after(seen))
     }
 
-    /// Tells where a subscription starts and lets its deliveries begin.
+    /// Tells where a subscription starts and lets its deliveries begin. What is gone is told first.
     fn begin(&mut self, idx: SessionIdx, key: ChannelKey, source: Source, start: Start) {
         let (start, members, top) = self.with_members(idx, source, start);
-        let told = EventDown::Subscribed { key, answer: start.answer, top };
-        self.sessions.event(idx, &told, self.now);
         if let Some((from, to)) = start.gap {
             self.counters.events_missed += to.0 - from.0 + 1;
             self.sessions.event(idx, &EventDown::Gap { key, from, to }, self.now);
         }
+        let told = EventDown::Subscribed { key, answer: start.answer, top };
+        self.sessions.event(idx, &told, self.now);
         if let Some(subscription) = self.sessions[idx].subscriptions.get_mut(key) {
             let base = ChannelPosition { epoch: top.epoch, offset: start.after };
             subscription.base = base;

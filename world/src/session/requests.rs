@@ -10,6 +10,17 @@ use starling_protocol::limits::SESSION_ENTITIES_MAX;
 use starling_protocol::message::control::{Authority, ControlDown, ControlUp, RequestKind, Spawn};
 use starling_protocol::units::Handle;
 
+/// Whose entity has the name that a Spawn asks for.
+enum Holder {
+    Nobody,
+    /// The session itself: its answer was lost, and it is given again.
+    Mine(Handle, EntityIdx),
+    /// A parked session of the same subject: a device that lost its token comes back, and the name
+    /// passes on to it.
+    Parked(EntityIdx),
+    Other,
+}
+
 impl World {
     /// Does what a control message asks, or says why not.
     pub(crate) fn control(&mut self, idx: SessionIdx, message: ControlUp, out: &mut Output) {
@@ -140,7 +151,14 @@ impl World {
             Some(id) => Some(self.sessions.by_id(id).ok_or(CloseCode::UNKNOWN_ENTITY)?),
             None => None,
         };
-        let inherited = self.inherit_name(idx, spawn.name.as_deref())?;
+        let inherited = match self.holder(idx, spawn.name.as_deref()) {
+            Holder::Nobody => None,
+            Holder::Mine(handle, entity) if self.entities.kind(entity) == spawn.kind => {
+                return Ok((handle, entity));
+            }
+            Holder::Parked(entity) => Some(entity),
+            Holder::Mine(..) | Holder::Other => return Err(CloseCode::BAD_NAME),
+        };
         let team = spawn.team;
         let spec = SpawnSpec {
             name: spawn.name,
@@ -177,20 +195,18 @@ impl World {
         handle
     }
 
-    /// A name that a parked session of the same subject still holds passes on to the new one: a
-    /// device that lost its token comes back at once.
-    fn inherit_name(
-        &self,
-        idx: SessionIdx,
-        name: Option<&str>,
-    ) -> Result<Option<EntityIdx>, CloseCode> {
+    /// Who holds a name now.
+    fn holder(&self, idx: SessionIdx, name: Option<&str>) -> Holder {
         let Some(entity) = name.and_then(|name| self.entities.named(name)) else {
-            return Ok(None);
+            return Holder::Nobody;
         };
-        let owner = self.entities.owner(entity).ok_or(CloseCode::BAD_NAME)?;
+        let Some(owner) = self.entities.owner(entity) else { return Holder::Other };
+        if owner.session == idx {
+            return Holder::Mine(owner.handle, entity);
+        }
         let holder = &self.sessions[owner.session];
         let same = holder.principal.subject == self.sessions[idx].principal.subject;
-        if same && !holder.is_live() { Ok(Some(entity)) } else { Err(CloseCode::BAD_NAME) }
+        if same && !holder.is_live() { Holder::Parked(entity) } else { Holder::Other }
     }
 
     /// Makes an entity the avatar of a player, instead of the one before.

@@ -8,17 +8,26 @@ use starling_protocol::limits::INTERESTS_MAX;
 use starling_protocol::message::bulk::BulkUp;
 use starling_protocol::message::control::{ControlDown, RequestKind};
 use starling_protocol::message::interest::Interest;
-use starling_protocol::space::IPos;
 
 impl World {
     /// A connection carries the session: its snapshots start anew, its interests stand if resumed.
-    pub(super) fn open_view(&mut self, _idx: SessionIdx, _resumed: bool) {}
+    pub(super) fn open_view(&mut self, idx: SessionIdx, resumed: bool) {
+        self.replication.open(idx, self.now);
+        if !resumed {
+            self.interests.forget(idx);
+        }
+    }
 
     /// No connection carries the session.
-    pub(super) fn park_view(&mut self, _idx: SessionIdx) {}
+    pub(super) fn park_view(&mut self, idx: SessionIdx) {
+        self.replication.close(idx);
+    }
 
     /// The session is gone.
-    pub(super) fn close_view(&mut self, _idx: SessionIdx) {}
+    pub(super) fn close_view(&mut self, idx: SessionIdx) {
+        self.replication.close(idx);
+        self.interests.forget(idx);
+    }
 
     /// Sets or removes an area of interest, and answers.
     pub(super) fn set_interest(&mut self, idx: SessionIdx, id: u8, interest: Option<Interest>) {
@@ -41,31 +50,30 @@ impl World {
         id: u8,
         interest: Option<Interest>,
     ) -> Result<(), CloseCode> {
-        if usize::from(id) >= INTERESTS_MAX {
-            return Err(CloseCode::LIMIT);
+        let Some(interest) = interest else {
+            self.clear_interest(idx, id);
+            return if usize::from(id) < INTERESTS_MAX { Ok(()) } else { Err(CloseCode::LIMIT) };
+        };
+        if !self.sessions[idx].principal.grants.see {
+            return Err(CloseCode::FORBIDDEN);
         }
-        match interest {
-            None => self.clear_interest(idx, id),
-            Some(_) if !self.sessions[idx].principal.grants.see => {
-                return Err(CloseCode::FORBIDDEN);
-            }
-            Some(_interest) => {}
-        }
-        Ok(())
+        self.interests.set(idx, id, &interest)
     }
 
-    fn clear_interest(&mut self, _idx: SessionIdx, _id: u8) {}
+    fn clear_interest(&mut self, idx: SessionIdx, id: u8) {
+        self.interests.clear(idx, id);
+    }
 
     /// All of a bulk message is in the client's table.
-    pub(crate) fn bulk(&mut self, _idx: SessionIdx, _message: BulkUp) {}
-
-    /// The sessions that see an entity, in order.
-    pub(crate) fn watchers(&self, _entity: EntityIdx) -> Vec<SessionIdx> {
-        Vec::new()
+    pub(crate) fn bulk(&mut self, idx: SessionIdx, message: BulkUp) {
+        let BulkUp::Ack { sequence } = message else { return };
+        let known =
+            self.replication.view_mut(idx).is_some_and(|v| v.bulk_ack(sequence, self.now));
+        self.counters.acks_unknown += u64::from(!known);
     }
 
-    /// The sessions with an entity within so many metres, in order.
-    pub(crate) fn sessions_near(&self, _center: IPos, _radius_m: f64) -> Vec<SessionIdx> {
-        Vec::new()
+    /// The sessions that see an entity, in order.
+    pub(crate) fn watchers(&self, entity: EntityIdx) -> Vec<SessionIdx> {
+        self.replication.watchers(entity)
     }
 }

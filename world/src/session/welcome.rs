@@ -14,11 +14,11 @@ use starling_protocol::version::{TABLES, VERSION};
 const OWN_ENTITY_BYTES: usize = 24;
 /// Left free in a Welcome, for the message round it.
 const WELCOME_SPARE_BYTES: usize = 1_024;
-/// The request number of a Spawned that answers none: an entity that did not fit the Welcome.
-pub(crate) const RESTATED: u32 = u32::MAX;
-
 impl World {
-    /// Sends the Welcome, and as Spawned what of a gateway's entities does not fit it.
+    /// Sends the Welcome.
+    ///
+    /// Of a gateway's entities it names as many as fit. For the rest the gateway spawns again what
+    /// it misses, under the same name, and is answered with what stands.
     pub(super) fn welcome(
         &mut self,
         idx: SessionIdx,
@@ -29,23 +29,13 @@ impl World {
         let mut welcome = self.bare_welcome(idx, resumed, token, now_us);
         let mut room =
             MESSAGE_BYTES_MAX.saturating_sub(WELCOME_SPARE_BYTES + codec::encode(&welcome).len());
-        let mut rest = Vec::new();
         for (handle, entity) in self.sessions[idx].owned.iter() {
             let own = self.own_entity(handle, entity);
-            let bytes = OWN_ENTITY_BYTES + own.name.len();
-            match room.checked_sub(bytes).filter(|_| rest.is_empty()) {
-                Some(left) => {
-                    room = left;
-                    welcome.entities.push(own);
-                }
-                None => rest.push(own),
-            }
+            let Some(left) = room.checked_sub(OWN_ENTITY_BYTES + own.name.len()) else { break };
+            room = left;
+            welcome.entities.push(own);
         }
         self.sessions.control(idx, &ControlDown::Welcome(Box::new(welcome)), self.now);
-        for OwnEntity { handle, entity, name, .. } in rest {
-            let spawned = ControlDown::Spawned { request: RESTATED, handle, entity, name };
-            self.sessions.control(idx, &spawned, self.now);
-        }
     }
 
     fn bare_welcome(
