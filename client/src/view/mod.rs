@@ -10,8 +10,6 @@ mod ground;
 mod heard;
 mod motion;
 mod seen;
-#[cfg(test)]
-mod tests;
 mod turn;
 
 pub use heard::Heard;
