@@ -113,6 +113,12 @@ pub struct TickInputs {
     pub datagrams: Vec<Datagram>,
     /// What each link may carry this tick; a link not named keeps its last.
     pub links: Vec<Link>,
+    /// When the tick is run, in microseconds since the world's epoch: told to clients for their
+    /// clocks, decides nothing.
+    pub now_us: u64,
+    /// The server's clock in milliseconds since 1970, by which fixes that lie in the future are
+    /// rejected; `None` where fixes are replayed.
+    pub unix_ms: Option<u64>,
 }
 
 /// One uplink datagram.

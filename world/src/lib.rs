@@ -4,23 +4,31 @@
 //! outputs and the same checksum on every platform. [`World::step`] takes what must not wait
 //! (sessions, requests, events); [`World::tick`] takes positions and makes snapshots.
 
+mod admission;
+mod atlas;
 pub mod authority;
 mod channel;
+mod checksum;
 pub mod config;
 pub mod counters;
+mod cue;
 pub mod entity;
 pub mod executor;
 pub mod grants;
 #[cfg(any(test, feature = "oracle"))]
 pub mod grid;
 pub mod input;
+mod interest;
 mod mail;
 pub mod output;
 mod presence;
+mod replicate;
 pub mod session;
 pub mod space;
 pub mod spatial;
 mod step;
+mod tick;
+mod track;
 mod world;
 
 pub use world::World;

@@ -1,11 +1,17 @@
 //! One world: all of its state in one place.
 
+use crate::admission::Judges;
+use crate::atlas::Atlas;
 use crate::authority::{Game, Rules};
 use crate::channel::Channels;
 use crate::config::WorldConfig;
 use crate::counters::Counters;
+use crate::cue::CueBook;
 use crate::entity::Entities;
+use crate::interest::Interests;
+use crate::replicate::Replication;
 use crate::session::Sessions;
+use crate::track::Tracks;
 use starling_protocol::units::Tick;
 
 /// One world. See the crate's documentation for its two doors, `step` and `tick`.
@@ -17,6 +23,18 @@ pub struct World {
     pub(crate) now: Tick,
     /// Everything that has a position.
     pub(crate) entities: Entities,
+    /// What was believed and doubted of each entity's samples.
+    pub(crate) judges: Judges,
+    /// What clients are told of each entity's movement.
+    pub(crate) tracks: Tracks,
+    /// Where everything is.
+    pub(crate) atlas: Atlas,
+    /// What each session looks at.
+    pub(crate) interests: Interests,
+    /// What each session was told.
+    pub(crate) replication: Replication,
+    /// What happened in the last few ticks.
+    pub(crate) cues: CueBook,
     /// Who is connected, or was and may come back.
     pub(crate) sessions: Sessions,
     /// Named runs of events.
@@ -34,6 +52,12 @@ impl World {
         Self {
             now: Tick(0),
             entities: Entities::new(&config),
+            judges: Judges::default(),
+            tracks: Tracks::new(&config),
+            atlas: Atlas::new(&config),
+            interests: Interests::new(&config),
+            replication: Replication::new(&config),
+            cues: CueBook::default(),
             sessions: Sessions::default(),
             channels: Channels::new(config.epoch, config.seed),
             rules: Rules::none(),
@@ -72,6 +96,7 @@ impl World {
     /// Nothing happens in them: samples wait for the next tick, and timeouts count on.
     pub fn skip(&mut self, ticks: u32) {
         self.now = self.now + ticks;
+        self.cues.clear();
     }
 
     /// What was counted since the world began.

@@ -117,6 +117,13 @@ pub struct Entities {
     free: Vec<EntityIdx>,
     resting: Vec<EntityIdx>,
     spawned: Vec<EntityIdx>,
+    /// Accepted since the last tick ended, once each.
+    fresh: Vec<EntityIdx>,
+    is_fresh: Vec<bool>,
+    /// The tick for which the accepted position was sampled.
+    labels: Vec<Tick>,
+    /// The tick that first carries the newest fields.
+    touched: Vec<Tick>,
     count: usize,
 }
 
@@ -141,6 +148,10 @@ impl Entities {
             free: Vec::new(),
             resting: Vec::new(),
             spawned: Vec::new(),
+            fresh: Vec::new(),
+            is_fresh: Vec::new(),
+            labels: Vec::new(),
+            touched: Vec::new(),
             count: 0,
         }
     }
@@ -197,6 +208,9 @@ impl Entities {
         self.sequences.push(None);
         self.contacts.push(Tick(0));
         self.fields.push(FieldState::default());
+        self.is_fresh.push(false);
+        self.labels.push(Tick(0));
+        self.touched.push(Tick(0));
         idx
     }
 
@@ -218,9 +232,11 @@ impl Entities {
             fix: spec.sample.fix,
             tick: now + 1,
         };
+        self.labels[at] = now + 1;
         self.sequences[at] = None;
         self.contacts[at] = now;
         self.fields[at] = fields;
+        self.touched[at] = now;
         self.spawned.push(idx);
     }
 
@@ -243,6 +259,24 @@ impl Entities {
     pub(crate) fn end_tick(&mut self) {
         self.free.append(&mut self.resting);
         self.spawned.clear();
+        for idx in self.fresh.drain(..) {
+            self.is_fresh[idx.at()] = false;
+        }
+    }
+
+    /// Entities that disappeared since the last tick ended.
+    pub(crate) fn despawned(&self) -> &[EntityIdx] {
+        &self.resting
+    }
+
+    /// Entities whose position was accepted since the last tick ended.
+    pub(crate) fn fresh(&self) -> &[EntityIdx] {
+        &self.fresh
+    }
+
+    /// The tick for which the accepted position was sampled.
+    pub(crate) fn label(&self, idx: EntityIdx) -> Tick {
+        self.labels[idx.at()]
     }
 
     /// Entities made since the last tick ended, in order.
@@ -261,7 +295,9 @@ impl Entities {
         now: Tick,
     ) -> Result<(), CloseCode> {
         let kind = self.schema.kind(self.kind(idx)).ok_or(CloseCode::UNKNOWN_KIND)?;
-        self.fields[idx.at()].set(kind, values, now + 1)
+        self.fields[idx.at()].set(kind, values, now + 1)?;
+        self.touched[idx.at()] = self.fields[idx.at()].newest();
+        Ok(())
     }
 
     /// Replaces the opaque block.
@@ -274,6 +310,7 @@ impl Entities {
             return Err(CloseCode::BAD_FIELD);
         }
         self.fields[idx.at()].set_block(block, now + 1);
+        self.touched[idx.at()] = self.fields[idx.at()].newest();
         Ok(())
     }
 
@@ -367,9 +404,18 @@ impl Entities {
         &self.accepted[idx.at()]
     }
 
-    /// Replaces its accepted state.
+    /// Replaces its accepted state by one of this tick.
     pub(crate) fn accept(&mut self, idx: EntityIdx, accepted: Accepted) {
+        self.accept_sampled(idx, accepted, accepted.tick);
+    }
+
+    /// Replaces its accepted state by one that was sampled for the tick `label`.
+    pub(crate) fn accept_sampled(&mut self, idx: EntityIdx, accepted: Accepted, label: Tick) {
         self.accepted[idx.at()] = accepted;
+        self.labels[idx.at()] = label;
+        if !std::mem::replace(&mut self.is_fresh[idx.at()], true) {
+            self.fresh.push(idx);
+        }
     }
 
     /// The newest sample sequence that was folded.
@@ -386,6 +432,13 @@ impl Entities {
     #[must_use]
     pub fn contact(&self, idx: EntityIdx) -> Tick {
         self.contacts[idx.at()]
+    }
+
+    /// The tick that first carries the newest of its fields.
+    #[inline]
+    #[must_use]
+    pub fn touched(&self, idx: EntityIdx) -> Tick {
+        self.touched[idx.at()]
     }
 
     /// Its typed fields and block.

@@ -2,7 +2,6 @@
 
 use super::SessionIdx;
 use crate::World;
-use crate::entity::EntityIdx;
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::INTERESTS_MAX;
 use starling_protocol::message::bulk::BulkUp;
@@ -10,15 +9,12 @@ use starling_protocol::message::control::{ControlDown, RequestKind};
 use starling_protocol::message::interest::Interest;
 
 impl World {
-    /// A connection carries the session: its snapshots start anew, its interests stand if resumed.
-    pub(super) fn open_view(&mut self, idx: SessionIdx, resumed: bool) {
+    /// A connection carries the session: its snapshots start anew, its interests stand.
+    pub(super) fn open_view(&mut self, idx: SessionIdx) {
         self.replication.open(idx, self.now);
-        if !resumed {
-            self.interests.forget(idx);
-        }
     }
 
-    /// No connection carries the session.
+    /// No connection carries the session: it sees nothing, and its interests wait.
     pub(super) fn park_view(&mut self, idx: SessionIdx) {
         self.replication.close(idx);
     }
@@ -68,12 +64,8 @@ impl World {
     pub(crate) fn bulk(&mut self, idx: SessionIdx, message: BulkUp) {
         let BulkUp::Ack { sequence } = message else { return };
         let known =
-            self.replication.view_mut(idx).is_some_and(|v| v.bulk_ack(sequence, self.now));
+            self.replication.view_mut(idx).is_some_and(|view| view.bulk_ack(sequence, self.now));
+        self.counters.acks += u64::from(known);
         self.counters.acks_unknown += u64::from(!known);
-    }
-
-    /// The sessions that see an entity, in order.
-    pub(crate) fn watchers(&self, entity: EntityIdx) -> Vec<SessionIdx> {
-        self.replication.watchers(entity)
     }
 }

@@ -1,0 +1,218 @@
+//! What comes in with datagrams: who may say what, and what of it is believed.
+//!
+//! Datagrams are folded in order of arrival. Of the samples of an entity the newest wins; each is
+//! judged by itself ([`judge`]), and what is not accepted is told to its sender with the reason.
+
+mod judge;
+
+pub(crate) use judge::Judges;
+
+use crate::World;
+use crate::cue::GivenCue;
+use crate::entity::{Accepted, EntityIdx};
+use crate::input::{Datagram, TickInputs};
+use crate::replicate::Arrival;
+use crate::session::SessionIdx;
+use judge::{Claim, Verdict};
+use starling_protocol::limits::UPLINK_DATAGRAMS_PER_TICK_MAX;
+use starling_protocol::message::control::{Authority, RejectReason, Rejection};
+use starling_protocol::units::{Tick, newer16};
+use starling_protocol::uplink::{CueScope, CueUp, SampleUp, Uplink};
+
+/// Samples of different entities that fit one datagram, about: who owns more may send more.
+const SAMPLES_PER_DATAGRAM: usize = 40;
+/// Ticks before or after the present that a label may lie; others are taken for the present.
+const LABEL_TICKS_MAX: u32 = 200;
+
+impl World {
+    /// Folds the datagrams that arrived since the last tick.
+    pub(crate) fn fold_datagrams(&mut self, inputs: &TickInputs) {
+        for datagram in &inputs.datagrams {
+            match self.sessions.by_conn(datagram.conn) {
+                Some(idx) => self.fold_datagram(idx, datagram, inputs),
+                None => self.counters.uplinks_unknown += 1,
+            }
+        }
+    }
+
+    fn fold_datagram(&mut self, idx: SessionIdx, datagram: &Datagram, inputs: &TickInputs) {
+        let owned = self.sessions[idx].owned().len();
+        let most = UPLINK_DATAGRAMS_PER_TICK_MAX + owned.div_ceil(SAMPLES_PER_DATAGRAM);
+        let Some(view) = self.replication.view_mut(idx) else { return };
+        view.uplinks.advance(self.now);
+        if !view.uplinks.take(most as u32) {
+            self.counters.uplinks_excess += 1;
+            return;
+        }
+        let bytes = inputs.arena.get(datagram.bytes.clone()).unwrap_or_default();
+        let Ok(uplink) = Uplink::decode(self.config.space, bytes) else {
+            self.counters.uplinks_malformed += 1;
+            return;
+        };
+        if self.note_arrival(idx, datagram, &uplink) {
+            self.contact(idx);
+            self.take_all(idx, &uplink, inputs);
+        }
+    }
+
+    /// Notes the datagram and its acknowledgement; `false` when it was seen before.
+    fn note_arrival(&mut self, idx: SessionIdx, datagram: &Datagram, uplink: &Uplink<'_>) -> bool {
+        let Some(view) = self.replication.view_mut(idx) else { return false };
+        let arrival = view.uplinks.note(uplink.sequence);
+        if arrival == Arrival::Repeated {
+            self.counters.uplinks_repeated += 1;
+            return false;
+        }
+        self.counters.uplinks += 1;
+        if arrival == Arrival::Newest {
+            view.uplinks.note_time(uplink.sequence, datagram.at_us);
+        }
+        if let Some(ack) = &uplink.ack
+            && view.uplinks.is_newest_ack(uplink.sequence)
+        {
+            let known = view.ack(ack);
+            self.counters.acks += u64::from(known);
+            self.counters.acks_unknown += u64::from(!known);
+        }
+        true
+    }
+
+    fn take_all(&mut self, idx: SessionIdx, uplink: &Uplink<'_>, inputs: &TickInputs) {
+        let label = self.label(uplink.tick);
+        let mut matters = false;
+        for input in uplink.inputs() {
+            self.take_input(idx, input.number, input.payload);
+            matters = true;
+        }
+        for sample in uplink.samples() {
+            self.take_sample(idx, &sample, label, inputs.unix_ms);
+            matters = true;
+        }
+        for cue in uplink.cues() {
+            self.take_cue(idx, &cue);
+            matters = true;
+        }
+        if let Some(view) = self.replication.view_mut(idx).filter(|_| matters) {
+            view.uplinks.matters();
+        }
+    }
+
+    /// The tick that a client named by its low bits, if it can be meant.
+    fn label(&self, low: u16) -> Tick {
+        let label = self.now.unwrap16(low);
+        if label.0.abs_diff(self.now.0) <= LABEL_TICKS_MAX { label } else { self.now }
+    }
+
+    fn take_sample(
+        &mut self,
+        idx: SessionIdx,
+        sample: &SampleUp,
+        label: Tick,
+        unix_ms: Option<u64>,
+    ) {
+        let entity = match self.owned_entity(idx, sample) {
+            Ok(entity) => entity,
+            Err(reason) => return self.reject_sample(idx, sample, reason),
+        };
+        self.entities.touch(entity, self.now);
+        if self.entities.sequence(entity).is_some_and(|newest| !newer16(sample.sequence, newest)) {
+            self.counters.samples_old += 1;
+            return;
+        }
+        self.entities.set_sequence(entity, sample.sequence);
+        let claim = Claim { sample: sample.sample, label };
+        let context = judge::Context {
+            config: &self.config,
+            accepted: self.entities.accepted(entity),
+            now: self.now,
+            unix_ms,
+        };
+        match self.judges.judge(entity, &claim, &context) {
+            Verdict::Accept => self.accept_sample(entity, &claim),
+            Verdict::Rebase => {
+                self.counters.rebases += 1;
+                self.accept_sample(entity, &claim);
+            }
+            Verdict::Repeat => self.counters.samples_old += 1,
+            Verdict::Reject(reason) => self.reject_sample(idx, sample, reason),
+        }
+    }
+
+    fn owned_entity(&self, idx: SessionIdx, sample: &SampleUp) -> Result<EntityIdx, RejectReason> {
+        let session = &self.sessions[idx];
+        let speaks = match self.config.authority {
+            Authority::Client => true,
+            Authority::Server => false,
+            Authority::Host => self.sessions.host == Some(idx),
+        };
+        if !speaks {
+            return Err(RejectReason::WrongAuthority);
+        }
+        if !session.principal().grants.r#move && self.sessions.host != Some(idx) {
+            return Err(RejectReason::Forbidden);
+        }
+        session.owned().get(sample.handle).ok_or(RejectReason::NotYours)
+    }
+
+    fn accept_sample(&mut self, entity: EntityIdx, claim: &Claim) {
+        self.counters.samples_accepted += 1;
+        let accepted = Accepted {
+            position: claim.sample.position,
+            velocity: claim.sample.velocity,
+            orientation: claim.sample.orientation,
+            fix: claim.sample.fix,
+            tick: self.now,
+        };
+        self.entities.accept_sampled(entity, accepted, claim.label);
+    }
+
+    fn reject_sample(&mut self, idx: SessionIdx, sample: &SampleUp, reason: RejectReason) {
+        self.counters.samples_rejected[reason as usize] += 1;
+        let rejection = Rejection { handle: sample.handle, sequence: sample.sequence, reason };
+        self.sessions.reject(idx, rejection);
+    }
+
+    fn take_cue(&mut self, idx: SessionIdx, cue: &CueUp<'_>) {
+        let Some(view) = self.replication.view_mut(idx) else { return };
+        if !view.cue_ids.note(cue.id) {
+            return;
+        }
+        let room = view.may_give(self.now);
+        let granted = self.sessions[idx].principal().grants.may_publish(grant_name(&cue.scope));
+        let given = GivenCue::new(cue.kind, cue.life, cue.payload).filter(|_| granted && room);
+        let sent = given.is_some_and(|given| self.give_cue(idx, given, &cue.scope));
+        self.counters.cues += u64::from(sent);
+        self.counters.cues_refused += u64::from(!sent);
+    }
+
+    /// Gives a session's cue to whom it is for; `false` when it names an entity of another.
+    fn give_cue(&mut self, idx: SessionIdx, given: GivenCue, scope: &CueScope) -> bool {
+        match scope {
+            CueScope::NearMine { entity, radius_m } => {
+                let Some(entity) = self.sessions[idx].owned().get(*entity) else { return false };
+                self.cue_near_entity(Some(idx), entity, f64::from(*radius_m), given);
+            }
+            CueScope::WatchersOfMine { entity } => {
+                let Some(entity) = self.sessions[idx].owned().get(*entity) else { return false };
+                self.cue_watchers(entity, given);
+            }
+            CueScope::Near { center, radius_m } => {
+                if !self.config.space.contains(*center) {
+                    return false;
+                }
+                self.cue_near(Some(idx), *center, f64::from(*radius_m), given);
+            }
+            CueScope::World => self.cue_world(Some(idx), given),
+        }
+        true
+    }
+}
+
+/// The name that a scope has in grants, as for events.
+const fn grant_name(scope: &CueScope) -> &'static str {
+    match scope {
+        CueScope::NearMine { .. } | CueScope::Near { .. } => "@near",
+        CueScope::WatchersOfMine { .. } => "@watchers",
+        CueScope::World => "@world",
+    }
+}

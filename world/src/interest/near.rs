@@ -1,0 +1,27 @@
+//! Who is near a place.
+
+use crate::World;
+use crate::interest::{Region, Side};
+use crate::session::SessionIdx;
+use starling_protocol::space::IPos;
+
+impl World {
+    /// The sessions with an entity or an avatar within so many metres of a place, in order, as of
+    /// the last tick.
+    pub(crate) fn sessions_near(&self, center: IPos, radius_m: f64) -> Vec<SessionIdx> {
+        let place = self.atlas.locate(center);
+        let region = Region::sphere(place.point, radius_m, 1.0, false);
+        let mut sessions = Vec::new();
+        let probe = region.probe(&self.atlas, place.grid);
+        self.atlas.probe(&probe, u64::MAX, |entity| {
+            let near = region.side(self.config.space, self.atlas.place(entity)) == Side::Inside;
+            if near && self.entities.is_live(entity) {
+                sessions.extend(self.entities.owner(entity).map(|owner| owner.session));
+                sessions.extend(self.entities.avatar_of(entity));
+            }
+        });
+        sessions.sort_unstable();
+        sessions.dedup();
+        sessions
+    }
+}

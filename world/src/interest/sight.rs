@@ -1,0 +1,244 @@
+//! What one session sees now: the union of its areas, filtered by what it may see.
+
+use super::area::{Area, Ready};
+use super::marks::{Mark, Marks};
+use super::region::{Region, Side};
+use crate::atlas::{Atlas, Place};
+use crate::entity::{Entities, EntityIdx, Traits};
+use crate::session::{Owned, SessionIdx};
+use crate::space::{Cartesian, distance2, flat_distance2};
+use crate::spatial::Grid;
+use starling_protocol::message::control::Audience;
+use starling_protocol::units::Handle;
+
+/// Farther than any two places of either space.
+const EVERYWHERE_M: f64 = 4e7;
+
+/// Who looks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Viewer<'a> {
+    /// Its session.
+    pub(crate) session: SessionIdx,
+    /// Its team, 0 for none.
+    pub(crate) team: u8,
+    /// Its entities by handle.
+    pub(crate) owned: &'a Owned,
+    /// The entity that a game or host moves for it.
+    pub(crate) avatar: Option<EntityIdx>,
+}
+
+impl Viewer<'_> {
+    /// Where its areas centre: the entity it names, its avatar, or its first.
+    fn center(&self, entity: Option<Handle>) -> Option<EntityIdx> {
+        match entity {
+            Some(handle) => self.owned.get(handle),
+            None => self.avatar.or_else(|| self.owned.first()),
+        }
+    }
+
+    /// May it see an entity at all? Never its own: it knows better where those are.
+    #[inline]
+    fn may_see(&self, traits: &Traits) -> bool {
+        if traits.owner == self.session.0 {
+            return false;
+        }
+        match traits.audience {
+            Audience::All => true,
+            Audience::Team => self.team != 0 && traits.team == self.team,
+            Audience::Private => traits.avatar_of == self.session.0,
+        }
+    }
+}
+
+/// What one session sees, worked out for one session after another.
+#[derive(Debug, Default)]
+pub(crate) struct Sight {
+    /// What was and is visible.
+    pub(crate) marks: Marks,
+    /// What becomes visible, in order.
+    pub(crate) enters: Vec<EntityIdx>,
+    ranked: Vec<(f64, EntityIdx)>,
+}
+
+impl Sight {
+    /// Works out what a session sees. Before, [`Marks::begin`] and [`Marks::was_visible`] told what
+    /// it saw; after, marks and enters say what it sees.
+    pub(crate) fn look(
+        &mut self,
+        viewer: &Viewer<'_>,
+        areas: &mut [(u8, Area)],
+        atlas: &Atlas,
+        entities: &Entities,
+    ) {
+        self.enters.clear();
+        for (_, area) in areas {
+            self.look_into(viewer, area, atlas, entities);
+        }
+        self.enters.sort_unstable();
+    }
+
+    fn look_into(
+        &mut self,
+        viewer: &Viewer<'_>,
+        area: &mut Area,
+        atlas: &Atlas,
+        entities: &Entities,
+    ) {
+        let filter = Filter { viewer, kinds: area.kinds, team: area.team };
+        match &mut area.shape {
+            Ready::Around { entity, radius_m, hysteresis, flat } => {
+                let Some(center) = viewer.center(*entity) else { return };
+                let place = atlas.place(center);
+                let region = Region::sphere(place.point, *radius_m, *hysteresis, *flat);
+                self.look_round(&region, place.grid, &filter, atlas, entities);
+            }
+            Ready::Fixed { region, grid } => {
+                self.look_round(region, *grid, &filter, atlas, entities);
+            }
+            Ready::Follow { target } => {
+                let passes = |e: &EntityIdx| filter.passes(entities.traits(*e));
+                if let Some(entity) = entities.target(target).filter(passes) {
+                    self.found(entity);
+                }
+            }
+            Ready::Nearest { count, center, flat, reach_m } => {
+                let own = if center.is_some() { None } else { viewer.center(None) };
+                let own_place = || own.map(|own| *atlas.place(own));
+                let from = center.map(|pos| atlas.locate(pos)).or_else(own_place);
+                let Some(from) = from else { return };
+                let search = Search { from, own, flat: *flat, want: *count + *count / 4 };
+                *reach_m = self.rank(&search, *reach_m, &filter, atlas, entities);
+                self.take_nearest(*count);
+            }
+        }
+    }
+
+    fn found(&mut self, entity: EntityIdx) {
+        match self.marks.of(entity) {
+            Mark::Seen => return,
+            Mark::Old => {}
+            Mark::New => self.enters.push(entity),
+        }
+        self.marks.see(entity);
+    }
+
+    fn look_round(
+        &mut self,
+        region: &Region,
+        grid: Grid,
+        filter: &Filter<'_>,
+        atlas: &Atlas,
+        entities: &Entities,
+    ) {
+        let space = atlas.space();
+        let (marks, enters) = (&mut self.marks, &mut self.enters);
+        atlas.probe(&region.probe(atlas, grid), filter.kinds, |entity| {
+            let mark = marks.of(entity);
+            if mark == Mark::Seen || !filter.passes(entities.traits(entity)) {
+                return;
+            }
+            let side = region.side(space, atlas.place(entity));
+            if side == Side::Inside || (side == Side::Margin && mark == Mark::Old) {
+                marks.see(entity);
+                if mark == Mark::New {
+                    enters.push(entity);
+                }
+            }
+        });
+    }
+
+    /// Ranks the nearest few and returns how far the next search should begin with.
+    fn rank(
+        &mut self,
+        search: &Search,
+        reach_m: f64,
+        filter: &Filter<'_>,
+        atlas: &Atlas,
+        entities: &Entities,
+    ) -> f64 {
+        let mut reach = reach_m;
+        loop {
+            self.collect(search, reach, filter, atlas, entities);
+            if self.ranked.len() >= search.want {
+                break;
+            }
+            if reach >= EVERYWHERE_M {
+                return reach;
+            }
+            reach *= 2.0;
+        }
+        self.ranked.truncate(search.want);
+        self.ranked.last().map_or(reach, |(d2, _)| d2.sqrt() * 1.2 + 1.0)
+    }
+
+    fn collect(
+        &mut self,
+        search: &Search,
+        reach: f64,
+        filter: &Filter<'_>,
+        atlas: &Atlas,
+        entities: &Entities,
+    ) {
+        let ranked = &mut self.ranked;
+        ranked.clear();
+        let probe = atlas.sphere(search.from.grid, reach, search.flat);
+        let limit = if reach >= EVERYWHERE_M { f64::INFINITY } else { reach * reach };
+        atlas.probe(&probe, filter.kinds, |entity| {
+            let d2 = search.distance2(atlas.place(entity).point);
+            if d2 <= limit && search.own != Some(entity) && filter.passes(entities.traits(entity)) {
+                ranked.push((d2, entity));
+            }
+        });
+        let order =
+            |a: &(f64, EntityIdx), b: &(f64, EntityIdx)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+        if ranked.len() > search.want {
+            ranked.select_nth_unstable_by(search.want, order);
+            ranked.truncate(search.want);
+        }
+        ranked.sort_unstable_by(order);
+    }
+
+    fn take_nearest(&mut self, count: usize) {
+        let ranked = std::mem::take(&mut self.ranked);
+        for (rank, (_, entity)) in ranked.iter().enumerate() {
+            if rank < count || self.marks.of(*entity) == Mark::Old {
+                self.found(*entity);
+            }
+        }
+        self.ranked = ranked;
+    }
+}
+
+/// Who passes.
+struct Filter<'a> {
+    viewer: &'a Viewer<'a>,
+    kinds: u64,
+    team: Option<u8>,
+}
+
+impl Filter<'_> {
+    #[inline]
+    fn passes(&self, traits: &Traits) -> bool {
+        self.kinds >> (traits.kind.0 & 63) & 1 == 1
+            && self.team.is_none_or(|team| team == traits.team)
+            && self.viewer.may_see(traits)
+    }
+}
+
+/// A search for the nearest few.
+struct Search {
+    from: Place,
+    own: Option<EntityIdx>,
+    flat: bool,
+    want: usize,
+}
+
+impl Search {
+    fn distance2(&self, point: Cartesian) -> f64 {
+        if self.flat {
+            flat_distance2(self.from.point, point)
+        } else {
+            distance2(self.from.point, point)
+        }
+    }
+}

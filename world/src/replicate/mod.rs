@@ -1,0 +1,256 @@
+//! What each session is told, tick by tick: the newest state of what it sees, coded against what
+//! it is known to hold.
+//!
+//! A session's entities have slots ([`slots`]). Each tick it is worked out which of them there is
+//! news of ([`due`]): an enter, a leave, a knot or a field since the slot's acknowledged baseline.
+//! News goes into datagrams ([`write`], and [`share`] where it is too much for one); what was not
+//! acknowledged is news again in the next tick. Nothing is ever queued.
+
+mod bulk;
+mod codes;
+mod due;
+mod fold;
+mod lane;
+mod sent;
+mod share;
+mod size;
+mod slots;
+mod view;
+mod write;
+
+pub(crate) use fold::Arrival;
+pub(crate) use view::View;
+
+use crate::World;
+use crate::atlas::Atlas;
+use crate::config::WorldConfig;
+use crate::cue::CueBook;
+use crate::entity::{Entities, EntityIdx};
+use crate::executor::Executor;
+use crate::input::TickInputs;
+use crate::interest::Area;
+use crate::output::{Outgoing, Output};
+use crate::session::{Session, SessionIdx, Sessions};
+use crate::space::Cartesian;
+use crate::track::Tracks;
+use lane::Lane;
+use starling_protocol::limits::DATAGRAM_BYTES_MAX;
+use starling_protocol::space::Space;
+use starling_protocol::units::Tick;
+use write::Reader;
+
+/// The views of all live sessions.
+#[derive(Debug)]
+pub(crate) struct Replication {
+    space: Space,
+    views: Vec<Option<Box<View>>>,
+    lanes: Vec<Lane>,
+}
+
+/// All that a session's datagrams are made of; the same for every session of a tick.
+pub(super) struct Scene<'a> {
+    now: Tick,
+    now_us: u64,
+    late_us: u64,
+    heartbeat_ticks: u32,
+    entities: &'a Entities,
+    tracks: &'a Tracks,
+    atlas: &'a Atlas,
+    sessions: &'a Sessions,
+    cues: &'a CueBook,
+}
+
+/// A share of the sessions, and what works on it.
+struct Part<'a> {
+    first: usize,
+    views: &'a mut [Option<Box<View>>],
+    areas: &'a mut [Vec<(u8, Area)>],
+    lane: &'a mut Lane,
+}
+
+impl Replication {
+    /// Nobody looks yet.
+    #[must_use]
+    pub(crate) fn new(config: &WorldConfig) -> Self {
+        Self { space: config.space, views: Vec::new(), lanes: Vec::new() }
+    }
+
+    /// A connection carries a session: its table is empty, and so is the client's.
+    pub(crate) fn open(&mut self, session: SessionIdx, now: Tick) {
+        if self.views.len() <= session.at() {
+            self.views.resize_with(session.at() + 1, || None);
+        }
+        self.views[session.at()] = Some(Box::new(View::new(now)));
+    }
+
+    /// No connection carries the session any more.
+    pub(crate) fn close(&mut self, session: SessionIdx) {
+        if let Some(view) = self.views.get_mut(session.at()) {
+            *view = None;
+        }
+    }
+
+    /// The view of a live session.
+    #[must_use]
+    pub(crate) fn view(&self, session: SessionIdx) -> Option<&View> {
+        self.views.get(session.at())?.as_deref()
+    }
+
+    pub(crate) fn view_mut(&mut self, session: SessionIdx) -> Option<&mut View> {
+        self.views.get_mut(session.at())?.as_deref_mut()
+    }
+
+    /// The sessions that see an entity, in order.
+    #[must_use]
+    pub(crate) fn watchers(&self, entity: EntityIdx) -> Vec<SessionIdx> {
+        let views = self.views.iter().enumerate();
+        views
+            .filter(|(_, view)| view.as_ref().is_some_and(|view| view.sees(entity)))
+            .map(|(at, _)| SessionIdx(at as u32))
+            .collect()
+    }
+
+    /// Slots in use by all sessions.
+    #[must_use]
+    pub(crate) fn slots(&self) -> usize {
+        self.views.iter().flatten().map(|view| view.slots()).sum()
+    }
+}
+
+impl World {
+    /// Tells every live session what it is to know of this tick.
+    pub(crate) fn replicate(
+        &mut self,
+        inputs: &TickInputs,
+        out: &mut Output,
+        exec: &impl Executor,
+    ) {
+        let deadline_us = self.config.tick_rate.deadline_ns(self.now) / 1000;
+        let heartbeat_ms = u64::from(self.config.heartbeat_ms);
+        let scene = Scene {
+            now: self.now,
+            now_us: inputs.now_us,
+            late_us: inputs.now_us.saturating_sub(deadline_us),
+            heartbeat_ticks: self.config.tick_rate.ticks_in_ms(heartbeat_ms),
+            entities: &self.entities,
+            tracks: &self.tracks,
+            atlas: &self.atlas,
+            sessions: &self.sessions,
+            cues: &self.cues,
+        };
+        let Replication { space, views, lanes } = &mut self.replication;
+        let width = exec.width().max(1);
+        lanes.resize_with(width, || Lane::new(*space));
+        let areas = self.interests.rows(views.len());
+        let mut parts = cut(views, areas, lanes);
+        exec.run(&mut parts, &|part| part.run(&scene));
+        drop(parts);
+        self.collect(out);
+    }
+
+    /// Merges what the lanes wrote, in order.
+    fn collect(&mut self, out: &mut Output) {
+        for lane in &mut self.replication.lanes {
+            let offset = out.arena.len();
+            out.arena.append(&mut lane.arena);
+            out.datagrams.extend(lane.datagrams.drain(..).map(|(conn, bytes)| Outgoing {
+                conn,
+                bytes: bytes.start + offset..bytes.end + offset,
+            }));
+            lane.report(&mut self.counters);
+            for (session, message) in lane.bulks.drain(..) {
+                let letter = crate::mail::Letter::bulk(&message, self.now);
+                self.sessions.post(session, letter);
+            }
+        }
+    }
+}
+
+/// Cuts the sessions into as many parts as there are lanes.
+fn cut<'a>(
+    mut views: &'a mut [Option<Box<View>>],
+    mut areas: &'a mut [Vec<(u8, Area)>],
+    lanes: &'a mut [Lane],
+) -> Vec<Part<'a>> {
+    let share = views.len().div_ceil(lanes.len().max(1)).max(1);
+    let mut parts = Vec::with_capacity(lanes.len());
+    let mut first = 0;
+    for lane in lanes {
+        let count = share.min(views.len());
+        let (here, rest) = std::mem::take(&mut views).split_at_mut(count);
+        let (near, far) = std::mem::take(&mut areas).split_at_mut(count);
+        parts.push(Part { first, views: here, areas: near, lane });
+        (views, areas) = (rest, far);
+        first += count;
+    }
+    parts
+}
+
+impl Part<'_> {
+    fn run(&mut self, scene: &Scene<'_>) {
+        for (at, (view, areas)) in self.views.iter_mut().zip(&mut *self.areas).enumerate() {
+            let idx = SessionIdx((self.first + at) as u32);
+            if let (Some(view), Some(session)) = (view, scene.sessions.get(idx)) {
+                view.tick(idx, session, areas, self.lane, scene);
+            }
+        }
+    }
+}
+
+impl View {
+    fn tick(
+        &mut self,
+        idx: SessionIdx,
+        session: &Session,
+        areas: &mut [(u8, Area)],
+        lane: &mut Lane,
+        scene: &Scene<'_>,
+    ) {
+        self.uplinks.advance(scene.now);
+        self.refresh(idx, session, areas, lane, scene);
+        lane.agenda.collect(&mut self.slots, scene.entities, scene.tracks, scene.now);
+        let names = areas.iter().any(|(_, area)| area.names);
+        let reader = Reader { session: idx, team: session.team, names };
+        if lane.agenda.is_crowd() {
+            self.send_crowd(idx, lane, scene, reader);
+        }
+        let quiet = lane.agenda.due.is_empty() && !self.must_speak(scene);
+        if quiet && !self.heartbeat_due(scene) {
+            return;
+        }
+        lane.tally.heartbeats += u64::from(quiet);
+        self.speak(session, areas, lane, scene, reader);
+    }
+
+    fn speak(
+        &mut self,
+        session: &Session,
+        areas: &[(u8, Area)],
+        lane: &mut Lane,
+        scene: &Scene<'_>,
+        reader: Reader,
+    ) {
+        let allowance = session.link.datagram_bytes as usize;
+        if allowance < share::DATAGRAM_BYTES_MIN {
+            return;
+        }
+        let limit = allowance.min(DATAGRAM_BYTES_MAX);
+        let reports = self.reports(session, scene);
+        if write::write_single(self, lane, scene, reader, &reports, limit) {
+            if std::mem::take(&mut self.hungry) {
+                self.slots.sate();
+            }
+            return;
+        }
+        self.hungry = true;
+        let focus = focus(session, areas, scene);
+        share::write_many(self, lane, scene, reader, &reports, allowance, focus);
+    }
+}
+
+/// Where a session looks: its own entity, else the middle of its first area.
+fn focus(session: &Session, areas: &[(u8, Area)], scene: &Scene<'_>) -> Option<Cartesian> {
+    let own = session.avatar.or_else(|| session.owned().first());
+    let own = own.map(|entity| scene.atlas.place(entity).point);
+    own.or_else(|| areas.first().and_then(|(_, area)| area.middle(scene.atlas.space())))
+}

@@ -1,0 +1,177 @@
+//! Datagrams that were sent and may still be acknowledged.
+
+use super::slots::Slots;
+use starling_protocol::limits::{ACK_BITS, PAGE_SLOTS};
+use starling_protocol::snapshot::Cover;
+use starling_protocol::units::Tick;
+use starling_protocol::uplink::Ack;
+use std::collections::VecDeque;
+
+/// Datagrams remembered: an acknowledgement names one by eight bits.
+const SENT_MAX: usize = 256;
+
+/// One datagram that was sent.
+#[derive(Debug)]
+pub(crate) struct SentDatagram {
+    tick: Tick,
+    cover: Cover,
+    acked: bool,
+    /// Cues that it carried, by their place in the session's queue.
+    pub(crate) cues: u64,
+    skipped: Vec<u16>,
+}
+
+/// The last datagrams of one session, oldest first; their sequences follow one another.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    datagrams: VecDeque<SentDatagram>,
+    next: u32,
+    /// Lists to be used again.
+    spare: Vec<Vec<u16>>,
+    before: Vec<(u16, Tick)>,
+}
+
+impl Sent {
+    /// The sequence of the next datagram.
+    #[must_use]
+    pub(crate) fn next(&self) -> u32 {
+        self.next
+    }
+
+    /// Remembers the datagram with the sequence [`Sent::next`].
+    pub(crate) fn push(&mut self, tick: Tick, cover: Cover, skipped: &[u16], cues: u64) {
+        if self.datagrams.len() == SENT_MAX {
+            self.forget_oldest();
+        }
+        let mut list = Vec::new();
+        if !skipped.is_empty() {
+            list = self.spare.pop().unwrap_or_default();
+            list.extend_from_slice(skipped);
+        }
+        self.datagrams.push_back(SentDatagram { tick, cover, acked: false, cues, skipped: list });
+        self.next = self.next.wrapping_add(1);
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(mut old) = self.datagrams.pop_front()
+            && old.skipped.capacity() > 0
+        {
+            old.skipped.clear();
+            self.spare.push(old.skipped);
+        }
+    }
+
+    /// Takes in an acknowledgement: moves the baselines of the slots that the named datagrams
+    /// covered, and tells `arrived` of each that is new. `false` when it names what was never
+    /// sent, or is forgotten.
+    pub(crate) fn ack(
+        &mut self,
+        ack: &Ack,
+        slots: &mut Slots,
+        mut arrived: impl FnMut(u32, &SentDatagram),
+    ) -> bool {
+        let Some(newest) = self.find(ack) else { return false };
+        for back in (1..=ACK_BITS).rev().filter(|back| ack.bits >> (back - 1) & 1 == 1) {
+            if let Some(at) = newest.checked_sub(back as usize) {
+                self.arrive(at, slots, &mut arrived);
+            }
+        }
+        self.arrive(newest, slots, &mut arrived);
+        // No acknowledgement from now on can reach further back.
+        for _ in 0..newest.saturating_sub(ACK_BITS as usize) {
+            self.forget_oldest();
+        }
+        true
+    }
+
+    fn find(&self, ack: &Ack) -> Option<usize> {
+        let newest = self.next.wrapping_sub(1);
+        let back = usize::from((newest as u8).wrapping_sub(ack.sequence));
+        let at = self.datagrams.len().checked_sub(back + 1)?;
+        (self.datagrams[at].tick.low16() == ack.tick).then_some(at)
+    }
+
+    fn arrive(
+        &mut self,
+        at: usize,
+        slots: &mut Slots,
+        arrived: &mut impl FnMut(u32, &SentDatagram),
+    ) {
+        let sequence = self.next.wrapping_sub((self.datagrams.len() - at) as u32);
+        let datagram = &mut self.datagrams[at];
+        if std::mem::replace(&mut datagram.acked, true) {
+            return;
+        }
+        let first = usize::from(datagram.cover.first) * PAGE_SLOTS;
+        let end = (usize::from(datagram.cover.last) + 1) * PAGE_SLOTS;
+        self.before.clear();
+        self.before.extend(datagram.skipped.iter().map(|s| (*s, slots.base(usize::from(*s)))));
+        slots.ack(first, end, datagram.tick, &self.before);
+        arrived(sequence, datagram);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entity::EntityIdx;
+    use crate::replicate::slots::NO_BASE;
+
+    fn ack(tick: u32, sequence: u32, bits: u32) -> Ack {
+        Ack { tick: Tick(tick).low16(), sequence: sequence as u8, bits }
+    }
+
+    fn sent_each_tick(ticks: u32) -> Sent {
+        let mut sent = Sent::default();
+        (1..=ticks).for_each(|t| sent.push(Tick(t), Cover::ALL, &[], 0));
+        sent
+    }
+
+    #[test]
+    fn an_acknowledgement_moves_the_baseline_of_what_was_covered() {
+        let mut slots = Slots::default();
+        let slot = slots.take(EntityIdx(0), Tick(1)).expect("room");
+        let other = slots.take(EntityIdx(1), Tick(1)).expect("room");
+        let mut sent = Sent::default();
+        sent.push(Tick(1), Cover::ALL, &[], 0);
+        sent.push(Tick(2), Cover::ALL, &[other as u16], 0);
+        sent.push(Tick(3), Cover { first: 1, last: 63 }, &[], 0);
+        assert!(sent.ack(&ack(3, 2, 0b01), &mut slots, |_, _| ()));
+        assert_eq!([slots.base(slot), slots.base(other)], [Tick(2), NO_BASE]);
+        assert!(sent.ack(&ack(3, 2, 0b10), &mut slots, |_, _| ()));
+        assert_eq!([slots.base(slot), slots.base(other)], [Tick(2), Tick(1)]);
+    }
+
+    #[test]
+    fn what_was_never_sent_is_not_acknowledged() {
+        let mut slots = Slots::default();
+        let slot = slots.take(EntityIdx(0), Tick(1)).expect("room");
+        let mut sent = sent_each_tick(300);
+        for wrong in [ack(300, 300, 0), ack(298, 298, 0), ack(7, 299, u32::MAX)] {
+            assert!(!sent.ack(&wrong, &mut slots, |_, _| ()), "{wrong:?}");
+        }
+        assert_eq!(slots.base(slot), NO_BASE);
+        assert!(sent.ack(&ack(300, 299, 0), &mut slots, |_, _| ()));
+        assert_eq!(slots.base(slot), Tick(300));
+    }
+
+    #[test]
+    fn each_datagram_arrives_once() {
+        let mut slots = Slots::default();
+        let mut sent = sent_each_tick(40);
+        let mut arrived = Vec::new();
+        for _ in 0..2 {
+            sent.ack(&ack(40, 39, 0b101), &mut slots, |sequence, _| arrived.push(sequence));
+        }
+        assert_eq!(arrived, [36, 38, 39]);
+    }
+
+    #[test]
+    fn what_no_acknowledgement_can_reach_is_forgotten() {
+        let mut slots = Slots::default();
+        let mut sent = sent_each_tick(1000);
+        assert_eq!(sent.datagrams.len(), SENT_MAX);
+        sent.ack(&ack(1000, 999, 0), &mut slots, |_, _| ());
+        assert_eq!(sent.datagrams.len(), ACK_BITS as usize + 1);
+    }
+}

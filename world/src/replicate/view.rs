@@ -1,0 +1,207 @@
+//! One live session's view: its slots, what was sent, what waits.
+
+use super::Scene;
+use super::bulk::BulkSent;
+use super::fold::Uplinks;
+use super::lane::{Lane, Tally};
+use super::sent::Sent;
+use super::slots::{SlotState, Slots};
+use crate::cue::{CueIds, CueQueue};
+use crate::entity::EntityIdx;
+use crate::interest::{Area, Mark, Sight, Viewer};
+use crate::session::{Session, SessionIdx};
+use starling_protocol::snapshot::{Clock, Fold, SnapshotWriter};
+use starling_protocol::units::Tick;
+use starling_protocol::uplink::Ack;
+
+/// Cues that one session may give in one tick.
+const CUES_PER_TICK_MAX: u32 = 15;
+
+/// One live session's view of the world.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    pub(super) slots: Slots,
+    pub(super) sent: Sent,
+    /// Its own datagrams.
+    pub(crate) uplinks: Uplinks,
+    /// Its own cues.
+    pub(crate) cue_ids: CueIds,
+    /// How many of them in which tick.
+    given: (Tick, u32),
+    pub(super) cues: CueQueue,
+    pub(super) bulks: Vec<BulkSent>,
+    pub(super) bulk_sequence: u32,
+    pub(super) last_sent: Tick,
+    /// The team that its slots were filled for.
+    team: u8,
+    /// Some slot waited for a place in a datagram.
+    pub(super) hungry: bool,
+}
+
+/// The reports that the first datagram of a tick carries.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reports {
+    fold: Option<Fold>,
+    clock: Option<Clock>,
+}
+
+impl Reports {
+    pub(super) fn write(&self, writer: &mut SnapshotWriter<'_>) {
+        if let Some(fold) = &self.fold {
+            writer.fold(fold);
+        }
+        if let Some(clock) = &self.clock {
+            writer.clock(clock);
+        }
+    }
+}
+
+impl View {
+    /// A view that begins in the tick after `now`.
+    #[must_use]
+    pub(crate) fn new(now: Tick) -> Self {
+        Self { last_sent: now, ..Self::default() }
+    }
+
+    /// Does the session see this entity?
+    #[must_use]
+    pub(crate) fn sees(&self, entity: EntityIdx) -> bool {
+        self.slots.sees(entity)
+    }
+
+    /// Slots in use.
+    #[must_use]
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Takes in an acknowledgement; `false` when it names what was never sent or is forgotten.
+    pub(crate) fn ack(&mut self, ack: &Ack) -> bool {
+        let cues = &mut self.cues;
+        self.sent.ack(ack, &mut self.slots, |sequence, datagram| {
+            cues.arrived(sequence, datagram.cues);
+        })
+    }
+
+    /// Works out what the session sees and what became of its slots.
+    pub(super) fn refresh(
+        &mut self,
+        idx: SessionIdx,
+        session: &Session,
+        areas: &mut [(u8, Area)],
+        lane: &mut Lane,
+        scene: &Scene<'_>,
+    ) {
+        let Lane { sight, tally, .. } = lane;
+        self.mark_visible(sight, scene);
+        let viewer = Viewer {
+            session: idx,
+            team: session.team,
+            owned: session.owned(),
+            avatar: session.avatar,
+        };
+        sight.look(&viewer, areas, scene.atlas, scene.entities);
+        self.depart(sight, tally, scene.now);
+        self.arrive(sight, tally, scene.now);
+        if self.team != session.team {
+            self.change_team(session.team, scene.now);
+        }
+        self.hear_watched(sight, scene);
+        tally.cues_expired += self.cues.expire(scene.now);
+    }
+
+    fn mark_visible(&self, sight: &mut Sight, scene: &Scene<'_>) {
+        sight.marks.begin(scene.entities.rows());
+        for slot in self.slots.iter() {
+            if self.slots.state(slot).is_visible() {
+                sight.marks.was_visible(self.slots.entity(slot));
+            }
+        }
+    }
+
+    fn depart(&mut self, sight: &Sight, tally: &mut Tally, now: Tick) {
+        for word in 0..self.slots.words() {
+            let mut used = self.slots.word(word);
+            while used != 0 {
+                let slot = word * 64 + used.trailing_zeros() as usize;
+                used &= used - 1;
+                let state = self.slots.state(slot);
+                if !state.is_visible() || sight.marks.of(self.slots.entity(slot)) == Mark::Seen {
+                    continue;
+                }
+                let leaving = match state {
+                    SlotState::Bulk => SlotState::BulkLeaving,
+                    _ => SlotState::Leaving,
+                };
+                self.slots.set(slot, leaving, now);
+                tally.leaves += 1;
+            }
+        }
+    }
+
+    fn arrive(&mut self, sight: &Sight, tally: &mut Tally, now: Tick) {
+        for &entity in &sight.enters {
+            let slot = self.slots.revive(entity, now).or_else(|| self.slots.take(entity, now));
+            match slot {
+                Some(_) => tally.enters += 1,
+                None => tally.exhausted += 1,
+            }
+        }
+    }
+
+    /// Other fields are visible now: everything is told anew.
+    fn change_team(&mut self, team: u8, now: Tick) {
+        self.team = team;
+        let held: Vec<_> =
+            self.slots.iter().filter(|s| self.slots.state(*s) == SlotState::Held).collect();
+        held.into_iter().for_each(|slot| self.slots.set(slot, SlotState::Entering, now));
+    }
+
+    fn hear_watched(&mut self, sight: &Sight, scene: &Scene<'_>) {
+        for &(cue, entity) in &scene.cues.watched {
+            if sight.marks.of(entity) == Mark::Seen {
+                self.cues.push(scene.cues, cue, self.sent.next());
+            }
+        }
+    }
+
+    /// May the session give one more cue in this tick?
+    pub(crate) fn may_give(&mut self, now: Tick) -> bool {
+        if self.given.0 != now {
+            self.given = (now, 0);
+        }
+        self.given.1 += 1;
+        self.given.1 <= CUES_PER_TICK_MAX
+    }
+
+    /// Queues a cue for this session.
+    pub(crate) fn hear(&mut self, book: &crate::cue::CueBook, cue: crate::cue::CueRef) -> bool {
+        self.cues.push(book, cue, self.sent.next())
+    }
+
+    /// What the first datagram of this tick reports.
+    pub(super) fn reports(&self, session: &Session, scene: &Scene<'_>) -> Reports {
+        Reports {
+            fold: self.uplinks.report(scene.now, session.inputs.applied),
+            clock: self.uplinks.clock(scene.now, scene.now_us, scene.late_us),
+        }
+    }
+
+    /// A datagram went out.
+    pub(super) fn reported(&mut self, reports: &Reports, now: Tick) {
+        self.last_sent = now;
+        self.uplinks.reported(reports.fold.is_some(), reports.clock.is_some(), now);
+    }
+
+    /// Is there a reason to send although nothing of any slot is due?
+    pub(super) fn must_speak(&self, scene: &Scene<'_>) -> bool {
+        !self.cues.is_empty()
+            || self.uplinks.report_due(scene.now)
+            || self.uplinks.clock_due(scene.now)
+    }
+
+    /// Has it been silent for so long that the client would wonder?
+    pub(super) fn heartbeat_due(&self, scene: &Scene<'_>) -> bool {
+        scene.now.since(self.last_sent).is_some_and(|ticks| ticks >= scene.heartbeat_ticks)
+    }
+}

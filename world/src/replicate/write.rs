@@ -1,0 +1,208 @@
+//! From an agenda to datagrams: the common case, in which everything fits into one.
+
+use super::Scene;
+use super::codes::{CodeBook, newest_state};
+use super::due::{Due, News, common_base};
+use super::lane::Lane;
+use super::slots::Slots;
+use super::view::{Reports, View};
+use crate::entity::{EntityIdx, FieldState, Traits};
+use crate::session::SessionIdx;
+use starling_protocol::limits::AGE_MAX;
+use starling_protocol::schema::{Kind, Visibility};
+use starling_protocol::snapshot::{Cover, Enter, Fields, Page, SnapshotWriter};
+use starling_protocol::units::Tick;
+
+/// Who is written to, as far as it decides what is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader {
+    /// The session.
+    pub(crate) session: SessionIdx,
+    /// Its team, 0 for none.
+    pub(crate) team: u8,
+    /// It wants names.
+    pub(crate) names: bool,
+}
+
+impl Reader {
+    /// The fields of an entity that it may see, as a mask; the block is for everyone.
+    fn visible(&self, kind: &Kind, traits: &Traits) -> u32 {
+        let owns = traits.owner == self.session.0 || traits.avatar_of == self.session.0;
+        let same_team = self.team != 0 && traits.team == self.team;
+        let mut mask = 1 << kind.fields.len();
+        for (i, field) in kind.fields.iter().enumerate() {
+            let sees = match field.visibility {
+                Visibility::All => true,
+                Visibility::Team => same_team || owns,
+                Visibility::Owner => owns,
+            };
+            mask |= u32::from(sees) << i;
+        }
+        mask
+    }
+}
+
+/// Writes the news of slots into pages.
+pub(crate) struct PageScribe<'a> {
+    pub(super) scene: &'a Scene<'a>,
+    pub(super) reader: Reader,
+    pub(super) slots: &'a Slots,
+    pub(super) codes: &'a mut CodeBook,
+    pub(super) tally: &'a mut super::lane::Tally,
+}
+
+impl PageScribe<'_> {
+    /// Fills a page with the news of these slots, which are in order and all of it.
+    pub(crate) fn fill(&mut self, page: &mut Page, index: u8, due: &[Due]) {
+        let base = common_base(due, self.slots);
+        page.start(index, self.scene.now, base);
+        for item in due {
+            self.tell(page, *item, base);
+        }
+    }
+
+    fn tell(&mut self, page: &mut Page, item: Due, base: Option<Tick>) {
+        let slot = usize::from(item.slot);
+        let entity = self.slots.entity(slot);
+        match item.news {
+            News::Leave => page.leave(item.slot as u8),
+            News::Enter => self.enter(page, item.slot as u8, entity),
+            News::Change => self.change(page, item.slot as u8, entity, self.slots.base(slot), base),
+        }
+    }
+
+    fn enter(&mut self, page: &mut Page, slot: u8, entity: EntityIdx) {
+        let entities = self.scene.entities;
+        let Some(kind) = entities.schema().kind(entities.kind(entity)) else { return };
+        let enter = enter_record(self.scene, &self.reader, entity, kind);
+        page.enter(slot, kind, &enter, &newest_state(self.scene.tracks, entity));
+        self.tally.records += 1;
+    }
+
+    fn change(
+        &mut self,
+        page: &mut Page,
+        slot: u8,
+        entity: EntityIdx,
+        own: Tick,
+        base: Option<Tick>,
+    ) {
+        let scene = self.scene;
+        let moved = scene.tracks.newest(entity) > own;
+        let fields = scene.entities.fields(entity);
+        let mask = if fields.newest() > own { self.changed(entity, own) } else { 0 };
+        if moved && !self.code(page, slot, entity, own, base) {
+            if mask != 0 {
+                return self.enter(page, slot, entity);
+            }
+            page.absolute(slot, &newest_state(scene.tracks, entity));
+            self.tally.records += 1;
+        }
+        if mask != 0 {
+            let Some(kind) = scene.entities.schema().kind(scene.entities.kind(entity)) else {
+                return;
+            };
+            page.fields(slot, kind, &told(fields, mask));
+        }
+    }
+
+    /// Appends the code of an entity; `false` where only a record can say it.
+    #[inline]
+    fn code(
+        &mut self,
+        page: &mut Page,
+        slot: u8,
+        entity: EntityIdx,
+        own: Tick,
+        base: Option<Tick>,
+    ) -> bool {
+        let scene = self.scene;
+        let age = scene.now.0 - own.0;
+        let shared = base == Some(own);
+        if !shared && age > u32::from(AGE_MAX) {
+            return false;
+        }
+        let code = self.codes.code(entity, own, scene.now, scene.tracks, scene.entities);
+        let Some(code) = code else { return false };
+        if shared {
+            page.code(slot, code);
+        } else {
+            page.code_since(slot, age as u8, code);
+        }
+        self.tally.codes += 1;
+        true
+    }
+
+    fn changed(&self, entity: EntityIdx, own: Tick) -> u32 {
+        let entities = self.scene.entities;
+        let Some(kind) = entities.schema().kind(entities.kind(entity)) else { return 0 };
+        let fields = entities.fields(entity);
+        let mut mask = 0;
+        for i in 0..kind.fields.len() {
+            mask |= u32::from(fields.changed(i) > own) << i;
+        }
+        if kind.block {
+            mask |= u32::from(fields.block_changed() > own) << kind.fields.len();
+        }
+        mask & self.reader.visible(kind, entities.traits(entity))
+    }
+}
+
+fn told(fields: &FieldState, mask: u32) -> Fields<'_> {
+    Fields { mask, values: fields.values(), block: fields.block() }
+}
+
+/// What an enter record says of an entity to this reader.
+pub(super) fn enter_record<'a>(
+    scene: &Scene<'a>,
+    reader: &Reader,
+    entity: EntityIdx,
+    kind: &Kind,
+) -> Enter<'a> {
+    let entities = scene.entities;
+    let fields = entities.fields(entity);
+    let visible = reader.visible(kind, entities.traits(entity));
+    Enter {
+        entity: entities.id(entity),
+        kind: entities.kind(entity),
+        name: reader.names.then(|| entities.name(entity)),
+        fields: Fields::set(kind, fields.values(), fields.block(), visible),
+    }
+}
+
+/// Writes everything into one datagram of at most `limit` bytes; `false`, and nothing is written,
+/// when it does not fit.
+pub(super) fn write_single(
+    view: &mut View,
+    lane: &mut Lane,
+    scene: &Scene<'_>,
+    reader: Reader,
+    reports: &Reports,
+    limit: usize,
+) -> bool {
+    let Lane { arena, page, agenda, codes, tally, .. } = &mut *lane;
+    let (start, counted) = (arena.len(), *tally);
+    let mut writer = SnapshotWriter::new(arena, scene.now, view.sent.next(), limit);
+    reports.write(&mut writer);
+    writer.reserve(view.cues.bits(scene.cues));
+    let mut scribe = PageScribe { scene, reader, slots: &view.slots, codes, tally };
+    let mut next = agenda.next_page(0);
+    let mut fits = true;
+    while let (Some(index), true) = (next, fits) {
+        let (due, withheld) = agenda.page(index);
+        scribe.fill(page, index, due);
+        withheld.iter().for_each(|slot| page.skip(*slot as u8));
+        fits = writer.page(page);
+        next = index.checked_add(1).and_then(|index| agenda.next_page(index));
+    }
+    if !fits {
+        lane.arena.truncate(start);
+        lane.tally = counted;
+        return false;
+    }
+    let (_, taken) = writer.finish(view.cues.iter(scene.cues));
+    view.sent.push(scene.now, Cover::ALL, &agenda.withheld, view.cues.first(taken));
+    view.reported(reports, scene.now);
+    lane.sent(start, scene, reader.session);
+    true
+}

@@ -1,0 +1,54 @@
+//! One tick: everything that changes by the passing of time, in one fixed order.
+
+use crate::World;
+use crate::executor::Executor;
+use crate::input::TickInputs;
+use crate::output::Output;
+
+impl World {
+    /// Runs the next tick: admits what came, lets the authority decide, moves everything, works
+    /// out who sees what and tells them.
+    ///
+    /// `inputs` is what arrived since the tick before; the caller clears it afterwards. The same
+    /// inputs give the same output with every executor.
+    pub fn tick(&mut self, inputs: &TickInputs, out: &mut Output, exec: &impl Executor) {
+        self.now = self.now + 1;
+        self.counters.ticks += 1;
+        self.cues.begin(self.now);
+        self.sessions.begin_tick(&inputs.links);
+        self.fold_datagrams(inputs);
+        self.run_authority(out);
+        self.expire(out);
+        self.move_entities();
+        self.replicate(inputs, out, exec);
+        self.entities.end_tick();
+        self.end_of_tick_mail(out);
+    }
+
+    /// Brings tracks and index up to what was accepted.
+    fn move_entities(&mut self) {
+        for &entity in self.entities.despawned() {
+            self.atlas.remove(entity);
+        }
+        for &entity in self.entities.spawned() {
+            if self.entities.is_live(entity) {
+                self.judges.begin(entity);
+                self.tracks.begin(entity, &self.entities, self.now);
+                let position = self.entities.accepted(entity).position;
+                self.atlas.insert(entity, self.entities.kind(entity), position);
+                self.counters.entries += 1;
+            }
+        }
+        for &entity in self.entities.fresh() {
+            if self.entities.is_live(entity) {
+                let label = self.entities.label(entity);
+                let made = self.tracks.sample(entity, &self.entities, label, self.now);
+                self.counters.entries += u64::from(made);
+                let position = self.entities.accepted(entity).position;
+                self.atlas.moved(entity, self.entities.kind(entity), position);
+            }
+        }
+        self.counters.entries += self.tracks.hold(&self.entities, self.now);
+        self.atlas.refresh(&self.entities, self.now);
+    }
+}

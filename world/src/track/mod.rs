@@ -1,0 +1,266 @@
+//! What clients are told of each entity's movement: one track for all of them.
+//!
+//! Games: a straight line in integers that both sides follow; a knot breaks it when the accepted
+//! position leaves the dead band. While no sample comes, the line goes on for a quarter of a
+//! second, then the entity is held where it was last accepted. Fleets: the accepted fixes.
+
+mod ring;
+
+pub(crate) use ring::Ring;
+
+use crate::config::WorldConfig;
+use crate::entity::{Accepted, Entities, EntityIdx};
+use starling_protocol::motion::{
+    FixState, Knot, TrackKind, orientation_holds, snap_fix, snap_knot, snap_velocity,
+};
+use starling_protocol::sample::Orientation;
+use starling_protocol::schema::OrientationKind;
+use starling_protocol::space::Space;
+use starling_protocol::units::{Tick, TickRate};
+
+/// Milliseconds for which a line is followed without a fresh sample.
+const FOLLOW_MS: u64 = 250;
+
+/// The tracks of all entities.
+#[derive(Debug)]
+pub(crate) struct Tracks {
+    space: Space,
+    rate: TickRate,
+    follow_ticks: u32,
+    rings: Rings,
+    /// Tick of each entity's newest entry; what the replication loop compares.
+    newest: Vec<Tick>,
+    /// The sampling tick and the place of each entity's last sample, for its velocity.
+    sampled: Vec<Sampled>,
+    /// Entities whose line goes on without fresh samples, to be held in time.
+    moving: Vec<EntityIdx>,
+    is_moving: Vec<bool>,
+}
+
+/// Entries of the world's kind of track.
+#[derive(Debug)]
+pub(crate) enum Rings {
+    /// Of games.
+    Knots(Vec<Ring<Knot>>),
+    /// Of fleets.
+    Fixes(Vec<Ring<FixState>>),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sampled {
+    label: Tick,
+    position: [i32; 3],
+    velocity: [i32; 3],
+}
+
+impl Tracks {
+    /// No track yet.
+    #[must_use]
+    pub(crate) fn new(config: &WorldConfig) -> Self {
+        Self {
+            space: config.space,
+            rate: config.tick_rate,
+            follow_ticks: config.tick_rate.ticks_in_ms(FOLLOW_MS),
+            rings: match config.track() {
+                TrackKind::Knots => Rings::Knots(Vec::new()),
+                TrackKind::Fixes => Rings::Fixes(Vec::new()),
+            },
+            newest: Vec::new(),
+            sampled: Vec::new(),
+            moving: Vec::new(),
+            is_moving: Vec::new(),
+        }
+    }
+
+    /// Entries by entity.
+    #[must_use]
+    pub(crate) fn rings(&self) -> &Rings {
+        &self.rings
+    }
+
+    /// The tick of an entity's newest entry.
+    #[must_use]
+    pub(crate) fn newest(&self, entity: EntityIdx) -> Tick {
+        self.newest[entity.at()]
+    }
+
+    /// The tick of every entity's newest entry, by row.
+    #[must_use]
+    pub(crate) fn newest_ticks(&self) -> &[Tick] {
+        &self.newest
+    }
+
+    /// Begins the track of an entity that just appeared.
+    pub(crate) fn begin(&mut self, entity: EntityIdx, entities: &Entities, now: Tick) {
+        self.grow(entity);
+        let at = entity.at();
+        let accepted = entities.accepted(entity);
+        self.sampled[at] = Sampled {
+            label: now,
+            position: accepted.position.0,
+            velocity: accepted.velocity.unwrap_or_default(),
+        };
+        match &mut self.rings {
+            Rings::Knots(rings) => rings[at].clear(),
+            Rings::Fixes(rings) => rings[at].clear(),
+        }
+        self.newest[at] = Tick(0);
+        self.follow(entity, entities, now);
+    }
+
+    fn grow(&mut self, entity: EntityIdx) {
+        let rows = entity.at() + 1;
+        if self.newest.len() < rows {
+            self.newest.resize(rows, Tick(0));
+            self.sampled.resize(rows, Sampled::default());
+            self.is_moving.resize(rows, false);
+            match &mut self.rings {
+                Rings::Knots(rings) => rings.resize_with(rows, Ring::default),
+                Rings::Fixes(rings) => rings.resize_with(rows, Ring::default),
+            }
+        }
+    }
+
+    /// Takes in a position accepted in this tick and sampled for the tick `label`.
+    ///
+    /// Returns whether it made a new entry.
+    pub(crate) fn sample(
+        &mut self,
+        entity: EntityIdx,
+        entities: &Entities,
+        label: Tick,
+        now: Tick,
+    ) -> bool {
+        self.note_velocity(entity, entities.accepted(entity), label);
+        self.follow(entity, entities, now)
+    }
+
+    /// The velocity that the sample names, else the difference to the sample before.
+    fn note_velocity(&mut self, entity: EntityIdx, accepted: &Accepted, label: Tick) {
+        let last = &mut self.sampled[entity.at()];
+        let apart = label.since(last.label).filter(|t| (1..=self.follow_ticks.max(1)).contains(t));
+        let velocity = accepted.velocity.unwrap_or_else(|| match apart {
+            Some(ticks) => difference(last.position, accepted.position.0, ticks, self.rate),
+            None if label == last.label => last.velocity,
+            None => [0; 3],
+        });
+        *last = Sampled { label, position: accepted.position.0, velocity };
+    }
+
+    fn follow(&mut self, entity: EntityIdx, entities: &Entities, now: Tick) -> bool {
+        let accepted = entities.accepted(entity);
+        let kind = entities.schema().kind(entities.kind(entity));
+        let orientation = accepted.orientation.fit(kind.map_or_else(Default::default, turn));
+        let made = match &mut self.rings {
+            Rings::Knots(rings) => {
+                let velocity = snap_velocity(self.sampled[entity.at()].velocity, self.rate);
+                add_knot(&mut rings[entity.at()], accepted, orientation, velocity, now)
+            }
+            Rings::Fixes(rings) => {
+                add_fix(&mut rings[entity.at()], self.space, accepted, orientation, now)
+            }
+        };
+        if made {
+            self.newest[entity.at()] = now;
+            self.watch(entity);
+        }
+        made
+    }
+
+    fn watch(&mut self, entity: EntityIdx) {
+        if let Rings::Knots(rings) = &self.rings {
+            let moves = rings[entity.at()].newest().is_some_and(|knot| knot.vel != [0; 3]);
+            if moves && !self.is_moving[entity.at()] {
+                self.is_moving[entity.at()] = true;
+                self.moving.push(entity);
+            }
+        }
+    }
+
+    /// Holds entities whose samples stopped coming. Returns how many knots that took.
+    pub(crate) fn hold(&mut self, entities: &Entities, now: Tick) -> u64 {
+        let Rings::Knots(rings) = &mut self.rings else { return 0 };
+        let mut held = 0;
+        let (is_moving, newest) = (&mut self.is_moving, &mut self.newest);
+        self.moving.retain(|&entity| {
+            let ring = &mut rings[entity.at()];
+            let moves = ring.newest().is_some_and(|knot| knot.vel != [0; 3]);
+            let accepted = entities.accepted(entity);
+            let silent = now.since(accepted.tick).is_some_and(|t| t > self.follow_ticks);
+            if entities.is_live(entity) && moves && !silent {
+                return true;
+            }
+            if entities.is_live(entity) && moves {
+                let orientation = ring.newest().map(|knot| knot.orientation).unwrap_or_default();
+                ring.push(knot_at(accepted, orientation, [0; 3], now));
+                newest[entity.at()] = now;
+                held += 1;
+            }
+            is_moving[entity.at()] = false;
+            false
+        });
+        held
+    }
+}
+
+fn turn(kind: &starling_protocol::schema::Kind) -> OrientationKind {
+    kind.orientation
+}
+
+/// Canonical steps per second between two samples so many ticks apart.
+fn difference(from: [i32; 3], to: [i32; 3], ticks: u32, rate: TickRate) -> [i32; 3] {
+    let mut velocity = [0; 3];
+    for axis in 0..3 {
+        let steps = i64::from(to[axis]) - i64::from(from[axis]);
+        let per_second = steps * i64::from(rate.hz()) / i64::from(ticks);
+        velocity[axis] = per_second.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
+    }
+    velocity
+}
+
+fn add_knot(
+    ring: &mut Ring<Knot>,
+    accepted: &Accepted,
+    orientation: Orientation,
+    velocity: [i16; 3],
+    now: Tick,
+) -> bool {
+    let holds = ring.newest().is_some_and(|knot| {
+        knot.holds(now, accepted.position) && orientation_holds(knot.orientation, orientation)
+    });
+    if !holds {
+        ring.push(knot_at(accepted, orientation, velocity, now));
+    }
+    !holds
+}
+
+fn knot_at(accepted: &Accepted, orientation: Orientation, vel: [i16; 3], now: Tick) -> Knot {
+    Knot { tick: now, pos: snap_knot(accepted.position), vel, orientation }
+}
+
+/// A fix at the same place is told once, so that whoever draws the line sees it end.
+fn add_fix(
+    ring: &mut Ring<FixState>,
+    space: Space,
+    accepted: &Accepted,
+    orientation: Orientation,
+    now: Tick,
+) -> bool {
+    let pos = snap_fix(space, accepted.position);
+    let next = match ring.newest() {
+        None => FixState::first(now, pos, orientation),
+        Some(last) => {
+            let still = last.pos == pos && last.prev_pos == pos;
+            if still && orientation_holds(last.orientation, orientation) {
+                return false;
+            }
+            if last.tick == now {
+                FixState { pos, orientation, ..*last }
+            } else {
+                last.then(now, pos, orientation)
+            }
+        }
+    };
+    ring.push(next);
+    true
+}
