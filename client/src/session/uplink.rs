@@ -213,7 +213,11 @@ impl Uplink {
             cargo.cues.settle(label, |uplink| self.is_folded(uplink));
             cues = datagram.cues(cargo.cues.to_send(label));
         }
-        let samples = self.put_samples(now, &mut round, cargo, &mut datagram);
+        // A second uplink for the same tick only acknowledges: each tick gets one sample.
+        let samples = match round.label {
+            Some(_) => self.put_samples(now, &mut round, cargo, &mut datagram),
+            None => 0,
+        };
         datagram.finish();
         let first = std::mem::replace(&mut round.first, false);
         let news = first && (cargo.ack_is_news || newest_input.is_some() || cues > 0);
