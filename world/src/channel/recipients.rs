@@ -44,7 +44,7 @@ impl World {
             }
             Scope::Watchers(target) => {
                 let entity = self.visible_target(from, target)?;
-                Ok(self.watchers(entity))
+                Ok(self.replication.watchers(entity))
             }
             Scope::Session(id) => self.one(*id),
             _ => Ok(self.sessions.iter().map(|(idx, _)| idx).collect()),

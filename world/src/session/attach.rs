@@ -224,7 +224,7 @@ impl World {
         };
         let idx = self.sessions.insert(Session::new(new, &self.config, self.now));
         self.count_entry(answer);
-        self.open_view(idx, false);
+        self.open_view(idx);
         self.welcome(idx, answer, &attach.token, now_us);
         self.resume_subscriptions(idx, &[]);
         self.arrive(idx);
@@ -254,7 +254,7 @@ impl World {
         session.link = super::Allowance::default();
         session.mail.clear();
         self.count_entry(ResumeAnswer::Resumed);
-        self.open_view(idx, true);
+        self.open_view(idx);
         self.welcome(idx, ResumeAnswer::Resumed, &attach.token, now_us);
         let seen = attach.resume.map(|resume| resume.channels).unwrap_or_default();
         self.resume_subscriptions(idx, &seen);
