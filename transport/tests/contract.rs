@@ -1,5 +1,7 @@
 //! What every transport keeps, run on each of them.
 
+#[path = "contract/congestion.rs"]
+mod congestion;
 #[path = "contract/faults.rs"]
 mod faults;
 #[path = "contract/refusals.rs"]

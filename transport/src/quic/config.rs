@@ -1,5 +1,6 @@
 //! What QUIC is told, alike on both sides unless said.
 
+use super::steady::SteadyFactory;
 use quinn_proto::congestion::{ControllerFactory, CubicConfig};
 use quinn_proto::{EndpointConfig, IdleTimeout, TransportConfig, VarInt};
 use std::sync::Arc;
@@ -32,12 +33,16 @@ pub enum Congestion {
     /// RFC 9438: fair beside other traffic, timid under random loss.
     #[default]
     Cubic,
+    /// Never below 32 KiB in flight, and little moved by losses that no queue explains: for games
+    /// and vehicles on radio links.
+    Steady,
 }
 
 impl Congestion {
     fn factory(self) -> Arc<dyn ControllerFactory + Send + Sync> {
         match self {
             Self::Cubic => Arc::new(CubicConfig::default()),
+            Self::Steady => Arc::new(SteadyFactory),
         }
     }
 }

@@ -8,10 +8,11 @@ mod ending;
 mod outbox;
 mod server;
 mod share;
+mod steady;
 
 pub use client::{
     ClientEndpoint, ClientOptions, ClientStats, ConnStats, ConnectError, ConnectOptions, Sockets,
-    UdpClient, UdpClientError, UdpClientWaker,
+    UdpClient, UdpClientError, UdpClientWaker, socket_buffer_bytes,
 };
 pub use config::{Congestion, ServerSecret};
 pub use server::{

@@ -9,5 +9,6 @@ mod udp;
 
 pub use endpoint::ClientEndpoint;
 pub use options::{ClientOptions, ConnectError, ConnectOptions, Sockets};
+pub use port::socket_buffer_bytes;
 pub use stats::{ClientStats, ConnStats};
 pub use udp::{UdpClient, UdpClientError, UdpClientWaker};

@@ -2,6 +2,7 @@
 
 use super::endpoint::ClientEndpoint;
 use super::stats::ClientStats;
+use super::udp::SOCKET_BYTES;
 use crate::conditioner::rng::derive;
 use crate::conditioner::{Conditioner, LinkProfile, Packet};
 use mio::net::UdpSocket;
@@ -150,6 +151,10 @@ fn send(socket: &UdpSocket, far: SocketAddr, bytes: &[u8], stats: &mut ClientSta
 
 /// A socket on a fresh port, of the family of `server`.
 pub(super) fn socket(server: SocketAddr, buffer_bytes: usize) -> io::Result<UdpSocket> {
+    Ok(UdpSocket::from_std(udp_socket(server, buffer_bytes)?.into()))
+}
+
+fn udp_socket(server: SocketAddr, buffer_bytes: usize) -> io::Result<Socket> {
     let any = match server {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
@@ -160,5 +165,14 @@ pub(super) fn socket(server: SocketAddr, buffer_bytes: usize) -> io::Result<UdpS
         (socket.set_recv_buffer_size(buffer_bytes), socket.set_send_buffer_size(buffer_bytes));
     socket.set_nonblocking(true)?;
     socket.bind(&any.into())?;
-    Ok(UdpSocket::from_std(socket.into()))
+    Ok(socket)
+}
+
+/// Bytes that the system grants a client's socket for receiving and sending.
+///
+/// # Errors
+/// When the system has no socket to give.
+pub fn socket_buffer_bytes() -> io::Result<(usize, usize)> {
+    let granted = udp_socket(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), SOCKET_BYTES)?;
+    Ok((granted.recv_buffer_size()?, granted.send_buffer_size()?))
 }

@@ -17,6 +17,8 @@ pub struct ConnStats {
     pub rtt_us: u64,
     /// Congestion window in bytes.
     pub window_bytes: u64,
+    /// Largest UDP payload that the path is known to carry, in bytes.
+    pub mtu: u16,
 }
 
 impl ConnStats {
@@ -29,6 +31,7 @@ impl ConnStats {
             packets_lost: stats.path.lost_packets,
             rtt_us: stats.path.rtt.as_micros().try_into().unwrap_or(u64::MAX),
             window_bytes: stats.path.cwnd,
+            mtu: stats.path.current_mtu,
         }
     }
 

@@ -22,7 +22,7 @@ use thiserror::Error;
 /// Sockets that one look at the system's poller reports at most.
 const READY_MAX: usize = 1_024;
 /// Buffers of a socket that is one connection's.
-const SOCKET_BYTES: usize = 256 * 1024;
+pub(super) const SOCKET_BYTES: usize = 256 * 1024;
 /// Buffers of a socket that all connections share.
 const SHARED_SOCKET_BYTES: usize = 4 * 1024 * 1024;
 const WAKER: Token = Token(usize::MAX);

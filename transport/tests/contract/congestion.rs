@@ -1,0 +1,70 @@
+//! Full datagrams at 60 Hz over a long path that loses packets: who lets them through.
+
+use super::stage::{QuicStage, Stage, Troupe};
+use starling_protocol::units::Nanos;
+use starling_transport::Transport;
+use starling_transport::conditioner::LinkProfile;
+use starling_transport::quic::{Congestion, Sockets};
+
+const HZ: u64 = 60;
+const SECONDS: u64 = 2;
+const DATAGRAM_BYTES: usize = 1_100;
+
+/// Sends at 60 Hz from the server; returns (taken by QUIC, arrived) in percent of what was due.
+fn stream_datagrams(congestion: Congestion, loss: u32) -> (u64, u64) {
+    let mut stage = QuicStage::with(Sockets::PerConnection, |o| o.congestion = congestion);
+    let link = format!("loss={loss}%,delay=75ms,jitter=2ms");
+    stage.options.link = LinkProfile::parse(&link).expect("the profile is right");
+    let (mut troupe, pair) = Troupe::connected(stage);
+    let (start, mut due, mut taken) = (troupe.stage.now(), 0, 0);
+    troupe.until("all are sent", |t| {
+        let now = t.stage.now();
+        // One at a time: a test that was late does not send a burst.
+        if due < HZ * SECONDS && now.since(start) >= due * Nanos::SECOND / HZ {
+            due += 1;
+            let sent = t.stage.server.send_datagram(now, pair.server, &[5; DATAGRAM_BYTES]);
+            taken += u64::from(sent.is_ok());
+        }
+        due == HZ * SECONDS
+    });
+    let end = troupe.stage.now();
+    troupe.until("the last ones have arrived", |t| {
+        t.stage.now().since(end) > 400 * Nanos::MILLISECOND
+    });
+    let percent = |part: u64| part * 100 / (HZ * SECONDS);
+    (percent(taken), percent(troupe.datagrams_at_client().len() as u64))
+}
+
+fn steady_lets_through(loss: u32) {
+    let (taken, arrived) = stream_datagrams(Congestion::Steady, loss);
+    assert!(taken >= 97, "{taken} % taken at {loss} % loss");
+    // Three standard deviations of 120 coin tosses below what the link lets through.
+    let least = u64::from(100 - loss).saturating_sub(if loss == 0 { 3 } else { 10 });
+    assert!(arrived >= least, "{arrived} % arrived at {loss} % loss");
+}
+
+#[test]
+fn steady_carries_sixty_hertz_without_loss() {
+    steady_lets_through(0);
+}
+
+#[test]
+fn steady_carries_sixty_hertz_at_two_percent_loss() {
+    steady_lets_through(2);
+}
+
+#[test]
+fn steady_carries_sixty_hertz_at_five_percent_loss() {
+    steady_lets_through(5);
+}
+
+#[test]
+fn steady_carries_sixty_hertz_at_ten_percent_loss() {
+    steady_lets_through(10);
+}
+
+#[test]
+fn cubic_holds_back_at_ten_percent_loss() {
+    let (taken, _) = stream_datagrams(Congestion::Cubic, 10);
+    assert!(taken < 90, "cubic took {taken} %: is another controller needed at all?");
+}
