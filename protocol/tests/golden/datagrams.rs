@@ -1,0 +1,362 @@
+//! Vectors of datagrams. Those of snapshots are sessions: a Welcome, then datagrams and bulk
+//! messages to apply in order; each line says what the table holds after it.
+
+use crate::{Line, check};
+use starling_protocol::codec;
+use starling_protocol::limits::DATAGRAM_BYTES_MAX;
+use starling_protocol::message::bulk::BulkDown;
+use starling_protocol::message::control::{Authority, ControlDown, ResumeAnswer, Welcome};
+use starling_protocol::motion::{FixState, Knot, TrackKind, snap_fix};
+use starling_protocol::sample::{Fix, FixSource, Orientation, Sample};
+use starling_protocol::schema::{Field, FieldType, Kind, OrientationKind, Schema, Visibility};
+use starling_protocol::snapshot::{
+    BulkWriter, Clock, Cover, Cue, Enter, Fields, Fold, Page, SnapshotWriter, State, Table,
+    fix_code, knot_code,
+};
+use starling_protocol::space::{IPos, Space};
+use starling_protocol::units::{EntityId, Epoch, Handle, KindId, SessionId, Slot, Tick, TickRate};
+use starling_protocol::uplink::{Ack, CueScope, CueUp, SampleUp, Uplink, UplinkWriter};
+use std::fmt::Write as _;
+
+const ANN: EntityId = EntityId { index: 5, generation: 2 };
+const BOB: EntityId = EntityId { index: 70_000, generation: 0 };
+const BUS: EntityId = EntityId { index: 0, generation: 0 };
+
+fn uplink(name: &str, space: Space, tick: u32, write: impl FnOnce(&mut UplinkWriter<'_>)) -> Line {
+    let mut bytes = Vec::new();
+    let mut writer = UplinkWriter::new(&mut bytes, space, 700, Tick(tick));
+    write(&mut writer);
+    writer.finish();
+    let got = Uplink::decode(space, &bytes).expect("what we wrote");
+    let inputs: Vec<_> = got.inputs().collect();
+    let cues: Vec<_> = got.cues().collect();
+    let samples: Vec<_> = got.samples().collect();
+    let says = format!(
+        "{space:?} sequence {} tick {} ack {:?} inputs {inputs:?} cues {cues:?} samples {samples:?}",
+        got.sequence, got.tick, got.ack
+    );
+    Line { name: name.into(), bytes, says }
+}
+
+fn sample(handle: u16, position: [i32; 3]) -> SampleUp {
+    let sample = Sample { position: IPos(position), ..Sample::default() };
+    SampleUp { handle: Handle(handle), sequence: 513, sample }
+}
+
+fn fixed(handle: u16, time_ms: u64, fix: Fix) -> SampleUp {
+    let plain = sample(handle, [522_300_000, 210_100_000, 11_250]);
+    let orientation = Orientation::Heading(64);
+    let sample = Sample { orientation, fix: Some(Fix { time_ms, ..fix }), ..plain.sample };
+    SampleUp { sample, ..plain }
+}
+
+#[test]
+fn uplink_datagrams_keep_their_bytes() {
+    let ack = Ack { tick: 0x1234, sequence: 0x56, bits: 0x8000_0001 };
+    let cue = |id, scope| CueUp { id, kind: 4, life: 3, scope, payload: b"bang" };
+    let scopes = [
+        CueScope::NearMine { entity: Handle(1), radius_m: 10.0 },
+        CueScope::WatchersOfMine { entity: Handle(2) },
+        CueScope::Near { center: IPos([1, -2, 3]), radius_m: 0.5 },
+        CueScope::World,
+    ];
+    let look = Orientation::Look { yaw: 0xabc, pitch: 0x7ff };
+    let turned = |handle, orientation, velocity| {
+        let plain = sample(handle, [1024, -2560, 0]);
+        SampleUp { sample: Sample { orientation, velocity, ..plain.sample }, ..plain }
+    };
+    let fix = Fix { accuracy_dm: Some(45), speed_cmps: Some(830), ..Fix::default() };
+    let gnss = Fix { source: FixSource::Gnss, ..fix };
+    check(
+        "uplink.tsv",
+        &[
+            uplink("empty", Space::Metric, 70_000, |_| {}),
+            uplink("ack", Space::Metric, 70_000, |w| {
+                w.ack(ack);
+            }),
+            uplink("inputs", Space::Metric, 2, |w| {
+                let inputs: [&[u8]; 3] = [b"a", b"", b"ccc"];
+                w.inputs(1, inputs.into_iter());
+            }),
+            uplink("cues", Space::Metric, 2, |w| {
+                let cues = scopes.iter().zip(0..).map(|(scope, id)| cue(id, *scope));
+                assert_eq!(w.cues(cues), 4);
+            }),
+            uplink("metric_samples", Space::Metric, 2, |w| {
+                assert!(w.sample(&sample(0, [0, 0, 0])));
+                assert!(w.sample(&turned(300, Orientation::Heading(255), Some([-1, 64, 8192]))));
+                assert!(w.sample(&turned(2, look, None)));
+                assert!(w.sample(&turned(3, Orientation::Quaternion(0xdead_beef), None)));
+            }),
+            uplink("fixes", Space::Geodetic, 2, |w| {
+                assert!(w.sample(&fixed(1, 1_700_000_000_000, gnss)));
+                assert!(w.sample(&fixed(2, 1_699_999_999_000, Fix::default())));
+            }),
+            uplink("everything", Space::Metric, 2, |w| {
+                w.ack(ack).inputs(9, [&b"go"[..]].into_iter());
+                assert_eq!(w.cues([cue(9, CueScope::World)].into_iter()), 1);
+                assert!(w.sample(&sample(1, [1, 2, 3])));
+            }),
+        ],
+    );
+}
+
+/// A session whose lines are collected.
+struct Script {
+    schema: Schema,
+    space: Space,
+    table: Table,
+    lines: Vec<Line>,
+}
+
+impl Script {
+    fn new(space: Space, track: TrackKind, orientation: OrientationKind) -> Self {
+        let field = |name: &str, ty| Field { name: name.into(), ty, visibility: Visibility::All };
+        let kind = Kind {
+            name: "thing".into(),
+            orientation,
+            fields: vec![
+                field("health", FieldType::Bits { bits: 7 }),
+                field("open", FieldType::Bool),
+            ],
+            block: true,
+        };
+        let schema = Schema { kinds: vec![kind] };
+        let welcome = welcome(space, track, &schema);
+        let table = Table::new(track, space, welcome.tick, 0);
+        let bytes = codec::encode(&ControlDown::Welcome(Box::new(welcome)));
+        let says = format!(
+            "{space:?} {track:?} tick 70000; one kind `thing`: {orientation:?}, `health` of 7 bits, `open` bool, a block"
+        );
+        let lines = vec![Line { name: "welcome".into(), bytes, says }];
+        Self { schema, space, table, lines }
+    }
+
+    fn kind(&self) -> Kind {
+        self.schema.kinds[0].clone()
+    }
+
+    fn datagram<'c>(
+        &mut self,
+        name: &str,
+        tick: u32,
+        fill: impl FnOnce(&mut SnapshotWriter<'_>),
+        cues: &[Cue<'c>],
+    ) {
+        let mut bytes = Vec::new();
+        let mut writer = SnapshotWriter::new(&mut bytes, Tick(tick), tick, DATAGRAM_BYTES_MAX);
+        fill(&mut writer);
+        writer.finish(cues.iter().copied());
+        let applied = self.table.apply(&self.schema, &bytes).expect("what we wrote");
+        let mut says = format!("tick {} sequence {}", applied.tick, applied.sequence);
+        if let Some(fold) = applied.fold {
+            write!(says, " {fold:?}").expect("a string takes everything");
+        }
+        if let Some(clock) = applied.clock {
+            write!(says, " {clock:?}").expect("a string takes everything");
+        }
+        for cue in applied.cues() {
+            write!(says, " {cue:?}").expect("a string takes everything");
+        }
+        says.push_str(&self.table_text());
+        self.lines.push(Line { name: name.into(), bytes, says });
+    }
+
+    fn page(&mut self, name: &str, tick: u32, base: Option<u32>, fill: impl FnOnce(&mut Page)) {
+        let mut page = Page::new(self.space);
+        page.start(0, Tick(tick), base.map(Tick));
+        fill(&mut page);
+        self.datagram(name, tick, |writer| assert!(writer.page(&page), "one page fits"), &[]);
+    }
+
+    fn bulk(&mut self, name: &str, message: &BulkDown) {
+        self.table.apply_bulk(&self.schema, message).expect("what we wrote");
+        let says = format!("bulk{}", self.table_text());
+        self.lines.push(Line { name: name.into(), bytes: codec::encode(message), says });
+    }
+
+    fn table_text(&self) -> String {
+        let mut text = String::new();
+        for slot in self.table.slots() {
+            let view = self.table.entity(slot).expect("the slot holds an entity");
+            let covered = self.table.covered(slot).expect("what is held was told");
+            let at = self.table.position(slot, covered).expect("what is held has a position");
+            write!(
+                text,
+                " | slot {} entity {} name {:?} fields {:?} block {:?} {:?}; at {} it is at {:?}",
+                slot.0,
+                view.entity,
+                view.name,
+                &view.fields[..2],
+                view.block,
+                view.state,
+                covered,
+                at.0
+            )
+            .expect("a string takes everything");
+        }
+        text
+    }
+}
+
+fn welcome(space: Space, track: TrackKind, schema: &Schema) -> Welcome {
+    Welcome {
+        version: 1,
+        tables: 1,
+        session: SessionId(1),
+        resume_token: [0; 32],
+        world: "golden".into(),
+        space,
+        track,
+        authority: Authority::Client,
+        epoch: Epoch(1),
+        tick: Tick(70_000),
+        tick_rate: TickRate::new(20).expect("in range"),
+        server_time_us: 3_500_000_000,
+        error_bound_mm: 40,
+        hysteresis_permille: 1125,
+        presence_ms: 10_000,
+        park_ms: 600_000,
+        heartbeat_ticks: 80,
+        schema: schema.clone(),
+        resumed: ResumeAnswer::New,
+        entities: vec![],
+    }
+}
+
+fn enter<'a>(entity: EntityId, name: Option<&'a str>, fields: Fields<'a>) -> Enter<'a> {
+    Enter { entity, kind: KindId(0), name, fields }
+}
+
+#[test]
+fn snapshots_of_a_game_keep_their_bytes() {
+    let mut script = Script::new(Space::Metric, TrackKind::Knots, OrientationKind::Look);
+    let kind = script.kind();
+    let turn = OrientationKind::Look;
+    let look = |yaw, pitch| Orientation::Look { yaw, pitch };
+    let first = Knot {
+        tick: Tick(70_001),
+        pos: [16_000, -32_000, 160],
+        vel: [12, -3, 0],
+        orientation: look(100, 1024),
+    };
+    let second =
+        Knot { tick: Tick(70_005), pos: [16_240, -32_064, 160], vel: [14, -3, 0], ..first };
+    let third =
+        Knot { tick: Tick(70_008), vel: [14, -3, 9], orientation: look(90, 1030), ..second };
+    let third = Knot { pos: [16_416, -32_112, 320], ..third };
+    let still =
+        Knot { tick: Tick(70_000), pos: [-16, 16, 0], vel: [0; 3], orientation: look(0, 1024) };
+
+    script.datagram("heartbeat", 70_001, |_| {}, &[]);
+    script.page("two_enter", 70_002, None, |page| {
+        let fields = Fields::set(&kind, &[100, 1], b"hat", u32::MAX);
+        page.enter(3, &kind, &enter(ANN, Some("Ann"), fields), &State::Knot(first));
+        page.enter(200, &kind, &enter(BOB, None, Fields::default()), &State::Knot(still));
+    });
+    let code = knot_code(turn, &first, &second, Tick(70_005), 3).expect("a small change");
+    script.page("a_code_at_age_3", 70_005, Some(70_002), |page| page.code(3, code));
+    let code = knot_code(turn, &second, &third, Tick(70_010), 4).expect("a small change");
+    script.page("mixed_ages_and_fields", 70_010, Some(70_005), |page| {
+        page.code_since(3, 4, code);
+        page.fields(200, &kind, &Fields { mask: 0b101, values: &[77, 0], block: b"\x01\xff" });
+    });
+    let fourth = Knot { tick: Tick(70_060), pos: third.predict(Tick(70_060)).0, ..third };
+    let fourth = Knot { pos: fourth.pos.map(|v| v / 16 * 16), ..fourth };
+    let code = knot_code(turn, &third, &fourth, Tick(70_060), 50).expect("a small change");
+    script.page("a_long_base", 70_060, Some(70_010), |page| page.code(3, code));
+    let fold = Fold { newest: 700, received: u32::MAX, steps: [1; 15], applied: None };
+    let clock = Clock { echo: 700, hold: 33, late: 2 };
+    script.datagram(
+        "reports",
+        70_061,
+        |w| {
+            w.fold(&fold).clock(&clock);
+        },
+        &[],
+    );
+    let fold = Fold {
+        newest: 3,
+        received: 0xffff_fffe,
+        steps: [0, 1, 2, 3, 300, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1],
+        applied: Some(9),
+    };
+    script.datagram(
+        "listed_steps",
+        70_062,
+        |w| {
+            w.fold(&fold);
+        },
+        &[],
+    );
+    let teleported = Knot { tick: Tick(70_063), pos: [1_024_000_000, 0, -16], ..fourth };
+    script.page("absolute_and_skip", 70_063, Some(70_060), |page| {
+        page.absolute(3, &State::Knot(teleported));
+        page.skip(200);
+    });
+    let cue = |source, position| Cue {
+        id: 7,
+        tick: Tick(70_062),
+        life: 3,
+        kind: 4,
+        source,
+        position,
+        payload: b"bang",
+    };
+    let cues =
+        [cue(Some(ANN), Some(IPos([1, -2, 3]))), Cue { id: 8, payload: b"", ..cue(None, None) }];
+    script.datagram("cues", 70_064, |_| {}, &cues);
+    let cover = Cover { first: 0, last: 2 };
+    let mut page = Page::new(Space::Metric);
+    page.start(2, Tick(70_065), None);
+    page.enter(5, &kind, &enter(BUS, None, Fields::default()), &State::Knot(still));
+    script.datagram(
+        "partial",
+        70_065,
+        |writer| {
+            writer.cover(cover);
+            assert!(writer.page(&page), "one page fits");
+        },
+        &[],
+    );
+    script.page("leave", 70_066, None, |page| page.leave(200));
+    check("snapshot_game.tsv", &script.lines);
+}
+
+#[test]
+fn snapshots_of_a_fleet_keep_their_bytes() {
+    let mut script = Script::new(Space::Geodetic, TrackKind::Fixes, OrientationKind::Heading);
+    let kind = script.kind();
+    let turn = OrientationKind::Heading;
+    let at = |latitude, longitude| snap_fix(Space::Geodetic, IPos([latitude, longitude, 11_250]));
+    let heading = Orientation::Heading;
+    let first = FixState::first(Tick(70_001), at(522_300_000, 210_100_000), heading(64));
+    let second = first.then(Tick(70_021), at(522_300_500, 210_101_000), heading(64));
+    let third = second.then(Tick(70_041), at(522_301_200, 210_101_900), heading(70));
+    let fourth = third.then(Tick(70_081), at(522_301_200, 210_101_900), heading(70));
+    let space = Space::Geodetic;
+
+    script.page("enter", 70_001, None, |page| {
+        let fields = Fields::set(&kind, &[0, 1], b"", u32::MAX);
+        page.enter(0, &kind, &enter(BUS, Some("bus 7"), fields), &State::Fix(first));
+    });
+    let code = fix_code(turn, space, &first, &[second], Tick(70_021)).expect("a small change");
+    script.page("one_fix", 70_021, Some(70_001), |page| page.code(0, code));
+    let code = fix_code(turn, space, &second, &[third, fourth], Tick(70_085));
+    let code = code.expect("a small change");
+    script.page("two_fixes_at_a_long_base", 70_085, Some(70_021), |page| page.code(0, code));
+    let mut writer = BulkWriter::new(space);
+    writer.start(Tick(70_085));
+    let dateline = FixState::first(Tick(70_080), at(-899_999_999, 1_799_999_999), heading(0));
+    let dateline = dateline.then(Tick(70_085), at(-900_000_000, -1_799_999_999), heading(128));
+    assert!(writer.enter(
+        Slot(300),
+        &kind,
+        &enter(ANN, None, Fields::default()),
+        &State::Fix(dateline)
+    ));
+    script.bulk("bulk_enter_at_the_pole", &writer.message(1));
+    let far = fourth.then(Tick(70_090), at(-330_000_000, 1_512_000_000), heading(1));
+    script.page("absolute", 70_090, Some(70_085), |page| page.absolute(0, &State::Fix(far)));
+    check("snapshot_fleet.tsv", &script.lines);
+}
