@@ -108,10 +108,6 @@ impl Mail {
         untold
     }
 
-    pub(crate) fn front(&self) -> Option<&Letter> {
-        self.letters.front()
-    }
-
     pub(crate) fn pop(&mut self) -> Option<Letter> {
         let letter = self.letters.pop_front()?;
         self.bytes -= letter.frame.len();
@@ -146,10 +142,10 @@ impl World {
     pub(crate) fn tell_rejections(&mut self) {
         let now = self.now;
         let mut untold = 0;
-        for session in self.sessions.with_mail() {
+        self.sessions.each_dirty(|session| {
             let bytes_max = session.mail_bytes_max();
             untold += session.mail.seal_rejections(now, bytes_max);
-        }
+        });
         self.counters.rejections_untold += untold;
     }
 

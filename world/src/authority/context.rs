@@ -3,6 +3,7 @@
 use super::PlayerEvent;
 use crate::World;
 use crate::channel::log::Record;
+use crate::cue::GivenCue;
 use crate::entity::{Accepted, EntityIdx, SpawnSpec};
 use crate::output::{Note, Output};
 use starling_protocol::close::CloseCode;
@@ -43,6 +44,29 @@ pub struct NewEntity {
     pub block: Vec<u8>,
     /// The player whose areas of interest centre here.
     pub avatar_of: Option<SessionId>,
+}
+
+/// To whom a game's cue goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum CueTo {
+    /// To sessions with an entity within a distance of one.
+    NearEntity {
+        /// Which.
+        entity: EntityId,
+        /// In metres, finite and not negative.
+        radius_m: f32,
+    },
+    /// To sessions with an entity within a distance of a point.
+    Near {
+        /// The point.
+        center: Point,
+        /// In metres, finite and not negative.
+        radius_m: f32,
+    },
+    /// To sessions that see an entity in this tick.
+    Watchers(EntityId),
+    /// To every session.
+    World,
 }
 
 /// Where an entity is, and how it goes on.
@@ -181,6 +205,35 @@ impl<'a> GameContext<'a> {
             payload: payload.into(),
         };
         self.world.publish_as_server(scope, record)
+    }
+
+    /// Lets something happen that is of use for a few ticks only.
+    ///
+    /// # Errors
+    /// `TOO_LARGE` for a payload or a life beyond its limit, `UNKNOWN_ENTITY`, `BAD_POSITION`.
+    pub fn cue(&mut self, to: &CueTo, kind: u8, life: u8, payload: &[u8]) -> Result<(), CloseCode> {
+        let given = GivenCue::new(kind, life, payload).ok_or(CloseCode::TOO_LARGE)?;
+        let radius = |m: f32| match m.is_finite() && m >= 0.0 {
+            true => Ok(f64::from(m)),
+            false => Err(CloseCode::BAD_POSITION),
+        };
+        match *to {
+            CueTo::NearEntity { entity, radius_m } => {
+                let idx = self.find(entity)?;
+                self.world.cue_near_entity(None, idx, radius(radius_m)?, given);
+            }
+            CueTo::Near { center, radius_m } => {
+                let space = self.world.config.space;
+                let center = space.snap(center).map_err(|_| CloseCode::BAD_POSITION)?;
+                self.world.cue_near(None, center, radius(radius_m)?, given);
+            }
+            CueTo::Watchers(entity) => {
+                let idx = self.find(entity)?;
+                self.world.cue_watchers(idx, given);
+            }
+            CueTo::World => self.world.cue_world(None, given),
+        }
+        Ok(())
     }
 
     fn find(&self, entity: EntityId) -> Result<EntityIdx, CloseCode> {

@@ -14,7 +14,7 @@ mod host;
 pub(crate) mod inputs;
 pub mod tag;
 
-pub use context::{GameContext, Motion, NewEntity};
+pub use context::{CueTo, GameContext, Motion, NewEntity};
 
 use crate::World;
 use crate::output::Output;
@@ -32,6 +32,12 @@ use starling_protocol::units::{SessionId, Tick};
 pub trait Game: std::fmt::Debug + Send {
     /// Runs one tick.
     fn step(&mut self, context: &mut GameContext<'_>);
+
+    /// A number for all of its state, so that two runs can be compared. A game whose state is in
+    /// its entities has none of its own.
+    fn checksum(&self) -> u64 {
+        0
+    }
 }
 
 /// A player came or left.
@@ -79,9 +85,9 @@ impl Rules {
         z ^ (z >> 31)
     }
 
-    /// How far the seed was used.
-    pub(crate) fn state(&self) -> u64 {
-        self.random
+    /// The game's own sum, and how far the seed was used.
+    pub(crate) fn checksum(&self) -> u64 {
+        self.random ^ self.game.as_ref().map_or(0, |game| game.checksum())
     }
 }
 

@@ -4,7 +4,8 @@
 //! 1 to dash. The newest direction holds until the next, so that a player who sends more inputs is
 //! no faster. Whoever is *it* passes it on by touch and cannot be touched back for a second.
 
-use super::{Game, GameContext, Motion, NewEntity, PlayerEvent};
+use super::{CueTo, Game, GameContext, Motion, NewEntity, PlayerEvent};
+use crate::checksum::Checksum;
 use starling_protocol::message::control::Audience;
 use starling_protocol::message::events::Scope;
 use starling_protocol::sample::Orientation;
@@ -39,6 +40,9 @@ const DIRECTIONS: [[f64; 2]; 8] = [
 const DIAGONAL: f64 = std::f64::consts::FRAC_1_SQRT_2;
 /// The channel where tags are announced: eight bytes of the one who is it from now on.
 pub const CHANNEL: &str = "tag";
+/// The cue that is played where somebody was touched, and its life in ticks.
+pub const CUE_TAGGED: u8 = 1;
+const CUE_LIFE: u8 = 6;
 /// Index of the field that says who is it.
 const FIELD_IT: u8 = 0;
 
@@ -147,6 +151,9 @@ impl Tag {
                 let _ = context.set_fields(player.entity, &[(FIELD_IT, is_it)]);
             }
         }
+        if let Some(player) = self.players.get(&next) {
+            let _ = context.cue(&CueTo::Watchers(player.entity), CUE_TAGGED, CUE_LIFE, &[]);
+        }
         let _ = context.publish(&Scope::Channel(CHANNEL.into()), &next.0.to_le_bytes());
     }
 
@@ -172,6 +179,18 @@ impl Game for Tag {
         self.steer(context);
         self.run(context);
         self.pass_it_on(context);
+    }
+
+    fn checksum(&self) -> u64 {
+        let mut sum = Checksum::new();
+        for (id, player) in &self.players {
+            sum.add(id.0).add(player.direction);
+            sum.add(player.dash_until.0).add(player.rested_at.0);
+            sum.add(player.position[0].to_bits()).add(player.position[1].to_bits());
+        }
+        sum.add(self.it.map_or(0, |id| id.0));
+        sum.add(self.safe.map_or(0, |(id, until)| id.0 ^ u64::from(until.0)));
+        sum.value()
     }
 }
 

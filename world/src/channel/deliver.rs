@@ -11,7 +11,7 @@ use super::subscription::{Pages, Source, Subscription};
 use crate::World;
 use crate::input::ConnId;
 use crate::output::{Output, Write};
-use crate::session::Session;
+use crate::session::{Session, SessionIdx};
 use starling_protocol::close::CloseCode;
 use starling_protocol::codec;
 use starling_protocol::frame;
@@ -40,19 +40,25 @@ impl World {
     pub(crate) fn flush_mail(&mut self, out: &mut Output) {
         let patience_ticks = self.config.tick_rate.ticks_in_ms(PATIENCE_MS);
         for idx in self.sessions.take_dirty() {
-            let Some(session) = self.sessions.get_mut(idx) else { continue };
-            let Some(conn) = session.conn else { continue };
-            let mut pen = Pen { conn, left: session.link.stream_left, out };
-            let written = write_session(session, &mut self.channels, &mut pen, self.now);
-            session.link.stream_left = pen.left;
-            self.counters.events_delivered += written.delivered;
-            self.counters.events_missed += written.missed;
+            self.write_out(idx, out);
+            let Some(session) = self.sessions.get(idx).filter(|s| s.is_live()) else { continue };
             if session.mail.is_too_slow(self.now, patience_ticks) {
                 self.close(idx, CloseCode::SLOW_CONSUMER, out);
             } else if session.has_pending() {
                 self.sessions.mark_dirty(idx);
             }
         }
+    }
+
+    /// Writes what waits for one session, as far as its link allows.
+    pub(crate) fn write_out(&mut self, idx: SessionIdx, out: &mut Output) {
+        let Some(session) = self.sessions.get_mut(idx) else { return };
+        let Some(conn) = session.conn else { return };
+        let mut pen = Pen { conn, left: session.link.stream_left, out };
+        let written = write_session(session, &mut self.channels, &mut pen, self.now);
+        session.link.stream_left = pen.left;
+        self.counters.events_delivered += written.delivered;
+        self.counters.events_missed += written.missed;
     }
 }
 

@@ -28,6 +28,11 @@ impl MemberList {
         self.members.remove(&session).is_some()
     }
 
+    /// Every member, in order of session.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> + '_ {
+        self.members.values()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.members.len()
     }

@@ -48,8 +48,9 @@ impl World {
         }
     }
 
-    /// A clean end: entities leave at once and nothing waits.
+    /// A clean end: what was answered is written, entities leave at once, nothing waits.
     pub(crate) fn goodbye(&mut self, idx: SessionIdx, out: &mut Output) {
+        self.write_out(idx, out);
         if let Some(conn) = self.sessions[idx].conn {
             out.closes.push(Close { conn, code: CloseCode::GOODBYE });
         }
@@ -58,6 +59,7 @@ impl World {
 
     /// Closes a session's connection with a code; the session waits to be taken up again.
     pub(crate) fn close(&mut self, idx: SessionIdx, code: CloseCode, out: &mut Output) {
+        self.write_out(idx, out);
         if let Some(conn) = self.sessions[idx].conn {
             count(&mut self.counters.closes, code);
             out.closes.push(Close { conn, code });

@@ -11,6 +11,7 @@ mod rate;
 mod repeats;
 mod requests;
 mod slab;
+mod state;
 mod token;
 mod view;
 mod welcome;

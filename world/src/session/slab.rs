@@ -207,12 +207,13 @@ impl Sessions {
         std::mem::take(&mut self.dirty)
     }
 
-    /// The sessions with something to write, in order of row.
-    pub(crate) fn with_mail(&mut self) -> impl Iterator<Item = &mut Session> + '_ {
-        let dirty = &self.dirty;
-        let rows = self.rows.iter_mut().enumerate();
-        rows.filter(|(at, _)| dirty.contains(&SessionIdx(*at as u32)))
-            .filter_map(|(_, row)| row.as_deref_mut())
+    /// Visits the sessions with something to write, in order of row.
+    pub(crate) fn each_dirty(&mut self, mut visit: impl FnMut(&mut Session)) {
+        for idx in &self.dirty {
+            if let Some(session) = self.rows[idx.at()].as_deref_mut() {
+                visit(session);
+            }
+        }
     }
 
     /// This session has something left to write.

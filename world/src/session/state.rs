@@ -1,0 +1,73 @@
+//! What of sessions, channels and rules goes into the world's checksum.
+
+use super::{Session, SessionIdx};
+use crate::World;
+use crate::channel::log::Log;
+use crate::channel::subscription::{Source, Subscriptions};
+use crate::channel::{Channel, Channels};
+use crate::checksum::Checksum;
+use starling_protocol::units::{Offset, Tick};
+
+impl World {
+    /// Adds sessions, channels and the state of a game.
+    pub(crate) fn add_sessions_to(&self, sum: &mut Checksum) {
+        for (idx, session) in self.sessions.iter() {
+            add_session(idx, session, &self.channels, sum);
+        }
+        for channel in self.channels.iter() {
+            add_channel(channel, sum);
+        }
+        sum.add(self.rules.checksum());
+        sum.add(u64::from(self.sessions.host.map_or(0, |idx| idx.0 + 1)));
+        sum.add(u64::from(self.sessions.draining));
+    }
+}
+
+fn add_session(idx: SessionIdx, session: &Session, channels: &Channels, sum: &mut Checksum) {
+    sum.add(idx.0).add(session.id.0).add(session.conn.map_or(0, |conn| conn.0 + 1));
+    add_tick(session.parked, sum);
+    add_tick(session.expires, sum);
+    sum.add_bytes(session.principal.subject.as_bytes()).add_bytes(&session.token_digest);
+    sum.add(session.capabilities).add(session.contact.0).add(u64::from(session.here));
+    sum.add(session.team).add(session.avatar.map_or(0, |entity| u64::from(entity.0) + 1));
+    for (handle, entity) in session.owned.iter() {
+        sum.add(handle.0).add(entity.0);
+    }
+    sum.add(session.inputs.applied.map_or(0, |number| u64::from(number) + 1));
+    sum.add(session.mail.bytes() as u64).add(session.link.stream_left);
+    add_log(&session.inbox, sum);
+    add_subscriptions(&session.subscriptions, channels, sum);
+}
+
+fn add_subscriptions(subscriptions: &Subscriptions, channels: &Channels, sum: &mut Checksum) {
+    for (key, subscription) in subscriptions.iter() {
+        let name = match subscription.source {
+            Source::Inbox => "",
+            Source::Channel(channel) => &channels[channel].name,
+        };
+        sum.add(key.0).add_bytes(name.as_bytes());
+        sum.add(subscription.read.0).add(u64::from(subscription.presence));
+    }
+}
+
+fn add_channel(channel: &Channel, sum: &mut Checksum) {
+    sum.add_bytes(channel.name.as_bytes());
+    add_log(&channel.log, sum);
+    for member in channel.members.iter().flat_map(|list| list.iter()) {
+        sum.add(member.session.0).add(member.since.0);
+    }
+}
+
+fn add_log(log: &Log, sum: &mut Checksum) {
+    let top = log.top();
+    sum.add(top.epoch.0).add(log.first().0).add(top.offset.0);
+    for offset in log.first().0..=top.offset.0 {
+        if let Some(record) = log.get(Offset(offset)) {
+            sum.add(record.tick.0).add(record.message.0).add_bytes(&record.payload);
+        }
+    }
+}
+
+fn add_tick(tick: Option<Tick>, sum: &mut Checksum) {
+    sum.add(tick.map_or(0, |tick| u64::from(tick.0) + 1));
+}
