@@ -1,0 +1,165 @@
+//! P8 against a model: sessions come, go, fall silent and return at random; a watcher's list is at
+//! every tick what a plain rule says, and joins and leaves alternate.
+
+mod session_stage;
+
+use session_stage::{Guest, Stage};
+use starling_protocol::message::control::ControlUp;
+use starling_protocol::message::events::*;
+use starling_protocol::units::{ChannelKey, SessionId};
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+const SEEDS: u64 = 20;
+const STEPS: usize = 1_500;
+const ACTORS: usize = 6;
+/// Ticks of presence: short, so that much of it happens.
+const PRESENCE: u32 = 10;
+
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % sides
+    }
+}
+
+struct Actor {
+    guest: Guest,
+    online: bool,
+    contact: u32,
+    follows: bool,
+}
+
+struct Run {
+    stage: Stage,
+    watcher: Guest,
+    actors: Vec<Actor>,
+    lists: BTreeMap<ChannelKey, BTreeSet<SessionId>>,
+    dice: Dice,
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        let mut stage = Stage::with(|config| config.presence_ms = PRESENCE * 50);
+        let watcher = stage.guest();
+        for (key, list) in [(1, "presence/"), (2, "presence/room")] {
+            stage.event(
+                watcher.conn,
+                EventUp::Subscribe {
+                    key: ChannelKey(key),
+                    channel: list.into(),
+                    resume: None,
+                    presence: false,
+                },
+            );
+        }
+        let actors = (0..ACTORS).map(|_| Actor::new(&mut stage)).collect();
+        Self { stage, watcher, actors, lists: BTreeMap::new(), dice: Dice(seed) }
+    }
+
+    fn play(&mut self) {
+        let who = self.dice.roll(ACTORS as u64) as usize;
+        let actor = &mut self.actors[who];
+        let now = self.stage.world.now().0;
+        match self.dice.roll(20) {
+            0 if actor.online => {
+                self.stage.send(actor.guest.conn, ControlUp::Goodbye);
+                *actor = Actor::new(&mut self.stage);
+            }
+            1..=2 if actor.online => {
+                self.stage.detach(actor.guest.conn);
+                actor.online = false;
+            }
+            3..=5 if !actor.online => {
+                actor.guest = self.stage.resume(&actor.guest, &[]);
+                (actor.online, actor.contact) = (true, now);
+            }
+            6..=7 if actor.online => {
+                let (key, channel) = (ChannelKey(1), "room".into());
+                let ask = match actor.follows {
+                    true => EventUp::Unsubscribe { key },
+                    false => EventUp::Subscribe { key, channel, resume: None, presence: true },
+                };
+                self.stage.event(actor.guest.conn, ask);
+                (actor.follows, actor.contact) = (!actor.follows, now);
+            }
+            8..=10 if actor.online => {
+                self.stage.breathe(actor.guest.conn);
+                actor.contact = now;
+            }
+            _ => {
+                self.stage.breathe(self.watcher.conn);
+                self.stage.tick();
+            }
+        }
+        self.read();
+        self.compare();
+    }
+
+    fn read(&mut self) {
+        for event in self.stage.events(self.watcher.conn) {
+            match event {
+                EventDown::Members { key, members, .. } => {
+                    self.lists.entry(key).or_default().extend(members.iter().map(|m| m.session));
+                }
+                EventDown::Deliver(event) => {
+                    let list = self.lists.get_mut(&event.key).expect("members came first");
+                    let who = event.publisher.expect("a member").session;
+                    let alternates = match event.action {
+                        Action::Join => list.insert(who),
+                        Action::Leave => list.remove(&who),
+                        other => panic!("not on a presence list: {other:?}"),
+                    };
+                    assert!(alternates, "{:?} of {who:?} twice", event.action);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn compare(&self) {
+        let now = self.stage.world.now().0;
+        let here = |actor: &&Actor| now - actor.contact <= PRESENCE;
+        let present = self.actors.iter().filter(here);
+        let mut world: BTreeSet<_> = present.clone().map(|a| a.guest.session()).collect();
+        world.insert(self.watcher.session());
+        let room: BTreeSet<_> =
+            present.filter(|actor| actor.follows).map(|a| a.guest.session()).collect();
+        assert_eq!(self.lists[&ChannelKey(1)], world, "the world's list at tick {now}");
+        assert_eq!(self.lists[&ChannelKey(2)], room, "the room's list at tick {now}");
+    }
+}
+
+impl Actor {
+    fn new(stage: &mut Stage) -> Self {
+        let guest = stage.guest();
+        Self { guest, online: true, contact: stage.world.now().0, follows: false }
+    }
+}
+
+/// Says which seed it was when its test fails.
+struct Named(u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("failed with seed {}", self.0);
+        }
+    }
+}
+
+#[test]
+fn joins_and_leaves_alternate_and_follow_the_last_sign_of_life() {
+    for seed in 0..SEEDS {
+        let _named = Named(seed);
+        let mut run = Run::new(seed);
+        run.read();
+        (0..STEPS).for_each(|_| run.play());
+        let changes = run.stage.world.counters().presence_leaves;
+        assert!(changes > 20, "seed {seed}: too little happened");
+    }
+}

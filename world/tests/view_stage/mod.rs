@@ -1,0 +1,569 @@
+//! A world and clients that look at it over links that may lose, delay, double and reorder.
+//!
+//! Each client keeps a real snapshot table. After every tick what its table says is compared with
+//! what the world accepted.
+#![allow(dead_code, unreachable_pub)] // every test file uses a part of it, as if it were its own
+
+use starling_protocol::codec;
+use starling_protocol::frame::Frames;
+use starling_protocol::limits::{DATAGRAM_BYTES_MAX, MESSAGE_BYTES_MAX};
+use starling_protocol::message::bulk::{BulkDown, BulkUp};
+use starling_protocol::message::control::*;
+use starling_protocol::message::interest::{Interest, Shape};
+use starling_protocol::sample::Sample;
+use starling_protocol::snapshot::{Fold, SnapshotError, Table};
+use starling_protocol::space::{IPos, Space};
+use starling_protocol::stream::StreamKind;
+use starling_protocol::units::*;
+use starling_protocol::uplink::{CueScope, CueUp, SampleUp, UplinkWriter};
+use starling_world::World;
+use starling_world::config::{Profile, WorldConfig};
+use starling_world::executor::Serial;
+use starling_world::grants::{Grants, Principal};
+use starling_world::input::*;
+use starling_world::output::Output;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Splitmix64: the same seed, the same run.
+#[derive(Clone, Debug)]
+pub struct Rng(pub u64);
+
+impl Rng {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Evenly in `0.0..1.0`.
+    pub fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.unit()
+    }
+
+    pub fn chance(&mut self, p: f64) -> bool {
+        self.unit() < p
+    }
+}
+
+/// What a link does to datagrams, each way.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weather {
+    pub loss: f64,
+    pub double: f64,
+    /// Ticks on the way, and up to how many more.
+    pub delay: u32,
+    pub jitter: u32,
+}
+
+/// One of a client's own entities.
+#[derive(Clone, Debug)]
+pub struct Own {
+    pub handle: Handle,
+    pub entity: EntityId,
+    pub sequence: u16,
+    /// Sent in the next datagram; kept until changed.
+    pub sample: Sample,
+    /// No sample is sent while it is off.
+    pub speaks: bool,
+}
+
+/// A cue that was delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub at: Tick,
+    pub given: Tick,
+    pub life: u8,
+    pub kind: u8,
+    pub source: Option<EntityId>,
+    pub position: Option<IPos>,
+    pub payload: Vec<u8>,
+}
+
+pub struct Client {
+    pub conn: ConnId,
+    pub welcome: Welcome,
+    pub table: Table,
+    pub own: Vec<Own>,
+    pub weather: Weather,
+    pub control: Vec<ControlDown>,
+    pub heard: Vec<Heard>,
+    pub folds: Vec<(Tick, Fold)>,
+    pub clocks: u32,
+    /// Datagrams of the last tick: their sizes.
+    pub sizes: Vec<usize>,
+    pub bytes: usize,
+    pub datagrams: usize,
+    pub stale: usize,
+    pub entered: usize,
+    pub left: usize,
+    /// Cues for the next datagrams, until told of as folded.
+    pub cues: Vec<(u16, u8, u8, CueScope, Vec<u8>)>,
+    /// It sends nothing at all while this is set.
+    pub mute: bool,
+    sequence: u16,
+    covered: BTreeMap<EntityId, Tick>,
+    down: VecDeque<(u32, Vec<u8>)>,
+    up: VecDeque<(u32, Vec<u8>)>,
+    frames: BTreeMap<StreamKind, Frames>,
+    bulk_acks: Vec<u32>,
+}
+
+pub struct Sky {
+    pub world: World,
+    pub clients: Vec<Client>,
+    pub rng: Rng,
+    pub checks: usize,
+    pub worst_steps: f64,
+    pub allowances: BTreeMap<ConnId, u32>,
+    inputs: TickInputs,
+    out: Output,
+    /// Of the last ticks: where everything was, and when that was accepted.
+    past: VecDeque<(Tick, BTreeMap<EntityId, (IPos, Tick)>)>,
+    last_conn: u64,
+}
+
+pub fn metric() -> WorldConfig {
+    WorldConfig::new("test", Space::Metric, Profile::Game)
+}
+
+pub fn geodetic() -> WorldConfig {
+    WorldConfig::new("test", Space::Geodetic, Profile::Fleet)
+}
+
+pub fn at(space: Space, point: [f64; 3]) -> Sample {
+    Sample { position: space.snap(point).expect("in range"), ..Sample::default() }
+}
+
+pub fn around(radius_m: f32) -> Interest {
+    Interest::new(Shape::Around { entity: None, radius_m })
+}
+
+impl Sky {
+    pub fn new(config: WorldConfig, seed: u64) -> Self {
+        Self::of(World::new(config), seed)
+    }
+
+    pub fn of(world: World, seed: u64) -> Self {
+        Self {
+            world,
+            clients: Vec::new(),
+            rng: Rng(seed),
+            checks: 0,
+            worst_steps: 0.0,
+            allowances: BTreeMap::new(),
+            inputs: TickInputs::default(),
+            out: Output::default(),
+            past: VecDeque::new(),
+            last_conn: 0,
+        }
+    }
+
+    pub fn space(&self) -> Space {
+        self.world.config().space
+    }
+
+    /// A client without entities.
+    pub fn client(&mut self) -> usize {
+        self.client_with(Grants::open(), 0)
+    }
+
+    pub fn client_with(&mut self, grants: Grants, capabilities: u32) -> usize {
+        self.last_conn += 1;
+        let conn = ConnId(self.last_conn);
+        let mut token = [0; 32];
+        token[..8].copy_from_slice(&self.last_conn.to_le_bytes());
+        let attach = Attach {
+            conn,
+            principal: Principal { subject: String::new(), grants, expires_us: None },
+            token,
+            token_digest: token,
+            resume: None,
+            schema_hash: None,
+            capabilities,
+        };
+        let mut commands = vec![Command::Attach(Box::new(attach))];
+        let mut out = Output::default();
+        self.world.step(0, &mut commands, &mut out);
+        let welcome = out
+            .writes
+            .iter()
+            .find(|write| write.conn == conn)
+            .map(|write| frames_of(&out.arena[write.bytes.clone()]))
+            .and_then(|frames| frames.into_iter().next())
+            .map(|frame| codec::decode::<ControlDown>(&frame).expect("we wrote it"));
+        let Some(ControlDown::Welcome(welcome)) = welcome else {
+            panic!("no Welcome: {welcome:?}");
+        };
+        let table = Table::new(welcome.track, welcome.space, welcome.tick, 0);
+        self.clients.push(Client {
+            conn,
+            welcome: *welcome,
+            table,
+            own: Vec::new(),
+            weather: Weather::default(),
+            control: Vec::new(),
+            heard: Vec::new(),
+            folds: Vec::new(),
+            clocks: 0,
+            sizes: Vec::new(),
+            bytes: 0,
+            datagrams: 0,
+            stale: 0,
+            entered: 0,
+            left: 0,
+            cues: Vec::new(),
+            mute: false,
+            sequence: 0,
+            covered: BTreeMap::new(),
+            down: VecDeque::new(),
+            up: VecDeque::new(),
+            frames: BTreeMap::new(),
+            bulk_acks: Vec::new(),
+        });
+        self.clients.len() - 1
+    }
+
+    /// A client with one entity and an area of so many metres round it.
+    pub fn player(&mut self, point: [f64; 3], radius_m: f32) -> usize {
+        let client = self.client();
+        self.spawn(client, point);
+        self.look(client, 0, around(radius_m));
+        client
+    }
+
+    pub fn spawn(&mut self, client: usize, point: [f64; 3]) -> EntityId {
+        self.spawn_as(client, point, |_| ())
+    }
+
+    pub fn spawn_as(
+        &mut self,
+        client: usize,
+        point: [f64; 3],
+        change: impl FnOnce(&mut Spawn),
+    ) -> EntityId {
+        let sample = at(self.space(), point);
+        let mut spawn = Spawn {
+            request: 1,
+            name: None,
+            kind: KindId(0),
+            team: 0,
+            audience: Audience::All,
+            sample,
+            fields: Vec::new(),
+            block: Vec::new(),
+            avatar_of: None,
+        };
+        change(&mut spawn);
+        let sample = spawn.sample;
+        self.send(client, ControlUp::Spawn(Box::new(spawn)));
+        match self.clients[client].control.pop() {
+            Some(ControlDown::Spawned { handle, entity, .. }) => {
+                let own = Own { handle, entity, sequence: 0, sample, speaks: true };
+                self.clients[client].own.push(own);
+                entity
+            }
+            other => panic!("not spawned: {other:?}"),
+        }
+    }
+
+    pub fn look(&mut self, client: usize, id: u8, interest: Interest) {
+        self.send(client, ControlUp::SetInterest { id, interest: Some(interest) });
+        let answer = self.clients[client].control.pop();
+        assert!(matches!(answer, Some(ControlDown::InterestSet { .. })), "{answer:?}");
+    }
+
+    pub fn send(&mut self, client: usize, message: ControlUp) {
+        let conn = self.clients[client].conn;
+        self.command(Command::Control { conn, message });
+    }
+
+    pub fn command(&mut self, command: Command) {
+        let mut out = Output::default();
+        self.world.step(0, &mut vec![command], &mut out);
+        self.take_writes(&out);
+    }
+
+    /// Moves a client's first entity from the next tick on.
+    pub fn place(&mut self, client: usize, point: [f64; 3]) {
+        self.clients[client].own[0].sample = at(self.space(), point);
+    }
+
+    pub fn run(&mut self, ticks: u32) {
+        (0..ticks).for_each(|_| self.tick());
+    }
+
+    /// Every client sends, the world runs, every client takes in what reaches it.
+    pub fn tick(&mut self) {
+        let next = self.world.now() + 1;
+        self.inputs.clear();
+        for (conn, datagram_bytes) in &self.allowances {
+            let (conn, datagram_bytes) = (*conn, *datagram_bytes);
+            let link = Link { conn, datagram_bytes, stream_bytes: 64 * 1024, rtt_us: 0 };
+            self.inputs.links.push(link);
+        }
+        for client in &mut self.clients {
+            let payload = client.uplink(next);
+            client.depart(payload, true, next, &mut self.rng);
+            while client.up.front().is_some_and(|(due, _)| *due <= next.0) {
+                let (_, payload) = client.up.pop_front().expect("just seen");
+                self.inputs.push(client.conn, u64::from(next.0) * 50_000 - 10_000, &payload);
+            }
+        }
+        self.inputs.now_us = u64::from(next.0) * 50_000;
+        self.out.clear();
+        self.world.tick(&self.inputs, &mut self.out, &Serial);
+        self.remember();
+        self.deliver();
+        self.acknowledge_bulk();
+        self.check();
+    }
+
+    fn remember(&mut self) {
+        let entities = self.world.entities();
+        let all = entities.iter().map(|idx| {
+            let accepted = entities.accepted(idx);
+            (entities.id(idx), (accepted.position, accepted.tick))
+        });
+        self.past.push_back((self.world.now(), all.collect()));
+        if self.past.len() > 200 {
+            self.past.pop_front();
+        }
+    }
+
+    fn deliver(&mut self) {
+        let now = self.world.now();
+        let out = std::mem::take(&mut self.out);
+        self.take_writes(&out);
+        let mut spent: BTreeMap<ConnId, usize> = BTreeMap::new();
+        self.clients.iter_mut().for_each(|client| client.sizes.clear());
+        for datagram in &out.datagrams {
+            let payload = out.arena[datagram.bytes.clone()].to_vec();
+            assert!(payload.len() <= DATAGRAM_BYTES_MAX);
+            *spent.entry(datagram.conn).or_default() += payload.len();
+            let client = self.clients.iter_mut().find(|c| c.conn == datagram.conn);
+            let client = client.expect("datagrams go to connections that are there");
+            client.sizes.push(payload.len());
+            client.bytes += payload.len();
+            client.datagrams += 1;
+            client.depart(payload, false, now, &mut self.rng);
+        }
+        for (conn, bytes) in spent {
+            let allowed = self.allowances.get(&conn).copied().unwrap_or(1_100) as usize;
+            assert!(bytes <= allowed, "{bytes} bytes where {allowed} were allowed");
+        }
+        let schema = self.world.config().schema.clone();
+        self.clients.iter_mut().for_each(|client| client.take_datagrams(&schema, now));
+        self.out = out;
+    }
+
+    fn take_writes(&mut self, out: &Output) {
+        let schema = self.world.config().schema.clone();
+        for write in &out.writes {
+            let bytes = &out.arena[write.bytes.clone()];
+            if let Some(client) = self.clients.iter_mut().find(|c| c.conn == write.conn) {
+                client.take_stream(write.stream, bytes, &schema);
+            }
+        }
+    }
+
+    fn acknowledge_bulk(&mut self) {
+        let acks: Vec<_> = self
+            .clients
+            .iter_mut()
+            .flat_map(|c| std::mem::take(&mut c.bulk_acks).into_iter().map(|a| (c.conn, a)))
+            .collect();
+        for (conn, sequence) in acks {
+            self.command(Command::Bulk { conn, message: BulkUp::Ack { sequence } });
+        }
+    }
+
+    /// Compares every table with the world: P1, and the bound on positions.
+    fn check(&mut self) {
+        let space = self.space();
+        let bound = match space {
+            Space::Metric => 40.96,
+            Space::Geodetic => 0.0,
+        };
+        for client in &mut self.clients {
+            for slot in client.table.slots() {
+                let (Some(view), Some(tick)) =
+                    (client.table.entity(slot), client.table.covered(slot))
+                else {
+                    continue;
+                };
+                let before = client.covered.insert(view.entity, tick);
+                assert!(before.is_none_or(|b| b <= tick), "{} went back in time", view.entity);
+                let Some((_, past)) = self.past.iter().find(|(t, _)| *t == tick) else { continue };
+                let Some((accepted, at)) = past.get(&view.entity) else { continue };
+                if *at != tick {
+                    continue;
+                }
+                let held = client.table.position(slot, tick).expect("it is there");
+                self.checks += 1;
+                let off = match space {
+                    Space::Metric => distance_steps(held, *accepted),
+                    Space::Geodetic => {
+                        let snapped = starling_protocol::motion::snap_fix(space, *accepted);
+                        if held == snapped { 0.0 } else { 1.0 }
+                    }
+                };
+                self.worst_steps = self.worst_steps.max(off);
+                assert!(
+                    off <= bound,
+                    "{} is {off} steps off in {tick}: {held:?} for {accepted:?}",
+                    view.entity
+                );
+            }
+        }
+    }
+
+    /// What a client sees now.
+    pub fn seen(&self, client: usize) -> BTreeSet<EntityId> {
+        let table = &self.clients[client].table;
+        table.slots().filter_map(|slot| Some(table.entity(slot)?.entity)).collect()
+    }
+
+    pub fn sees(&self, client: usize, entity: EntityId) -> bool {
+        self.seen(client).contains(&entity)
+    }
+
+    /// Where a client believes an entity to be now.
+    pub fn believed(&self, client: usize, entity: EntityId) -> Option<IPos> {
+        let table = &self.clients[client].table;
+        let slot = table.slots().find(|s| table.entity(*s).is_some_and(|e| e.entity == entity))?;
+        table.position(slot, self.world.now())
+    }
+
+    /// Where an entity was accepted last.
+    pub fn accepted(&self, entity: EntityId) -> IPos {
+        let entities = self.world.entities();
+        let idx = entities.find(entity).expect("it lives");
+        entities.accepted(idx).position
+    }
+}
+
+pub fn distance_steps(a: IPos, b: IPos) -> f64 {
+    let square = |axis: usize| (f64::from(a.0[axis]) - f64::from(b.0[axis])).powi(2);
+    (0..3).map(square).sum::<f64>().sqrt()
+}
+
+pub fn frames_of(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut frames = Frames::new(MESSAGE_BYTES_MAX);
+    frames.push(bytes);
+    let mut all = Vec::new();
+    while let Some(frame) = frames.next_frame().expect("we wrote it") {
+        all.push(frame.to_vec());
+    }
+    all
+}
+
+impl Client {
+    fn uplink(&mut self, tick: Tick) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if self.mute {
+            return bytes;
+        }
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut writer =
+            UplinkWriter::new(&mut bytes, self.welcome.space, self.sequence, tick);
+        if let Some(ack) = self.table.ack() {
+            writer.ack(ack);
+        }
+        let cues = self.cues.iter().map(|(id, kind, life, scope, payload)| CueUp {
+            id: *id,
+            kind: *kind,
+            life: *life,
+            scope: *scope,
+            payload,
+        });
+        assert_eq!(writer.cues(cues), self.cues.len(), "a few cues fit");
+        for own in self.own.iter_mut().filter(|own| own.speaks) {
+            own.sequence = own.sequence.wrapping_add(1);
+            let sample =
+                SampleUp { handle: own.handle, sequence: own.sequence, sample: own.sample };
+            if !writer.sample(&sample) {
+                break;
+            }
+        }
+        writer.finish();
+        bytes
+    }
+
+    /// Puts a datagram on its way, or loses it.
+    fn depart(&mut self, payload: Vec<u8>, up: bool, now: Tick, rng: &mut Rng) {
+        let copies = 1 + usize::from(rng.chance(self.weather.double));
+        for _ in 0..copies {
+            if payload.is_empty() || rng.chance(self.weather.loss) {
+                continue;
+            }
+            let jitter = (rng.unit() * f64::from(self.weather.jitter + 1)) as u32;
+            let due = now.0 + self.weather.delay + jitter;
+            let queue = if up { &mut self.up } else { &mut self.down };
+            let place = queue.partition_point(|(other, _)| *other <= due);
+            queue.insert(place, (due, payload.clone()));
+        }
+    }
+
+    fn take_datagrams(&mut self, schema: &starling_protocol::schema::Schema, now: Tick) {
+        while self.down.front().is_some_and(|(due, _)| *due <= now.0) {
+            let (_, payload) = self.down.pop_front().expect("just seen");
+            let applied = match self.table.apply(schema, &payload) {
+                Ok(applied) => applied,
+                Err(SnapshotError::Stale(_)) => {
+                    self.stale += 1;
+                    continue;
+                }
+                Err(error) => panic!("a datagram of the world was refused: {error}"),
+            };
+            self.entered += applied.entered().len();
+            self.left += applied.left().len();
+            self.folds.extend(applied.fold.map(|fold| (applied.tick, fold)));
+            self.clocks += u32::from(applied.clock.is_some());
+            let tick = applied.tick;
+            self.heard.extend(applied.cues().map(|cue| Heard {
+                at: tick,
+                given: cue.tick,
+                life: cue.life,
+                kind: cue.kind,
+                source: cue.source,
+                position: cue.position,
+                payload: cue.payload.into(),
+            }));
+        }
+    }
+
+    fn take_stream(
+        &mut self,
+        stream: StreamKind,
+        bytes: &[u8],
+        schema: &starling_protocol::schema::Schema,
+    ) {
+        let frames =
+            self.frames.entry(stream).or_insert_with(|| Frames::new(MESSAGE_BYTES_MAX));
+        frames.push(bytes);
+        let mut bodies = Vec::new();
+        while let Some(body) = frames.next_frame().expect("we wrote it") {
+            bodies.push(body.to_vec());
+        }
+        for body in bodies {
+            match stream {
+                StreamKind::Control => {
+                    self.control.push(codec::decode(&body).expect("we wrote it"));
+                }
+                StreamKind::Bulk => {
+                    let message: BulkDown = codec::decode(&body).expect("we wrote it");
+                    let applied = self.table.apply_bulk(schema, &message).expect("we wrote it");
+                    self.entered += applied.entered().len();
+                    let BulkDown::Enters { sequence, .. } = message else { continue };
+                    self.bulk_acks.push(sequence);
+                }
+                _ => {}
+            }
+        }
+    }
+}
