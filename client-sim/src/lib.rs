@@ -8,6 +8,7 @@ pub mod motion;
 pub mod report;
 pub mod scenario;
 pub mod space;
+pub mod starling;
 pub mod swarm;
 pub mod target;
 pub mod trace;

@@ -36,7 +36,21 @@ pub struct Driver<T> {
     before_second: Traffic,
     phase: Phase,
     drawn: usize,
+    totals: Totals,
     cpu_before_ns: Option<u64>,
+}
+
+/// Totals since the start, for a progress line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// UDP payload received.
+    pub bytes_down: u64,
+    /// UDP payload sent.
+    pub bytes_up: u64,
+    /// Frames of clients with an area.
+    pub frames: u64,
+    /// Entities held in these.
+    pub visible: u64,
 }
 
 struct Member {
@@ -86,6 +100,7 @@ impl<T: Target> Driver<T> {
             before_second: Traffic::default(),
             phase: Phase::Connect,
             drawn: 0,
+            totals: Totals::default(),
             cpu_before_ns: None,
         })
     }
@@ -290,27 +305,36 @@ impl<T: Target> Driver<T> {
     }
 
     fn count(&mut self, received: &Received, now_ns: u64) {
-        let Some(second) = self.second_at(now_ns) else { return };
         let traffic = self.target.traffic();
         let fresh = traffic.since(self.before_second);
         self.before_second = traffic;
-        let looking = |f: &&crate::target::Frame| {
-            self.client_at.get(&f.client).is_some_and(|at| self.members[*at].looks)
-        };
-        let frames = received.frames.iter().filter(looking);
-        let (mut count, mut visible) = (0, 0);
-        for frame in frames {
-            count += 1;
-            visible += u64::from(frame.visible);
+        let (mut frames, mut visible) = (0, 0);
+        for frame in &received.frames {
+            let at = self.client_at.get(&frame.client);
+            if at.is_some_and(|at| self.members[*at].looks) {
+                frames += 1;
+                visible += u64::from(frame.visible);
+            }
         }
-        self.meter.frames += count;
+        self.totals.bytes_down += fresh.bytes_down;
+        self.totals.bytes_up += fresh.bytes_up;
+        self.totals.frames += frames;
+        self.totals.visible += visible;
+        let Some(second) = self.second_at(now_ns) else { return };
+        self.meter.frames += frames;
         self.meter.visible += visible;
         if let Some(row) = self.meter.timeline.second(second) {
             row.bytes_down += fresh.bytes_down;
             row.bytes_up += fresh.bytes_up;
-            row.frames += count;
+            row.frames += frames;
             row.visible += visible;
         }
+    }
+
+    /// Totals since the start.
+    #[must_use]
+    pub const fn totals(&self) -> Totals {
+        self.totals
     }
 
     /// The crew, as it was planned.

@@ -1,13 +1,22 @@
 //! The swarm: clients that move, look and publish, thousands of them on few threads.
+//!
+//! [`run`] is all that a user needs. The rest is public so that tests can step a swarm in virtual
+//! time ([`Driver`]) and so that other servers can be put under the same load.
 
+mod court;
 mod driver;
 mod lateness;
 mod mover;
+mod options;
 mod phase;
 mod plan;
+mod prepare;
 mod publisher;
+mod run;
 
-pub use driver::Driver;
+pub use driver::{Driver, Totals};
 pub use lateness::Lateness;
+pub use options::{SwarmOptions, Work};
 pub use phase::{Phase, Schedule};
 pub use plan::{Crew, InterestSpec, PlanOptions, Source};
+pub use run::{Progress, SwarmError, run};

@@ -176,7 +176,7 @@ impl Loopback {
                 position = self.terms.space.offset(position, metres, 0.0, 0.0);
             }
         }
-        Some(Held { entity, position, changed })
+        Some(Held { entity, position, changed, told: true })
     }
 
     /// Enters and leaves of one client.

@@ -128,6 +128,9 @@ pub struct Received {
     pub accepted: Vec<Accepted>,
     /// Up to which tick a client has been told what the server took from it.
     pub known: Vec<Known>,
+    /// Entities of which the server may hold something that was not told: they are not judged
+    /// until their next accepted sample.
+    pub doubtful: Vec<EntityNo>,
     /// What clients hold, tick by tick.
     pub frames: Vec<Frame>,
     /// The copies of all frames, one after another.
@@ -220,6 +223,9 @@ pub struct Held {
     pub position: Position,
     /// Did the frame bring a state that differs from what the client predicted?
     pub changed: bool,
+    /// Did what arrived for this tick speak of the entity, if only to say that it is as
+    /// predicted? If not the copy is the client's own prediction.
+    pub told: bool,
 }
 
 /// An event that arrived.

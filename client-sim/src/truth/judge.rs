@@ -54,6 +54,7 @@ struct Owner {
 struct Bucket {
     taken: Vec<Taken>,
     removed: Vec<EntityNo>,
+    doubtful: Vec<EntityNo>,
     frames: Vec<Frame>,
     copies: Vec<Held>,
     first_ns: Option<u64>,
@@ -160,6 +161,11 @@ impl Judge {
                 bucket.removed.push(*entity);
             }
         }
+        for entity in &news.received.doubtful {
+            if let Some(bucket) = self.bucket(newest) {
+                bucket.doubtful.push(*entity);
+            }
+        }
     }
 
     fn take_known(&mut self, news: &News) {
@@ -262,6 +268,7 @@ impl Judge {
             self.subjects[taken.entity.0 as usize].take(terms.space, *taken);
         }
         bucket.removed.iter().for_each(|e| self.subjects[e.0 as usize].is_gone());
+        bucket.doubtful.iter().for_each(|e| self.subjects[e.0 as usize].go_blind());
         self.blind_unknown(tick);
         for frame in &bucket.frames {
             let copies = &bucket.copies[frame.first..frame.first + frame.len];

@@ -26,6 +26,7 @@ impl News {
             wanted,
             accepted,
             known,
+            doubtful,
             frames,
             copies,
             deliveries,
@@ -39,6 +40,7 @@ impl News {
         wanted.clear();
         accepted.clear();
         known.clear();
+        doubtful.clear();
         frames.clear();
         copies.clear();
         deliveries.clear();
@@ -51,6 +53,31 @@ impl News {
         self.appearing.clear();
         self.leaving.clear();
         self.published.clear();
+    }
+
+    /// Adds later news of the same thread.
+    pub fn append(&mut self, mut later: Self) {
+        let base = self.received.copies.len();
+        let (ours, theirs) = (&mut self.received, &mut later.received);
+        ours.links.append(&mut theirs.links);
+        ours.known.append(&mut theirs.known);
+        ours.doubtful.append(&mut theirs.doubtful);
+        ours.copies.append(&mut theirs.copies);
+        let moved = |mut frame: crate::target::Frame| {
+            frame.first += base;
+            frame
+        };
+        ours.frames.extend(theirs.frames.drain(..).map(moved));
+        ours.deliveries.append(&mut theirs.deliveries);
+        ours.acked.append(&mut theirs.acked);
+        ours.refused_events.append(&mut theirs.refused_events);
+        ours.removed.append(&mut theirs.removed);
+        ours.rtt_ns.append(&mut theirs.rtt_ns);
+        ours.views.append(&mut theirs.views);
+        self.taken.append(&mut later.taken);
+        self.appearing.append(&mut later.appearing);
+        self.leaving.append(&mut later.leaving);
+        self.published.append(&mut later.published);
     }
 
     /// Forgets who holds what, the bulk of the news, when the truth cannot keep up.

@@ -147,13 +147,13 @@ impl Observer {
         if scene.measured {
             found.visible_updates += u64::from(right);
             found.changed += u64::from(right && copy.changed);
-            if frame.decoded {
+            if frame.decoded && copy.told {
                 found.error_m.record(error_m);
                 found.over_bound += u64::from(!right);
             }
         }
         if right {
-            settle(pair, subject, copy.changed, frame, scene.measured, found, second);
+            settle(pair, subject, copy, frame, scene.measured, found, second);
         }
     }
 
@@ -273,7 +273,7 @@ impl Pair {
 fn settle(
     pair: &mut Pair,
     subject: &Subject,
-    changed: bool,
+    copy: &Held,
     frame: &Frame,
     measured: bool,
     found: &mut Findings,
@@ -286,7 +286,8 @@ fn settle(
     if measured {
         for taken in subject.taken_between(pair.settled, frame.tick) {
             // Late by a frame that was lost, or brought by this one; else it was foreseen.
-            if frame.decoded && (changed || taken.tick < frame.tick) {
+            let late = copy.told && taken.tick < frame.tick;
+            if frame.decoded && (copy.changed || late) {
                 let ms = frame.at_ns.saturating_sub(taken.sampled_ns) as f64 / 1e6;
                 found.staleness_ms.record(ms);
                 second.staleness_ms.record(ms);

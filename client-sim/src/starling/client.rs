@@ -1,0 +1,506 @@
+//! One simulated client: a session of the SDK, and what the swarm knows about it.
+
+use super::registry::Registry;
+use super::uplinks::Uplinks;
+use crate::motion::{Facing as SwarmFacing, Pose as SwarmPose};
+use crate::space::Space;
+use crate::target::{
+    ChannelNo, ClientPlan, Delivery, EntityNo, EventNo, EventScope, Frame, Held, Link, Publish,
+    Received, Resumption, Sample, View,
+};
+use crate::truth::Area;
+use starling_client::{
+    ClientEvent, ConnectOptions, Facing, OwnKey, Pose, Publication, Session, SessionState,
+    SpawnSpec, SubscribeOptions,
+};
+use starling_protocol::message::control::{INBOX, ResumeAnswer};
+use starling_protocol::message::events::Event;
+use starling_protocol::message::interest::{Interest, Shape, Target as Named};
+use starling_protocol::sample::{Fix, FixSource};
+use starling_protocol::snapshot::{EntityView, Table};
+use starling_protocol::space::Space as WireSpace;
+use starling_protocol::units::{ChannelKey, Handle, MessageId, Nanos, Tick};
+use starling_protocol::uplink::Uplink;
+use starling_transport::ConnKey;
+use std::collections::BTreeMap;
+
+/// Sequences of one entity whose number in the swarm is remembered.
+const SEQUENCES: usize = 512;
+/// Ticks without any datagram after which one is taken to be predicted.
+const OVERDUE_TICKS: u32 = 2;
+/// After a despawn was asked for it is taken to be done after this long and two round trips.
+const DESPAWN_NS: u64 = 500_000_000;
+
+/// One client.
+pub(super) struct SimClient {
+    pub plan: ClientPlan,
+    pub session: Session,
+    pub conn: Option<ConnKey>,
+    /// When the session wants to be looked after though nothing arrives.
+    pub due_ns: u64,
+    /// Something happened to it since it was last looked after.
+    pub touched: bool,
+    /// Samples are wanted of this moment before the next datagram leaves.
+    pub wants_ns: Option<u64>,
+    own: Vec<Own>,
+    uplinks: Uplinks,
+    /// The newest tick that a frame was made of.
+    frame_tick: Option<u32>,
+    /// A datagram of a newer tick was applied since.
+    news: bool,
+    channels: Vec<(ChannelKey, ChannelNo)>,
+    messages: BTreeMap<MessageId, EventNo>,
+    removing: Vec<(EntityNo, u64)>,
+    was_connected: bool,
+    /// It was connected and is not.
+    is_down: bool,
+    last_rtt_ns: u64,
+    pub records: u64,
+    pub rejected: u64,
+}
+
+struct Own {
+    entity: EntityNo,
+    name: String,
+    key: Option<OwnKey>,
+    /// (sequence, number) by sequence modulo the length.
+    numbers: Vec<(u16, u32)>,
+}
+
+impl SimClient {
+    pub(super) fn new(now: Nanos, plan: ClientPlan, options: ConnectOptions) -> Self {
+        let own = plan.entities.iter().map(|e| Own {
+            entity: e.entity,
+            name: e.name.clone(),
+            key: None,
+            numbers: Vec::new(),
+        });
+        let mut client = Self {
+            own: own.collect(),
+            session: Session::new(now, options),
+            conn: None,
+            due_ns: now.0,
+            touched: true,
+            wants_ns: None,
+            uplinks: Uplinks::default(),
+            frame_tick: None,
+            news: false,
+            channels: Vec::new(),
+            messages: BTreeMap::new(),
+            removing: Vec::new(),
+            was_connected: false,
+            is_down: false,
+            last_rtt_ns: 0,
+            records: 0,
+            rejected: 0,
+            plan,
+        };
+        client.subscribe();
+        client
+    }
+
+    fn subscribe(&mut self) {
+        for channel in &self.plan.channels {
+            let name = channel_name(*channel);
+            if let Ok(key) = self.session.subscribe(&name, SubscribeOptions::default()) {
+                self.channels.push((key, *channel));
+            }
+        }
+    }
+
+    /// Tells what this client looks at, as far as it can be told yet.
+    pub(super) fn look(&mut self, names: &[String]) {
+        for (id, area) in self.plan.areas.iter().enumerate() {
+            if let Some(interest) = interest(area, None, names) {
+                // Eight areas at most: the plan was made from a command line of less.
+                let _ = self.session.set_interest(id as u8, interest);
+            }
+        }
+    }
+
+    /// Areas round the first entity can be told now that it stands.
+    fn look_round(&mut self, handle: Handle, names: &[String]) {
+        for (id, area) in self.plan.areas.iter().enumerate() {
+            if let (Area::Around { .. }, Some(shape)) = (area, interest(area, Some(handle), names))
+            {
+                let _ = self.session.set_interest(id as u8, shape);
+            }
+        }
+    }
+
+    /// Asks whether samples are wanted, once per datagram.
+    pub(super) fn ask(&mut self, now: Nanos) {
+        if self.wants_ns.is_none() {
+            self.wants_ns = self.session.wants_samples(now).map(|sampling| sampling.at.0);
+        }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.session.state() == SessionState::Live
+    }
+
+    /// A datagram arrived.
+    pub(super) fn hear(&mut self, at: Nanos, bytes: &[u8], into: &mut Received) {
+        self.touched = true;
+        if !self.session.handle_datagram(at, bytes) {
+            return;
+        }
+        let heard = self.session.view().heard();
+        self.records += (heard.updated.len() + heard.left.len()) as u64;
+        self.news = true;
+        if let Some(fold) = heard.fold {
+            let tick = heard.tick.0;
+            self.uplinks.report(self.plan.client, tick, &fold, into);
+        }
+        if let Some(rtt_ns) = self.session.clock().and_then(|clock| clock.rtt_ns())
+            && rtt_ns != self.last_rtt_ns
+        {
+            self.last_rtt_ns = rtt_ns;
+            into.rtt_ns.push((self.plan.client, rtt_ns));
+        }
+    }
+
+    /// Takes what happened out of the session.
+    pub(super) fn drain(
+        &mut self,
+        now: Nanos,
+        registry: &Registry,
+        names: &[String],
+        into: &mut Received,
+    ) {
+        while let Some(event) = self.session.poll_event() {
+            self.note(event, now, registry, names, into);
+        }
+        let client = &mut self.removing;
+        client.retain(|(entity, due_ns)| {
+            let waits = now.0 < *due_ns;
+            if !waits {
+                into.removed.push(*entity);
+            }
+            waits
+        });
+    }
+
+    fn note(
+        &mut self,
+        event: ClientEvent,
+        now: Nanos,
+        registry: &Registry,
+        names: &[String],
+        into: &mut Received,
+    ) {
+        let client = self.plan.client;
+        match event {
+            ClientEvent::Connected { .. } => {
+                self.was_connected = true;
+                into.links.push((client, Link::Connected));
+            }
+            ClientEvent::Reconnecting { code, .. } if self.was_connected => {
+                self.lose(format!("{code}"), into);
+            }
+            ClientEvent::Reconnected { answer, .. } => {
+                self.is_down = false;
+                into.links.push((client, Link::Resumed(resumption(answer))));
+            }
+            ClientEvent::Closed { error } => match self.was_connected {
+                true => self.lose(error.to_string(), into),
+                false => into.links.push((client, Link::Refused(error.to_string()))),
+            },
+            ClientEvent::Spawned { key, entity, handle, .. } => {
+                if let Some(at) = self.own.iter().position(|own| own.key == Some(key)) {
+                    registry.enter(entity, self.own[at].entity);
+                    if at == 0 {
+                        self.look_round(handle, names);
+                    }
+                }
+            }
+            ClientEvent::SpawnRefused { key, code } => {
+                let own = self.own.iter().find(|own| own.key == Some(key));
+                let name = own.map_or("?", |own| own.name.as_str());
+                into.links.push((client, Link::Refused(format!("spawn of {name}: {code}"))));
+            }
+            ClientEvent::Rejected { key, .. } => {
+                self.rejected += 1;
+                if let Some(own) = self.own.iter().find(|own| own.key == Some(key)) {
+                    self.uplinks.doubt(own.entity, into);
+                }
+            }
+            ClientEvent::Delivered(event) => self.deliver(&event, now, into),
+            ClientEvent::Published { message, .. } => {
+                into.acked.extend(self.messages.remove(&message).map(|event| (event, now.0)));
+            }
+            ClientEvent::PublishRefused { message, .. }
+            | ClientEvent::PublishUncertain { message } => {
+                into.refused_events.extend(self.messages.remove(&message));
+            }
+            _ => {}
+        }
+    }
+
+    fn lose(&mut self, why: String, into: &mut Received) {
+        if !std::mem::replace(&mut self.is_down, true) {
+            into.links.push((self.plan.client, Link::Lost(why)));
+        }
+        self.uplinks.restart();
+        self.frame_tick = None;
+        self.news = false;
+    }
+
+    fn deliver(&self, event: &Event, now: Nanos, into: &mut Received) {
+        let Some(number) = event_no(&event.payload) else { return };
+        let channel = self.channels.iter().find(|(key, _)| *key == event.key);
+        if event.key != INBOX && channel.is_none() {
+            return;
+        }
+        into.deliveries.push(Delivery {
+            client: self.plan.client,
+            event: number,
+            channel: channel.map(|(_, channel)| *channel),
+            offset: event.offset.0,
+            at_ns: now.0,
+        });
+    }
+
+    /// Says where an entity is; the first time it appears there.
+    pub(super) fn move_to(&mut self, now: Nanos, unix_ms: u64, space: Space, sample: &Sample) {
+        let Some(own) = self.own.iter_mut().find(|own| own.entity == sample.entity) else { return };
+        let pose = wire_pose(&sample.pose, space, unix_ms + now.0 / 1_000_000);
+        if own.key.is_none() {
+            let spec = SpawnSpec::at(pose).named(own.name.clone());
+            own.key = self.session.spawn(spec).ok();
+        }
+        let Some(key) = own.key else { return };
+        let before = self.session.sample_sequence(key);
+        if self.session.set_pose(key, pose).is_err() {
+            return;
+        }
+        let after = self.session.sample_sequence(key);
+        if let Some(sequence) = after.filter(|_| after != before || own.numbers.is_empty()) {
+            own.remember(sequence, sample.number);
+        } else if let Some(sequence) = after {
+            own.replace_unsent(sequence, sample.number);
+        }
+        self.touched = true;
+    }
+
+    pub(super) fn remove(&mut self, now: Nanos, entity: EntityNo) {
+        let Some(own) = self.own.iter_mut().find(|own| own.entity == entity) else { return };
+        if let Some(key) = own.key.take() {
+            // An outbox that is full keeps the entity, which then shows as still present.
+            let _ = self.session.despawn(key);
+        }
+        own.numbers.clear();
+        self.uplinks.forget(entity);
+        self.removing.push((entity, now.0 + DESPAWN_NS + 2 * self.last_rtt_ns));
+        self.touched = true;
+    }
+
+    pub(super) fn publish(&mut self, event: &Publish) {
+        let payload = payload(event.event);
+        let publication = match event.scope {
+            EventScope::Channel(channel) => Publication::to_channel(channel_name(channel), payload),
+            EventScope::Near { radius_m } => Publication::near_mine(radius_m as f32, payload),
+        };
+        if let Ok(message) = self.session.publish(publication) {
+            self.messages.insert(message, event.event);
+        }
+        self.touched = true;
+    }
+
+    /// A datagram is about to leave: remembers which samples it carries.
+    pub(super) fn note_uplink(&mut self, space: WireSpace, bytes: &[u8]) {
+        let Ok(uplink) = Uplink::decode(space, bytes) else { return };
+        let samples = uplink.samples().filter_map(|up| {
+            let own = self.own.iter().find(|own| own.handle(&self.session) == Some(up.handle))?;
+            Some((own.entity, own.number(up.sequence)?))
+        });
+        let samples: Vec<_> = samples.collect();
+        if !samples.is_empty() {
+            self.uplinks.sent(uplink.sequence, samples);
+        }
+    }
+
+    /// Frames of the ticks that are through: the newest heard, and those that should have been.
+    pub(super) fn frames(&mut self, now: Nanos, registry: &Registry, into: &mut Received) {
+        let Some(clock) = self.session.clock().filter(|_| self.is_live()) else { return };
+        let arrival = Nanos(clock.server_time(now).0.saturating_sub(self.last_rtt_ns / 2));
+        let expected = clock.tick_of(arrival).0.0.saturating_sub(OVERDUE_TICKS);
+        let session = &self.session;
+        let (Some(table), Some(welcome)) = (session.view().table(), session.welcome()) else {
+            return;
+        };
+        let heard = table.newest_tick().filter(|_| self.news).map(|tick| tick.0);
+        let newest = heard.max(Some(expected)).unwrap_or(expected);
+        let first = self.frame_tick.map_or(newest, |tick| tick + 1);
+        if first > newest {
+            return;
+        }
+        for tick in first.max(newest.saturating_sub(64))..=newest {
+            let moment = Moment { tick, now, decoded: heard == Some(tick), space: welcome.space };
+            frame(&self.plan, table, moment, registry, into);
+        }
+        self.news = false;
+        self.frame_tick = Some(newest);
+        self.uplinks.quiet(self.plan.client, newest, into);
+    }
+
+    /// What this client would draw now.
+    pub(super) fn draw(&mut self, now: Nanos, registry: &Registry, into: &mut Received) {
+        self.session.advance(now);
+        let view = self.session.view();
+        let (Some(clock), Some((tick, part))) = (self.session.clock(), view.drawn_tick()) else {
+            return;
+        };
+        let period = clock.rate().period_ns();
+        let drawn_ns = clock.rate().deadline_ns(tick) + (f64::from(part) * period as f64) as u64;
+        let age_ns = clock.server_time(now).0.saturating_sub(drawn_ns);
+        let views = view.iter().filter_map(|seen| {
+            let (entity, position) = (registry.find(seen.id())?, seen.pose().position);
+            Some(View { entity, at_ns: now.0, position, age_ns })
+        });
+        into.views.extend(views);
+    }
+}
+
+impl Own {
+    fn remember(&mut self, sequence: u16, number: u32) {
+        let slot = usize::from(sequence) % SEQUENCES;
+        if self.numbers.len() <= slot {
+            self.numbers.resize(slot + 1, (0, 0));
+        }
+        self.numbers[slot] = (sequence, number);
+    }
+
+    /// The same sequence with another pose: one that was never sent was replaced.
+    fn replace_unsent(&mut self, sequence: u16, number: u32) {
+        let slot = usize::from(sequence) % SEQUENCES;
+        if self.numbers.get(slot).is_none_or(|(s, n)| *s != sequence || *n == 0) {
+            self.remember(sequence, number);
+        }
+    }
+
+    fn number(&self, sequence: u16) -> Option<u32> {
+        let (known, number) = *self.numbers.get(usize::from(sequence) % SEQUENCES)?;
+        (known == sequence && number > 0).then_some(number)
+    }
+
+    fn handle(&self, session: &Session) -> Option<Handle> {
+        match session.own(self.key?)? {
+            starling_client::OwnState::Stands { handle, .. } => Some(handle),
+            _ => None,
+        }
+    }
+}
+
+/// The tick that a frame is made of.
+#[derive(Clone, Copy)]
+struct Moment {
+    tick: u32,
+    now: Nanos,
+    decoded: bool,
+    space: WireSpace,
+}
+
+/// What a client holds at one tick.
+fn frame(
+    plan: &ClientPlan,
+    table: &Table,
+    moment: Moment,
+    registry: &Registry,
+    into: &mut Received,
+) {
+    let first = into.copies.len();
+    let mut visible = 0;
+    for slot in table.slots() {
+        let Some(seen) = table.entity(slot) else { continue };
+        let Some(entity) = registry.find(seen.entity) else { continue };
+        visible += 1;
+        if plan.judged {
+            into.copies.extend(held(table, &seen, entity, moment));
+        }
+    }
+    into.frames.push(Frame {
+        client: plan.client,
+        tick: moment.tick,
+        at_ns: moment.now.0,
+        decoded: moment.decoded,
+        visible,
+        first,
+        len: into.copies.len() - first,
+    });
+}
+
+fn held(table: &Table, seen: &EntityView<'_>, entity: EntityNo, moment: Moment) -> Option<Held> {
+    let tick = Tick(moment.tick);
+    let state = table.state_at(seen.slot, tick)?;
+    Some(Held {
+        entity,
+        position: moment.space.point(state.position(tick)),
+        changed: state.tick() == tick,
+        told: table.covered(seen.slot) == Some(tick),
+    })
+}
+
+fn interest(area: &Area, own: Option<Handle>, names: &[String]) -> Option<Interest> {
+    let (shape, flat) = match *area {
+        Area::Around { radius_m, flat } => {
+            (Shape::Around { entity: Some(own?), radius_m: radius_m as f32 }, flat)
+        }
+        Area::Point { centre, radius_m } => {
+            (Shape::Point { center: centre, radius_m: radius_m as f32 }, false)
+        }
+        Area::Viewport { centre, side_m } => {
+            (Shape::Viewport { center: centre, side_m: side_m as f32 }, false)
+        }
+        Area::Follow { entity } => {
+            let name = names.get(entity.0 as usize)?.clone();
+            (Shape::Follow { entity: Named::Name(name) }, false)
+        }
+        Area::Nearest { count, centre } => {
+            (Shape::Nearest { count: u16::try_from(count).ok()?, center: centre }, false)
+        }
+    };
+    // The swarm knows entities by id: names would be bytes that nobody reads.
+    Some(Interest { flat, names: false, ..Interest::new(shape) })
+}
+
+fn wire_pose(pose: &SwarmPose, space: Space, unix_ms: u64) -> Pose {
+    let facing = match pose.facing {
+        SwarmFacing::None => Facing::None,
+        SwarmFacing::Heading(degrees) => Facing::Heading(degrees as f32),
+        SwarmFacing::Quaternion(q) => Facing::Quaternion(q.map(|c| c as f32)),
+    };
+    let fix = (space == Space::Geodetic).then(|| Fix {
+        time_ms: unix_ms,
+        accuracy_dm: None,
+        speed_cmps: pose.velocity.map(|v| (v[0].hypot(v[1]) * 100.0).min(65_535.0) as u16),
+        source: FixSource::Gnss,
+    });
+    Pose { position: pose.position, velocity: pose.velocity, facing, fix }
+}
+
+fn resumption(answer: ResumeAnswer) -> Resumption {
+    match answer {
+        ResumeAnswer::Resumed => Resumption::Resumed,
+        ResumeAnswer::New | ResumeAnswer::Reset => Resumption::Reset,
+        ResumeAnswer::Denied => Resumption::Denied,
+    }
+}
+
+fn channel_name(channel: ChannelNo) -> String {
+    format!("swarm-{}", channel.0)
+}
+
+/// Publisher and number, and as much again as a short message has.
+fn payload(event: EventNo) -> Vec<u8> {
+    let mut bytes = vec![0; 32];
+    bytes[..4].copy_from_slice(&event.publisher.0.to_le_bytes());
+    bytes[4..8].copy_from_slice(&event.number.to_le_bytes());
+    bytes
+}
+
+fn event_no(payload: &[u8]) -> Option<EventNo> {
+    let word = |at: usize| payload.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+    let publisher = crate::target::ClientNo(word(0)?);
+    (payload.len() == 32).then_some(EventNo { publisher, number: word(4)? })
+}

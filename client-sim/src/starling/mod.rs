@@ -1,0 +1,12 @@
+//! Starling as a [`Target`](crate::target::Target): the SDK's poll face, thousands of sessions on
+//! one thread.
+
+mod client;
+mod registry;
+mod target;
+mod uplinks;
+mod wire;
+
+pub use registry::Registry;
+pub use target::{StarlingOptions, StarlingTarget};
+pub use wire::{QuicWire, Wire};

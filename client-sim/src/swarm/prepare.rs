@@ -1,0 +1,96 @@
+//! From options to a plan: reads scenario or traces and lays everything out.
+
+use super::options::{SwarmOptions, Work};
+use super::plan::{Crew, PlanOptions, Source};
+use crate::scenario::{Area, Profile, Scenario};
+use crate::space::Space;
+use crate::trace::{self, Trace};
+use crate::verdict::Slo;
+use anyhow::{Result, ensure};
+use std::time::Duration;
+
+/// Radius of a traced entity's area of interest.
+const TRACE_RADIUS_M: [f64; 2] = [50.0, 500.0];
+/// Measured where neither `--for` nor a trace says how long.
+const MEASURED_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Everything that is settled before the first packet.
+pub(super) struct Prepared {
+    pub name: String,
+    pub world: String,
+    pub space: Space,
+    pub profile: Profile,
+    pub crew: Crew,
+    pub slo: Slo,
+    pub measured: Duration,
+    pub trace: Option<trace::Summary>,
+}
+
+pub(super) fn prepare(options: &SwarmOptions) -> Result<Prepared> {
+    ensure!(options.speed.is_finite() && options.speed > 0.0, "the speed must be above 0");
+    ensure!(options.events_per_s >= 0.0, "events per second cannot be negative");
+    ensure!(options.visible > 0.0, "visible must be above 0");
+    match &options.work {
+        Work::Scenario(name) => from_scenario(options, &Scenario::open(name)?),
+        Work::Traces(paths) => from_trace(options, Trace::open(paths)?),
+    }
+}
+
+fn from_scenario(options: &SwarmOptions, scenario: &Scenario) -> Result<Prepared> {
+    ensure!(options.clients > 0, "a scenario needs at least one client");
+    let entities = options.clients;
+    let area = Area::solve(scenario, options.seed, entities, options.visible);
+    let source = Source::Scenario {
+        cast: scenario.cast(options.seed, entities, area.side_m),
+        entities,
+        // A run that was cut short leaves its names behind for a while.
+        prefix: format!("{}-{:04x}", scenario.name, std::process::id() & 0xffff),
+    };
+    let faulted = !options.link.is_none();
+    Ok(Prepared {
+        name: scenario.name.clone(),
+        world: options.world.clone().unwrap_or_else(|| scenario.name.clone()),
+        space: scenario.space,
+        profile: scenario.profile,
+        crew: Crew::plan(source, &plan_options(options, scenario.radius_m, options.visible))?,
+        slo: if faulted { scenario.slo_faulted } else { scenario.slo },
+        measured: options.measured.unwrap_or(MEASURED_DEFAULT),
+        trace: None,
+    })
+}
+
+fn from_trace(options: &SwarmOptions, trace: Trace) -> Result<Prepared> {
+    let mut summary = trace.summary;
+    summary.speed = options.speed;
+    let length = Duration::from_secs_f64(trace.length_s / options.speed);
+    let metric = trace.space == Space::Metric;
+    // Recorded games are held to what the arena is held to, fleets to what the city is.
+    let model = Scenario::open(if metric { "arena" } else { "city" })?;
+    let faulted = !options.link.is_none();
+    let radius_m = TRACE_RADIUS_M[usize::from(!metric)];
+    let visible = trace.tracks.len() as f64;
+    let source = Source::Trace { tracks: trace.tracks, speed: options.speed };
+    Ok(Prepared {
+        name: summary.files.join(", "),
+        world: options.world.clone().unwrap_or_else(|| "trace".to_owned()),
+        space: trace.space,
+        profile: model.profile,
+        crew: Crew::plan(source, &plan_options(options, radius_m, visible.min(100.0)))?,
+        slo: if faulted { model.slo_faulted } else { model.slo },
+        measured: options.measured.unwrap_or(length).min(length),
+        trace: Some(summary),
+    })
+}
+
+fn plan_options(options: &SwarmOptions, radius_m: f64, visible: f64) -> PlanOptions {
+    PlanOptions {
+        seed: options.seed,
+        sessions: options.sessions,
+        viewers: options.viewers,
+        interests: options.interests.clone(),
+        radius_m,
+        events_per_s: options.events_per_s,
+        visible,
+        tick_hz: 20.0,
+    }
+}
