@@ -8,13 +8,16 @@
 use super::presence::{PresenceChange, PresenceList};
 use crate::error::RequestError;
 use crate::session::outbox::Outbox;
-use starling_protocol::close::CloseCode;
+use starling_protocol::close::{CloseCode, Retry};
 use starling_protocol::limits::{CHANNEL_NAME_BYTES_MAX, SUBSCRIPTIONS_MAX};
 use starling_protocol::message::control::INBOX;
 use starling_protocol::message::events::{Answer, Event, EventUp, Member};
 use starling_protocol::stream::StreamKind;
-use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, Offset, SessionId};
+use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, Nanos, Offset, SessionId};
 use std::collections::BTreeMap;
+
+/// A subscription that was denied for the time being is asked for again after this.
+const AGAIN_NS: u64 = Nanos::SECOND;
 
 /// How to subscribe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,13 +134,14 @@ pub(crate) struct Subscriptions {
     next_key: u32,
     /// Some are not asked for yet.
     wanted: bool,
+    again_at: Option<Nanos>,
 }
 
 impl Subscriptions {
     pub(crate) fn new() -> Self {
         let mut by_key = BTreeMap::new();
         by_key.insert(INBOX, inbox());
-        Self { by_key, next_key: INBOX.0 + 1, wanted: false }
+        Self { by_key, next_key: INBOX.0 + 1, wanted: false, again_at: None }
     }
 
     pub(crate) fn want(
@@ -203,6 +207,19 @@ impl Subscriptions {
         self.wanted = false;
     }
 
+    /// When those that were denied for the time being are asked for again.
+    pub(crate) const fn again_at(&self) -> Option<Nanos> {
+        self.again_at
+    }
+
+    /// Their time has come.
+    pub(crate) fn again(&mut self, now: Nanos) {
+        if self.again_at.is_some_and(|at| now >= at) {
+            self.again_at = None;
+            self.wanted = true;
+        }
+    }
+
     /// The last event seen on each channel, for a Hello that resumes.
     pub(crate) fn positions(&self) -> Vec<(ChannelKey, ChannelPosition)> {
         let live = self.by_key.iter().filter(|(_, s)| s.state == SubscriptionState::Live);
@@ -234,6 +251,7 @@ impl Subscriptions {
 
     pub(crate) fn subscribed(
         &mut self,
+        now: Nanos,
         key: ChannelKey,
         answer: Answer,
         top: ChannelPosition,
@@ -241,6 +259,11 @@ impl Subscriptions {
         // One that was ended here while its answer was under way.
         let Some(subscription) = self.by_key.get_mut(&key) else { return Heard::Nothing };
         match answer {
+            Answer::Denied(code) if code.retry() == Retry::Later => {
+                subscription.state = SubscriptionState::Wanted;
+                self.again_at = Some(now + AGAIN_NS);
+                return Heard::Nothing;
+            }
             Answer::Denied(code) => {
                 let channel = subscription.channel.clone();
                 self.by_key.remove(&key);
@@ -286,14 +309,15 @@ impl Subscriptions {
 
     pub(crate) fn gap(&mut self, key: ChannelKey, from: Offset, to: Offset) -> Heard {
         let Some(subscription) = self.by_key.get_mut(&key) else { return Heard::Nothing };
-        if subscription.state != SubscriptionState::Live {
-            return Heard::Nothing;
-        }
-        let Some(position) = &mut subscription.position else { return Heard::Breach };
-        if from.0 != position.offset.0 + 1 || to < from {
-            self.take_up_again(key);
-            return Heard::Breach;
-        }
+        // It may come before the answer that it belongs to.
+        let live = subscription.state == SubscriptionState::Live;
+        let next = subscription.position.as_mut().filter(|p| from.0 == p.offset.0 + 1);
+        let Some(position) = next.filter(|_| to >= from) else {
+            if live {
+                self.take_up_again(key);
+            }
+            return if live { Heard::Breach } else { Heard::Nothing };
+        };
         position.offset = to;
         subscription.top = subscription.top.max(to);
         Heard::Gap { key, from, to }
@@ -329,12 +353,6 @@ impl Subscriptions {
             subscription.state = SubscriptionState::Wanted;
             self.wanted = true;
         }
-    }
-
-    /// Subscriptions that were stopped and have to be ended on the server before they are wanted
-    /// again share their key with the old one, so the server is told first.
-    pub(crate) fn broken(&self, key: ChannelKey) -> bool {
-        self.by_key.get(&key).is_some_and(|s| s.state == SubscriptionState::Wanted)
     }
 }
 
@@ -377,7 +395,7 @@ mod tests {
         let (mut subscriptions, mut outbox) = (Subscriptions::new(), Outbox::default());
         let key = subscriptions.want("lobby", SubscribeOptions::default()).expect("room");
         subscriptions.flush(&mut outbox);
-        let heard = subscriptions.subscribed(key, Answer::Reset(at(4)), at(4));
+        let heard = subscriptions.subscribed(Nanos(0), key, Answer::Reset(at(4)), at(4));
         assert!(matches!(heard, Heard::Subscribed { .. }));
         (subscriptions, key)
     }
@@ -400,10 +418,13 @@ mod tests {
     fn a_hole_stops_the_subscription_and_it_is_taken_up_from_its_position() {
         let (mut subscriptions, key) = live();
         assert_eq!(subscriptions.deliver(event(key, 7)), Heard::Breach);
-        assert!(subscriptions.broken(key));
+        assert_eq!(
+            subscriptions.get(key).map(Subscription::state),
+            Some(SubscriptionState::Wanted)
+        );
         assert_eq!(subscriptions.deliver(event(key, 8)), Heard::Nothing);
         subscriptions.flush(&mut Outbox::default());
-        subscriptions.subscribed(key, Answer::Resumed, at(8));
+        subscriptions.subscribed(Nanos(0), key, Answer::Resumed, at(8));
         assert!(matches!(subscriptions.deliver(event(key, 5)), Heard::Delivered(_)));
         assert_eq!(subscriptions.get(key).map(Subscription::behind), Some(3));
     }
@@ -415,6 +436,31 @@ mod tests {
         assert_eq!(gap, Heard::Gap { key, from: Offset(5), to: Offset(9) });
         assert!(matches!(subscriptions.deliver(event(key, 10)), Heard::Delivered(_)));
         assert_eq!(subscriptions.gap(key, Offset(13), Offset(14)), Heard::Breach);
+    }
+
+    #[test]
+    fn a_gap_may_come_before_the_answer_that_it_belongs_to() {
+        let mut subscriptions = Subscriptions::new();
+        let options = SubscribeOptions { resume: Some(at(4)), presence: false };
+        let key = subscriptions.want("lobby", options).expect("room");
+        subscriptions.flush(&mut Outbox::default());
+        assert!(matches!(subscriptions.gap(key, Offset(5), Offset(9)), Heard::Gap { .. }));
+        subscriptions.subscribed(Nanos(0), key, Answer::Resumed, at(20));
+        assert!(matches!(subscriptions.deliver(event(key, 10)), Heard::Delivered(_)));
+    }
+
+    #[test]
+    fn a_subscription_denied_for_the_time_being_is_asked_for_again() {
+        let mut subscriptions = Subscriptions::new();
+        let key = subscriptions.want("lobby", SubscribeOptions::default()).expect("room");
+        subscriptions.flush(&mut Outbox::default());
+        let denied = Answer::Denied(CloseCode::RATE_LIMITED);
+        assert_eq!(subscriptions.subscribed(Nanos(0), key, denied, at(0)), Heard::Nothing);
+        let due = subscriptions.again_at().expect("it will be asked for again");
+        subscriptions.again(due);
+        let mut outbox = Outbox::default();
+        subscriptions.flush(&mut outbox);
+        assert!(!outbox.is_empty());
     }
 
     #[test]
@@ -437,7 +483,7 @@ mod tests {
         let key = subscriptions.want("secret", SubscribeOptions::default()).expect("room");
         subscriptions.flush(&mut Outbox::default());
         let code = CloseCode::UNKNOWN_CHANNEL;
-        let heard = subscriptions.subscribed(key, Answer::Denied(code), at(0));
+        let heard = subscriptions.subscribed(Nanos(0), key, Answer::Denied(code), at(0));
         assert_eq!(heard, Heard::Ended { key, channel: "secret".into(), code });
         assert!(subscriptions.get(key).is_none());
     }

@@ -255,13 +255,15 @@ impl Session {
             | Phase::Leaving { until }
             | Phase::Waiting { until } => Some(until),
             Phase::Live => {
-                let due = [self.leave_at, self.silent_at(), self.uplink_due(now)];
+                let again = self.subscriptions.again_at();
+                let due = [self.leave_at, self.silent_at(), again, self.uplink_due(now)];
                 due.into_iter().flatten().min()
             }
         }
     }
 
     fn expire(&mut self, now: Nanos) {
+        self.subscriptions.again(now);
         match self.phase {
             Phase::Dialling { until } | Phase::Joining { until } if now >= until => {
                 self.hang_up(now, CloseCode::LOST);

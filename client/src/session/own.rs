@@ -154,6 +154,8 @@ struct Own {
     sequence: u16,
     /// There is a sample that was not sent.
     fresh: bool,
+    /// The last sample was said twice.
+    still: bool,
     sent: Option<Sent>,
     /// Fields, and the block, that changed since they were last told.
     untold: [bool; 2],
@@ -214,6 +216,7 @@ impl Owned {
             sample: None,
             sequence: 0,
             fresh: false,
+            still: false,
             sent: None,
             untold: [false; 2],
         });
@@ -550,12 +553,16 @@ impl Own {
     }
 
     fn set_sample(&mut self, sample: Sample) {
-        if self.sample != Some(sample) {
-            // A sample that was never sent is replaced under its own number.
-            self.sequence = self.sequence.wrapping_add(u16::from(!self.fresh));
-            self.sample = Some(sample);
-            self.fresh = true;
+        let repeated = self.sample == Some(sample);
+        if repeated && (self.still || self.fresh) {
+            return;
         }
+        // Said twice it is news once more: the entity has stopped.
+        self.still = repeated;
+        // A sample that was never sent is replaced under its own number.
+        self.sequence = self.sequence.wrapping_add(u16::from(!self.fresh));
+        self.sample = Some(sample);
+        self.fresh = true;
     }
 
     fn is_due<F: Fn(u16) -> bool>(&mut self, rule: &Repeat<F>) -> bool {

@@ -13,7 +13,7 @@ use starling_protocol::message::control::{ControlDown, ControlUp, Rejection};
 use starling_protocol::message::events::{EventDown, EventUp};
 use starling_protocol::message::host::HostDown;
 use starling_protocol::stream::StreamKind;
-use starling_protocol::units::{ChannelKey, MessageId, Nanos, Tick};
+use starling_protocol::units::{MessageId, Nanos, Tick};
 
 /// Bytes of streams that may wait because the application takes no events.
 const BACKLOG_BYTES_MAX: usize = 1024 * 1024;
@@ -117,7 +117,7 @@ impl Session {
             }
             (Phase::Joining { .. }, _) => self.breach_of_protocol(),
             (_, Message::Control(message)) => self.handle_control(now, message),
-            (_, Message::Event(message)) => self.handle_event(message),
+            (_, Message::Event(message)) => self.handle_event(now, message),
             (_, Message::Bulk(message)) => self.handle_bulk(&message),
             (_, Message::Host(message)) => self.handle_host(message),
         }
@@ -177,7 +177,7 @@ impl Session {
         self.queue.push(ClientEvent::GoingAway { deadline_ms });
     }
 
-    fn handle_event(&mut self, message: EventDown) {
+    fn handle_event(&mut self, now: Nanos, message: EventDown) {
         let heard = match message {
             EventDown::Subscribed { key, answer, top } => {
                 if self.subscriptions.get(key).is_none() {
@@ -185,20 +185,13 @@ impl Session {
                     let ended = self.outbox.event(&EventUp::Unsubscribe { key });
                     self.counts.breaches += u64::from(ended.is_err());
                 }
-                self.subscriptions.subscribed(key, answer, top)
+                self.subscriptions.subscribed(now, key, answer, top)
             }
             EventDown::Members { key, members, last } => {
                 self.subscriptions.members(key, members, last)
             }
-            EventDown::Deliver(event) => {
-                let key = event.key;
-                let heard = self.subscriptions.deliver(event);
-                self.restart_broken(key, heard)
-            }
-            EventDown::Gap { key, from, to } => {
-                let heard = self.subscriptions.gap(key, from, to);
-                self.restart_broken(key, heard)
-            }
+            EventDown::Deliver(event) => self.subscriptions.deliver(event),
+            EventDown::Gap { key, from, to } => self.subscriptions.gap(key, from, to),
             EventDown::Unsubscribed { key, code } => self.subscriptions.ended(key, code),
             EventDown::Published { message, receipt } => {
                 self.published(message, PublishStatus::Accepted(receipt))
@@ -213,16 +206,7 @@ impl Session {
             _ => Heard::Nothing,
         };
         self.tell(heard);
-    }
-
-    /// A subscription with a hole is ended on the server before it is taken up again.
-    fn restart_broken(&mut self, key: ChannelKey, heard: Heard) -> Heard {
-        if self.subscriptions.broken(key) {
-            let ended = self.outbox.event(&EventUp::Unsubscribe { key });
-            self.counts.breaches += u64::from(ended.is_err());
-            self.subscriptions.flush(&mut self.outbox);
-        }
-        heard
+        self.subscriptions.flush(&mut self.outbox); // one with a hole is taken up again
     }
 
     fn published(&mut self, message: MessageId, status: PublishStatus) -> Heard {
