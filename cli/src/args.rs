@@ -18,8 +18,9 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
     /// What to log to standard error: off, error, warn, info, debug, trace, or a filter.
-    #[arg(long, global = true, env = "STARLING_LOG", default_value = "warn", value_name = "FILTER")]
-    pub(crate) log: String,
+    /// [default: as configured for serve, else warn]
+    #[arg(long, global = true, env = "STARLING_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

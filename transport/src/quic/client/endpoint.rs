@@ -31,7 +31,7 @@ const CONNECTION_ID_BYTES: usize = 8;
 /// [`handle_timeout`](Self::handle_timeout) when [`next_timeout`](Self::next_timeout) is due, and
 /// after each of them, and after anything else that it asked for, takes packets from
 /// [`poll_transmit`](Self::poll_transmit) and events from [`poll_event`](Self::poll_event) until
-/// there are none.
+/// there are none. Now and then it empties [`drain_forgotten`](Self::drain_forgotten).
 #[derive(Debug)]
 pub struct ClientEndpoint {
     endpoint: Endpoint,
@@ -47,6 +47,8 @@ pub struct ClientEndpoint {
     timers: BTreeSet<(Instant, usize)>,
     events: VecDeque<Event>,
     responses: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// Connections that are gone and were not asked for.
+    forgotten: Vec<ConnKey>,
     /// Figures of connections that are gone.
     retired: ConnStats,
 }
@@ -82,6 +84,7 @@ impl ClientEndpoint {
             timers: BTreeSet::new(),
             events: VecDeque::new(),
             responses: VecDeque::new(),
+            forgotten: Vec::new(),
             retired: ConnStats::default(),
         }
     }
@@ -264,6 +267,11 @@ impl ClientEndpoint {
         self.handles.len()
     }
 
+    /// Connections that QUIC has forgotten since this was last asked.
+    pub fn drain_forgotten(&mut self) -> impl Iterator<Item = ConnKey> {
+        self.forgotten.drain(..)
+    }
+
     fn client_config(&mut self, options: &ConnectOptions) -> ClientConfig {
         let tls = QuicClientConfig::try_from(options.tls.config())
             .expect("the provider has the suite that QUIC begins with");
@@ -343,6 +351,7 @@ impl ClientEndpoint {
         if let Some(peer) = self.peers[place].take() {
             self.retired.add(&peer.stats());
             self.handles.remove(&peer.key);
+            self.forgotten.push(peer.key);
             if let Some(at) = peer.scheduled {
                 self.timers.remove(&(at, place));
             }

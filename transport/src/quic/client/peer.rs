@@ -102,7 +102,7 @@ impl Peer {
     pub(super) fn digest(&mut self, now: Moment, events: &mut VecDeque<Event>) {
         while let Some(event) = self.connection.poll() {
             match event {
-                QuicEvent::Connected => self.connected(events),
+                QuicEvent::Connected => self.connected(now.instant, events),
                 QuicEvent::Stream(event) => self.stream_event(now, event, events),
                 QuicEvent::DatagramReceived => self.read_datagrams(now, events),
                 QuicEvent::ConnectionLost { reason } => self.lost(&reason, events),
@@ -112,7 +112,7 @@ impl Peer {
     }
 
     /// Opens all streams at once, so that the server can write on each first.
-    fn connected(&mut self, events: &mut VecDeque<Event>) {
+    fn connected(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         if !matches!(self.phase, Phase::Connecting) {
             return;
         }
@@ -121,7 +121,7 @@ impl Peer {
         events.push_back(Event::Connected { conn: self.key, remote });
         self.streams = self.open_streams();
         if self.streams.is_none() {
-            tracing::debug!(conn = self.key.0, "the server allows fewer streams than there are");
+            self.give_up(now, "the server allows too few streams", events);
         }
     }
 

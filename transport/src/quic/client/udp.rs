@@ -277,6 +277,9 @@ impl UdpClient {
             port.advance(now);
             port.transmit(now, &mut self.scratch, &mut self.stats);
             self.events.extend(std::iter::from_fn(|| port.endpoint.poll_event()));
+            for conn in port.endpoint.drain_forgotten() {
+                self.owners.remove(&conn);
+            }
             let unread = port.readable;
             self.schedule(place);
             if unread {
@@ -314,7 +317,6 @@ impl UdpClient {
         if let Some(mut port) = self.ports[place].take() {
             port.scheduled.map(|at| self.timers.remove(&(at, place)));
             self.retired.add(&port.endpoint.total());
-            self.owners.retain(|_, owner| *owner != place);
             // A socket that is closed is not watched any longer in any case.
             let _watched = self.poller.registry().deregister(&mut port.socket);
             self.free.push(place);

@@ -1,0 +1,64 @@
+//! Many seeds, each run twice.
+
+use crate::stage::{Outcome, run};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::available_parallelism;
+
+/// Seeds of the fixed set.
+const SEEDS: u64 = 1_000;
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok())
+}
+
+/// Runs a seed twice and says what was wrong.
+fn judge(seed: u64) -> Result<Outcome, String> {
+    let (first, second) = (run(seed), run(seed));
+    if first != second {
+        return Err(format!("two runs differ: {first:?} and {second:?}"));
+    }
+    match first.broken.first() {
+        Some(words) => Err(format!("{words} (and {} more)", first.broken.len() - 1)),
+        None => Ok(first),
+    }
+}
+
+#[test]
+fn a_thousand_seeds_keep_every_promise_and_repeat_exactly() {
+    let seeds = number("STARLING_SEEDS").unwrap_or(SEEDS);
+    let next = AtomicU64::new(0);
+    let work = || {
+        let mut failed = Vec::new();
+        let mut positions = 0;
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                return (failed, positions);
+            }
+            match judge(seed) {
+                Ok(outcome) => positions += outcome.checks.positions,
+                Err(words) => failed.push(format!("seed {seed}: {words}")),
+            }
+        }
+    };
+    let threads = available_parallelism().map_or(1, usize::from);
+    let (failed, positions) = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let results = workers.into_iter().map(|w| w.join().expect("a worker that ends"));
+        results.fold((Vec::new(), 0), |mut sum, (failed, positions)| {
+            sum.0.extend(failed);
+            (sum.0, sum.1 + positions)
+        })
+    });
+    assert!(failed.is_empty(), "{} of {seeds} seeds failed:\n{}", failed.len(), failed.join("\n"));
+    assert!(positions > seeds * 100, "only {positions} positions were checked");
+}
+
+#[test]
+fn one_seed() {
+    let seed = number("STARLING_SEED").unwrap_or(1);
+    let outcome = run(seed);
+    assert!(outcome.broken.is_empty(), "seed {seed}: {:#?}", outcome.broken);
+    assert!(outcome.checks.sets > 0 && outcome.checks.deliveries > 0, "{:?}", outcome.checks);
+    assert!(outcome.checks.cues > 0, "{:?}", outcome.checks);
+}

@@ -1,0 +1,197 @@
+//! One run: a server, ten clients, faults for a while, then calm.
+
+use crate::dice::Dice;
+use crate::flock::Flock;
+use crate::weather::Weather;
+use crate::witness::{Accepted, Checks};
+use starling_client::net::{ClientIndex, Clients};
+use starling_client::ConnectOptions;
+use starling_protocol::space::Space;
+use starling_protocol::units::{EntityId, Nanos};
+use starling_server::config::Config;
+use starling_server::stepped::{Builder, Stepped};
+use starling_transport::memory::{ClientSide, Network, ServerSide};
+use starling_world::config::{Profile, WorldConfig};
+use std::collections::BTreeMap;
+
+const WORLD: &str = "sim";
+const CLIENTS: usize = 10;
+/// While faults last.
+const FAULTS_NS: u64 = 4 * Nanos::SECOND;
+/// Faults have stopped; nothing new is published from here on.
+const SETTLE_NS: u64 = 2 * Nanos::SECOND;
+/// Views must be complete throughout.
+const COMPLETE_NS: u64 = Nanos::SECOND / 2;
+/// Longest step of the clock.
+const STEP_NS: u64 = 10 * Nanos::MILLISECOND;
+/// Time between two actions of a client, on average.
+const ACT_NS: u64 = 300 * Nanos::MILLISECOND;
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// Equal for equal seeds, or the simulation is not deterministic.
+    pub(crate) trace: u64,
+    /// The world's own checksum at the end.
+    pub(crate) checksum: u64,
+    pub(crate) checks: Checks,
+    /// Promises broken, in words.
+    pub(crate) broken: Vec<String>,
+}
+
+struct Stage {
+    now: Nanos,
+    network: Network,
+    server: Stepped<ServerSide>,
+    clients: Clients<ClientSide>,
+    flock: Flock,
+    weather: Weather,
+    dice: Dice,
+    /// Cables that are cut, and when they are mended.
+    cuts: BTreeMap<ClientIndex, Nanos>,
+    next_act: Nanos,
+}
+
+/// Runs one seed.
+pub(crate) fn run(seed: u64) -> Outcome {
+    let mut stage = Stage::new(seed);
+    stage.run_until(Nanos(FAULTS_NS), true);
+    stage.calm();
+    stage.run_until(Nanos(FAULTS_NS + SETTLE_NS), false);
+    stage.flock.complete = true;
+    stage.run_until(Nanos(FAULTS_NS + SETTLE_NS + COMPLETE_NS), false);
+    stage.finish()
+}
+
+impl Stage {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let weather = Weather::draw(&mut dice);
+        let network = Network::new(dice.next());
+        let server = Builder::from_config(&Config::default(), dice.next())
+            .expect("the defaults are sound")
+            .world(WorldConfig::new(WORLD, Space::Metric, Profile::Game))
+            .build(network.server(), Nanos(0));
+        let mut flock = Flock::new(CLIENTS, &mut dice);
+        let mut clients = Clients::new(network.client());
+        for i in 0..CLIENTS {
+            let mut options = ConnectOptions::new(WORLD);
+            options.seed = dice.next();
+            options.reconnect.before_first = true;
+            let index = clients.add(Nanos(0), weather.profile.clone(), options);
+            flock.outfit(i, clients.get_mut(index).expect("it was just added"));
+        }
+        let (now, next_act) = (Nanos(0), Nanos(0));
+        Self { now, network, server, clients, flock, weather, dice, cuts: BTreeMap::new(), next_act }
+    }
+
+    fn run_until(&mut self, end: Nanos, faults: bool) {
+        while self.now < end {
+            self.server.poll(self.now);
+            self.take_down();
+            self.clients.advance(self.now, &mut self.flock);
+            if faults {
+                self.act();
+                self.fault();
+            }
+            self.now = self.next_moment().min(end);
+        }
+    }
+
+    fn next_moment(&self) -> Nanos {
+        let due = [
+            Some(self.server.next_timeout(self.now)),
+            self.clients.next_timeout(self.now),
+            self.network.next_due(),
+        ];
+        let earliest = due.into_iter().flatten().min().unwrap_or(self.now + STEP_NS);
+        // Time moves on even when something is due at this very moment.
+        earliest.clamp(self.now + Nanos::MILLISECOND / 4, self.now + STEP_NS)
+    }
+
+    /// Tells the witness what the server accepted in a tick that is new.
+    fn take_down(&mut self) {
+        let Some(room) = self.server.room(WORLD) else { return };
+        let world = room.world();
+        if world.now() <= self.flock.witness.newest_tick() {
+            return;
+        }
+        let entities = world.entities();
+        let accepted: BTreeMap<EntityId, Accepted> = entities
+            .iter()
+            .map(|idx| {
+                let state = entities.accepted(idx);
+                let owner = entities.name(idx).strip_prefix("bird/").and_then(|n| n.parse().ok());
+                let fresh = state.tick == world.now();
+                (entities.id(idx), Accepted { position: state.position, fresh, owner })
+            })
+            .collect();
+        self.flock.witness.tick(world.now(), accepted);
+    }
+
+    fn act(&mut self) {
+        while self.next_act <= self.now {
+            let client = self.dice.below(CLIENTS as u64) as usize;
+            if let Some(session) = self.clients.get_mut(ClientIndex(client)) {
+                self.flock.act(client, session);
+            }
+            let wait = (self.dice.unit() * 2.0 * ACT_NS as f64) as u64 / CLIENTS as u64;
+            self.next_act = self.next_act + wait;
+        }
+    }
+
+    /// Cuts cables, mends them, and moves clients to other addresses.
+    fn fault(&mut self) {
+        let seconds = STEP_NS as f64 / 1e9 / 4.0;
+        for client in (0..CLIENTS).map(ClientIndex) {
+            let Some(conn) = self.clients.conn(client) else { continue };
+            if self.dice.chance(self.weather.rebinds_per_s * seconds) {
+                self.network.rebind(conn);
+            }
+            let cut = self.dice.chance(self.weather.cuts_per_s * seconds);
+            if cut && !self.cuts.contains_key(&client) {
+                self.network.cut(conn);
+                self.cuts.insert(client, self.now + self.dice.below(2 * Nanos::SECOND));
+            }
+        }
+        let now = self.now;
+        let mended: Vec<_> = self.cuts.iter().filter(|(_, at)| **at <= now).map(|(c, _)| *c).collect();
+        mended.into_iter().for_each(|client| self.mend(client));
+    }
+
+    fn mend(&mut self, client: ClientIndex) {
+        self.cuts.remove(&client);
+        if let Some(conn) = self.clients.conn(client) {
+            self.network.restore(conn);
+        }
+    }
+
+    fn calm(&mut self) {
+        for client in (0..CLIENTS).map(ClientIndex) {
+            self.mend(client);
+            if let Some(conn) = self.clients.conn(client) {
+                self.network.set_profile(conn, &Weather::calm());
+            }
+        }
+    }
+
+    fn finish(mut self) -> Outcome {
+        for client in (0..CLIENTS).map(ClientIndex) {
+            let session = self.clients.get(client).expect("nobody was removed");
+            let (state, stats) = (session.state(), session.stats());
+            if state != starling_client::SessionState::Live {
+                self.flock.witness.broken.push(format!("P3 client {} is {state:?}", client.0));
+            }
+            if stats.breaches + stats.decode_errors > 0 {
+                self.flock.witness.broken.push(format!("client {} counted {stats:?}", client.0));
+            }
+        }
+        // Whoever was reset may have missed what the one listener is asked for.
+        if self.flock.birds.iter().all(|bird| !bird.was_reset) {
+            self.flock.witness.end();
+        }
+        let checksum = self.server.room(WORLD).map_or(0, |room| room.world().checksum());
+        let Flock { witness, trace, .. } = self.flock;
+        Outcome { trace, checksum, checks: witness.checks, broken: witness.broken }
+    }
+}

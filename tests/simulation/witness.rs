@@ -1,0 +1,209 @@
+//! The sequential oracle: what was accepted, published and delivered, and whether every promise
+//! was kept. Written apart from the code that it judges.
+
+use starling_protocol::message::events::{Event, Receipt};
+use starling_protocol::space::IPos;
+use starling_protocol::units::{ChannelKey, EntityId, MessageId, Offset, Tick};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Enter radius of every client's area of interest, in metres.
+pub(crate) const RADIUS_M: f64 = 40.0;
+/// Leave radius over enter radius, as the world's default has it.
+const HYSTERESIS: f64 = 1.125;
+/// The bound that Welcome states, and the snapping of the sample itself.
+const BOUND_M: f64 = 0.040;
+/// Ticks whose accepted positions are kept.
+const HISTORY: usize = 128;
+const STEPS: f64 = 1024.0;
+
+type ClientNo = usize;
+
+/// One entity as the server accepted it, after one tick.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accepted {
+    pub(crate) position: IPos,
+    /// It was accepted in this very tick.
+    pub(crate) fresh: bool,
+    /// Owner's number among the clients.
+    pub(crate) owner: Option<ClientNo>,
+}
+
+/// Everything that was seen of one run.
+#[derive(Debug, Default)]
+pub(crate) struct Witness {
+    accepted: BTreeMap<Tick, BTreeMap<EntityId, Accepted>>,
+    newest_state: BTreeMap<(ClientNo, EntityId), Tick>,
+    logs: BTreeMap<String, BTreeMap<Offset, (MessageId, Vec<u8>)>>,
+    next: BTreeMap<(ClientNo, ChannelKey), Offset>,
+    acked: BTreeMap<String, BTreeMap<Offset, MessageId>>,
+    heard_cues: BTreeSet<(ClientNo, u64)>,
+    pub(crate) checks: Checks,
+    pub(crate) broken: Vec<String>,
+}
+
+/// How much was checked: a run that checked nothing has shown nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Checks {
+    pub(crate) positions: u64,
+    pub(crate) sets: u64,
+    pub(crate) deliveries: u64,
+    pub(crate) cues: u64,
+}
+
+impl Witness {
+    /// The server ran a tick.
+    pub(crate) fn tick(&mut self, tick: Tick, accepted: BTreeMap<EntityId, Accepted>) {
+        self.accepted.insert(tick, accepted);
+        while self.accepted.len() > HISTORY {
+            self.accepted.pop_first();
+        }
+    }
+
+    pub(crate) fn newest_tick(&self) -> Tick {
+        self.accepted.last_key_value().map_or(Tick(0), |(tick, _)| *tick)
+    }
+
+    /// P1: the state of an entity never goes back. P2: the copy is within the bound of what was
+    /// accepted in the datagram's tick.
+    pub(crate) fn position(
+        &mut self,
+        client: ClientNo,
+        entity: EntityId,
+        tick: Tick,
+        state: Tick,
+        copy: IPos,
+    ) {
+        let newest = self.newest_state.entry((client, entity)).or_insert(state);
+        if state < *newest {
+            let words = format!("P1 client {client}: {entity} went back from {newest} to {state}");
+            self.broken.push(words);
+        }
+        *newest = (*newest).max(state);
+        let truth = self.accepted.get(&tick).and_then(|all| all.get(&entity));
+        let Some(truth) = truth.filter(|truth| truth.fresh) else { return };
+        self.checks.positions += 1;
+        let error = distance_m(copy, truth.position);
+        if error > BOUND_M {
+            self.broken.push(format!(
+                "P2 client {client}: {entity} at tick {tick} is {error:.4} m off (state {state}, \
+                 copy {copy:?}, accepted {:?})",
+                truth.position
+            ));
+        }
+    }
+
+    /// An entity left a client's view: its next state may start anywhere.
+    pub(crate) fn left(&mut self, client: ClientNo, entity: EntityId) {
+        self.newest_state.remove(&(client, entity));
+    }
+
+    /// I3: nothing is in a view that lies outside of the leave radius. With `complete`, P3: and
+    /// everything is that lies inside of the enter radius.
+    pub(crate) fn set(
+        &mut self,
+        client: ClientNo,
+        tick: Tick,
+        view: &BTreeSet<EntityId>,
+        complete: bool,
+    ) {
+        let Some(all) = self.accepted.get(&tick) else { return };
+        let Some(me) = all.values().find(|a| a.owner == Some(client)) else { return };
+        self.checks.sets += 1;
+        for (entity, other) in all {
+            let away = distance_m(me.position, other.position);
+            let seen = view.contains(entity);
+            let mine = other.owner == Some(client);
+            if seen && (mine || away > RADIUS_M * HYSTERESIS + BOUND_M) {
+                self.broken.push(format!(
+                    "I3 client {client} at tick {tick} sees {entity}, {away:.2} m away"
+                ));
+            }
+            if complete && !seen && !mine && away < RADIUS_M - BOUND_M {
+                self.broken.push(format!(
+                    "P3 client {client} at tick {tick} lacks {entity}, {away:.2} m away"
+                ));
+            }
+        }
+        if let Some(ghost) = view.iter().find(|e| !all.contains_key(e)).filter(|_| complete) {
+            self.broken.push(format!("P3 client {client} at tick {tick} sees {ghost}, long gone"));
+        }
+    }
+
+    /// A subscription starts after this offset.
+    pub(crate) fn starts(&mut self, client: ClientNo, key: ChannelKey, after: Offset) {
+        self.next.insert((client, key), Offset(after.0 + 1));
+    }
+
+    /// P6: what is missing was told.
+    pub(crate) fn gap(&mut self, client: ClientNo, key: ChannelKey, from: Offset, to: Offset) {
+        let next = self.next.entry((client, key)).or_insert(from);
+        if *next != from {
+            self.broken.push(format!("P6 client {client}: gap from {from:?}, expected {next:?}"));
+        }
+        *next = Offset(to.0 + 1);
+    }
+
+    /// P4: numbers without holes, the same content for everyone.
+    pub(crate) fn delivered(&mut self, client: ClientNo, channel: &str, event: &Event) {
+        self.checks.deliveries += 1;
+        let next = self.next.entry((client, event.key)).or_insert(event.offset);
+        if *next != event.offset {
+            self.broken.push(format!(
+                "P4 client {client}: {channel} delivered {:?}, expected {next:?}",
+                event.offset
+            ));
+        }
+        *next = Offset(event.offset.0 + 1);
+        let content = (event.message, event.payload.clone());
+        let log = self.logs.entry(channel.into()).or_default();
+        let known = log.entry(event.offset).or_insert_with(|| content.clone());
+        if *known != content {
+            let words = format!("P4 {channel} {:?} has two contents", event.offset);
+            self.broken.push(words);
+        }
+    }
+
+    /// P7: an acknowledged publish has one number, and no other publish has it.
+    pub(crate) fn published(&mut self, channel: &str, message: MessageId, receipt: Receipt) {
+        let Receipt::Channel(position) = receipt else { return };
+        let log = self.acked.entry(channel.into()).or_default();
+        if log.insert(position.offset, message).is_some_and(|other| other != message) {
+            self.broken.push(format!("P7 {channel} {:?} was given twice", position.offset));
+        }
+        if log.values().filter(|m| **m == message).count() > 1 {
+            self.broken.push(format!("P7 {channel} {message:?} has two numbers"));
+        }
+    }
+
+    /// P17: once, and in time.
+    pub(crate) fn cue(&mut self, client: ClientNo, id: u64, age: u32, life: u32) {
+        self.checks.cues += 1;
+        if !self.heard_cues.insert((client, id)) {
+            self.broken.push(format!("P17 client {client} heard cue {id} twice"));
+        }
+        if age > life {
+            self.broken.push(format!("P17 client {client} heard cue {id} {age} ticks late"));
+        }
+    }
+
+    /// At the end: everything acknowledged was delivered to the one who listened throughout.
+    pub(crate) fn end(&mut self) {
+        for (channel, acked) in &self.acked {
+            let log = self.logs.get(channel);
+            for (offset, message) in acked {
+                let heard = log.and_then(|log| log.get(offset));
+                if heard.is_none_or(|(m, _)| m != message) {
+                    self.broken.push(format!("P6 {channel} {offset:?} was acked and never heard"));
+                }
+            }
+        }
+    }
+}
+
+fn distance_m(a: IPos, b: IPos) -> f64 {
+    let squares = (0..3).map(|axis| {
+        let d = (f64::from(a.0[axis]) - f64::from(b.0[axis])) / STEPS;
+        d * d
+    });
+    squares.sum::<f64>().sqrt()
+}
