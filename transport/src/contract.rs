@@ -55,7 +55,7 @@ pub enum Event {
         /// When they were received.
         at: Nanos,
     },
-    /// The connection is gone; nothing follows.
+    /// The connection is gone; nothing follows. An attempt that fails ends so without having stood.
     Closed {
         /// The connection that ended.
         conn: ConnKey,

@@ -296,3 +296,17 @@ fn two_hundred_connections_stand_at_once_and_are_told_apart<S: Stage>(stage: S) 
         assert_eq!(troupe.streams_at_client()[conn], (n as u16).to_be_bytes());
     }
 }
+
+#[test]
+fn every_transport_can_move_to_a_thread_of_its_own() {
+    fn moves<T: starling_transport::Transport + Send + 'static>() -> &'static str {
+        std::any::type_name::<T>()
+    }
+    let names = [
+        moves::<starling_transport::memory::ServerSide>(),
+        moves::<starling_transport::memory::ClientSide>(),
+        moves::<starling_transport::quic::QuinnServer>(),
+        moves::<starling_transport::quic::UdpClient>(),
+    ];
+    assert!(names.iter().all(|name| name.starts_with("starling_transport::")));
+}

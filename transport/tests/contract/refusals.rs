@@ -6,14 +6,15 @@ use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
 use starling_transport::conditioner::LinkProfile;
 use starling_transport::quic::{
-    ClientEndpoint, ConnectError, ConnectOptions, QuinnServer, ServerError, ServerOptions, Sockets,
+    ClientEndpoint, ConnectError, ConnectOptions, QuinnServer, ServerError, ServerOptions,
+    ServerSecret, Sockets,
 };
 use starling_transport::tls::{
     ClientTls, Fingerprint, Identity, ServerTrust, development_certificate,
 };
 use starling_transport::{ConnKey, Transport};
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Begins a connection and waits for its end; returns the code.
 fn refused(troupe: &mut Troupe<QuicStage>) -> Option<CloseCode> {
@@ -161,7 +162,7 @@ fn under_a_flood_of_handshakes_addresses_have_to_be_proven_and_the_honest_get_in
     let mut troupe = Troupe::new(QuicStage::new());
     let _silent = half_open(&troupe.stage, 100);
     troupe.until("the server asks for proof", |t| t.stage.server.stats().retried >= 36);
-    assert_eq!(troupe.stage.server.stats().handshaking, 64);
+    assert!(troupe.stage.server.stats().handshaking <= 64);
     let pair = troupe.connect();
     unharmed(&mut troupe, pair.client);
 }
@@ -181,4 +182,45 @@ fn a_server_that_shuts_down_tells_its_clients() {
     assert_eq!(troupe.stream_at_client(StreamKind::Control), b"we close");
     assert_eq!(troupe.closed_at_client().map(|end| end.0), Some(CloseCode::GOING_AWAY));
     stopping.join().expect("a shutdown does not panic");
+}
+
+/// Binds the address as soon as its last owner has let go of it.
+fn bind_again(troupe: &mut Troupe<QuicStage>, options: &ServerOptions) -> QuinnServer {
+    let mut bound = None;
+    troupe.until("the port is free again", |_| {
+        bound = QuinnServer::bind(options).ok();
+        bound.is_some()
+    });
+    bound.expect("it was just bound")
+}
+
+#[test]
+fn a_server_that_came_back_with_its_secret_tells_old_clients_at_once() {
+    let identity = Identity::development().expect("a certificate can be made");
+    let options = |listen: SocketAddr| {
+        let mut options = ServerOptions::new(listen, identity.clone());
+        options.secret = Some(ServerSecret([3; 32]));
+        options
+    };
+    let trust = ServerTrust::Fingerprint(identity.fingerprint());
+    let mut stage = QuicStage::over("blackout=2s@500ms");
+    stage.server = QuinnServer::bind(&options(([127, 0, 0, 1], 0).into())).expect("a free port");
+    let address = stage.server.local_addr();
+    stage.options.server = address;
+    stage.options.tls = ClientTls::new(&trust).expect("a pin needs no roots");
+    let (mut troupe, pair) = Troupe::connected(stage);
+    let start = Instant::now();
+    troupe.until("the link is dark", |_| start.elapsed() > Duration::from_millis(600));
+
+    // It crashes: what it says last is not heard. Nobody sits on its port but its successor.
+    let spare = QuicStage::new();
+    troupe.stage.server = spare.server;
+    let successor = bind_again(&mut troupe, &options(address));
+    assert!(start.elapsed() < Duration::from_millis(2_300), "the machine is too slow to tell");
+    troupe.until("the link is back", |_| start.elapsed() > Duration::from_millis(2_600));
+    troupe.stage.server = successor;
+    troupe.client_datagram(pair.client, b"still there?");
+    troupe.until("the client knows", |t| t.closed_at_client().is_some());
+    assert_eq!(troupe.closed_at_client().map(|end| end.0), Some(CloseCode::LOST));
+    assert!(start.elapsed() < Duration::from_secs(10), "that was the idle timeout");
 }

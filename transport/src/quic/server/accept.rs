@@ -77,8 +77,8 @@ async fn serve(connecting: Connecting, shared: Arc<Shared>) {
     shared.counters.accepted.fetch_add(1, Relaxed);
     shared.counters.open.fetch_add(1, Relaxed);
     let key = shared.next_key();
+    // It counts as open until its end has been polled: that bounds the queue.
     reader::run(key, connection, &shared).await;
-    shared.counters.open.fetch_sub(1, Relaxed);
 }
 
 async fn handshake(connecting: Connecting) -> Option<Connection> {

@@ -4,7 +4,8 @@ use super::super::config::{IDLE_TIMEOUT_MAX, ServerSecret, Shape, limit_endpoint
 use super::{ServerError, ServerOptions};
 use aws_lc_rs::{hkdf, hmac};
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime};
+use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime, ValidationTokenConfig};
+use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -57,7 +58,11 @@ fn server_config(options: &ServerOptions) -> ServerConfig {
     let tls = QuicServerConfig::try_from(options.identity.server_config())
         .expect("the provider has the suite that QUIC begins with");
     let mut config = ServerConfig::with_crypto(Arc::new(tls));
+    let mut tokens = ValidationTokenConfig::default();
+    // Tokens for a later visit are bytes in every handshake; Retry serves who comes in a flood.
+    tokens.sent(0);
     config
+        .validation_token_config(tokens)
         .transport_config(Arc::new(shape.transport_config()))
         .max_incoming(INCOMING_MAX)
         .incoming_buffer_size(INCOMING_BYTES)
@@ -66,12 +71,21 @@ fn server_config(options: &ServerOptions) -> ServerConfig {
     config
 }
 
+/// Connection ids, reset tokens and retry tokens all follow from the secret: a server that comes
+/// back knows the ids of its former life and can say that they are gone.
 fn use_secret(secret: &ServerSecret, endpoint: &mut EndpointConfig, server: &mut ServerConfig) {
     let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"starling server").extract(&secret.0);
-    let mut reset_key = [0; 32];
-    prk.expand(&[b"reset"], hkdf::HKDF_SHA256)
-        .and_then(|okm| okm.fill(&mut reset_key))
-        .expect("one hash is a length that HKDF gives");
-    endpoint.reset_key(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &reset_key)));
+    let derive = |purpose: &[u8]| {
+        let mut key = [0; 32];
+        prk.expand(&[purpose], hkdf::HKDF_SHA256)
+            .and_then(|okm| okm.fill(&mut key))
+            .expect("one hash is a length that HKDF gives");
+        key
+    };
+    let [a, b, c, d, e, f, g, h, ..] = derive(b"connection ids");
+    let id_key = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    endpoint
+        .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)))
+        .reset_key(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &derive(b"reset"))));
     server.token_key(Arc::new(prk));
 }

@@ -15,7 +15,7 @@ pub struct ServerStats {
     pub retried: u64,
     /// Handshakes that failed or took too long.
     pub handshakes_failed: u64,
-    /// Connections that stand now.
+    /// Connections that stand now, or whose end has not been polled.
     pub open: u64,
     /// Handshakes that are under way now.
     pub handshaking: u64,

@@ -210,6 +210,7 @@ impl QuinnServer {
         match note {
             Note::Up { key, connection, flow } => Some(self.up(key, connection, flow)),
             Note::Closed { key, code, reason } => {
+                self.shared.counters.open.fetch_sub(1, Relaxed);
                 self.links.remove(&key)?;
                 Some(Event::Closed { conn: key, code, reason })
             }
