@@ -469,8 +469,7 @@ impl Client {
             return bytes;
         }
         self.sequence = self.sequence.wrapping_add(1);
-        let mut writer =
-            UplinkWriter::new(&mut bytes, self.welcome.space, self.sequence, tick);
+        let mut writer = UplinkWriter::new(&mut bytes, self.welcome.space, self.sequence, tick);
         if let Some(ack) = self.table.ack() {
             writer.ack(ack);
         }
@@ -543,8 +542,7 @@ impl Client {
         bytes: &[u8],
         schema: &starling_protocol::schema::Schema,
     ) {
-        let frames =
-            self.frames.entry(stream).or_insert_with(|| Frames::new(MESSAGE_BYTES_MAX));
+        let frames = self.frames.entry(stream).or_insert_with(|| Frames::new(MESSAGE_BYTES_MAX));
         frames.push(bytes);
         let mut bodies = Vec::new();
         while let Some(body) = frames.next_frame().expect("we wrote it") {
