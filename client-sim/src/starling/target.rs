@@ -3,7 +3,6 @@
 use super::client::SimClient;
 use super::registry::Registry;
 use super::wire::Wire;
-use crate::scenario::Profile;
 use crate::space::Space;
 use crate::target::{
     ClientNo, ClientPlan, Clock, EntityNo, Publish, Received, Sample, Target, Terms, Traffic,
@@ -38,8 +37,6 @@ pub struct StarlingOptions {
     pub world: String,
     /// The space to create it with where the server allows it.
     pub space: Space,
-    /// What sort of world it is.
-    pub profile: Profile,
     /// Access token; empty in open mode.
     pub token: String,
     /// Feeds message ids and back-off.

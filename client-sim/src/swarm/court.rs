@@ -85,7 +85,7 @@ fn judge_all(
         match message {
             Message::News(mut news, now_ns) => {
                 judge.take(&news, now_ns);
-                settled.store(judge.events_settled(), Ordering::Relaxed);
+                settled.store(judge.events_settled(now_ns), Ordering::Relaxed);
                 news.clear();
                 // With enough of them on their way this one is not needed.
                 let _surplus = back.try_send(news);

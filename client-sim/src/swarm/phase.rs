@@ -50,6 +50,12 @@ impl Schedule {
         self.motion_ns.store(now_ns, Ordering::Release);
     }
 
+    /// The measured time ends now, earlier than was meant.
+    pub fn cut(&self, now_ns: u64) {
+        self.measure_ns.fetch_min(now_ns, Ordering::AcqRel);
+        self.drain_ns.fetch_min(now_ns, Ordering::AcqRel);
+    }
+
     /// Nothing more is expected: everybody leaves.
     pub fn leave(&self, now_ns: u64) {
         self.leave_ns.store(now_ns, Ordering::Release);
@@ -100,7 +106,10 @@ mod tests {
             [at(99), at(100), at(130), at(1130)],
             [Phase::Connect, Phase::WarmUp, Phase::Measure, Phase::Drain]
         );
+        schedule.cut(500);
+        assert_eq!(schedule.measured_ns(), Some(130..500));
+        assert_eq!(schedule.phase(500), Phase::Drain);
         schedule.leave(1200);
-        assert_eq!(at(1200), Phase::Leave);
+        assert_eq!(schedule.phase(1200), Phase::Leave);
     }
 }

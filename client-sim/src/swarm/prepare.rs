@@ -2,7 +2,7 @@
 
 use super::options::{SwarmOptions, Work};
 use super::plan::{Crew, PlanOptions, Source};
-use crate::scenario::{Area, Profile, Scenario};
+use crate::scenario::{Area, Scenario};
 use crate::space::Space;
 use crate::trace::{self, Trace};
 use crate::verdict::Slo;
@@ -19,7 +19,6 @@ pub(super) struct Prepared {
     pub name: String,
     pub world: String,
     pub space: Space,
-    pub profile: Profile,
     pub crew: Crew,
     pub slo: Slo,
     pub measured: Duration,
@@ -51,7 +50,6 @@ fn from_scenario(options: &SwarmOptions, scenario: &Scenario) -> Result<Prepared
         name: scenario.name.clone(),
         world: options.world.clone().unwrap_or_else(|| scenario.name.clone()),
         space: scenario.space,
-        profile: scenario.profile,
         crew: Crew::plan(source, &plan_options(options, scenario.radius_m, options.visible))?,
         slo: if faulted { scenario.slo_faulted } else { scenario.slo },
         measured: options.measured.unwrap_or(MEASURED_DEFAULT),
@@ -74,7 +72,6 @@ fn from_trace(options: &SwarmOptions, trace: Trace) -> Result<Prepared> {
         name: summary.files.join(", "),
         world: options.world.clone().unwrap_or_else(|| "trace".to_owned()),
         space: trace.space,
-        profile: model.profile,
         crew: Crew::plan(source, &plan_options(options, radius_m, visible.min(100.0)))?,
         slo: if faulted { model.slo_faulted } else { model.slo },
         measured: options.measured.unwrap_or(length).min(length),

@@ -142,7 +142,6 @@ fn session_options(options: &SwarmOptions, prepared: &Prepared) -> StarlingOptio
     StarlingOptions {
         world: prepared.world.clone(),
         space: prepared.space,
-        profile: prepared.profile,
         token: options.token.clone(),
         seed: options.seed ^ (u64::from(std::process::id()) << 32),
         names: names.into_iter().map(|(_, name)| name).collect(),
@@ -218,8 +217,10 @@ impl Run<'_> {
         self.court.set_measured(range.clone());
         self.scraper = self.options.metrics.clone().map(|url| self.scrape(url, range.clone()));
         self.watch(prepared, range.end, stop, progress);
-        let end = self.clock.now_ns().min(range.end);
-        let measured = Duration::from_nanos(end.saturating_sub(range.start));
+        self.schedule.cut(self.clock.now_ns());
+        let range = self.schedule.measured_ns().unwrap_or(0..0);
+        self.court.set_measured(range.clone());
+        let measured = Duration::from_nanos(range.end - range.start);
         let give_up_ns = self.clock.now_ns() + DRAIN_NS;
         while !self.court.events_settled() && self.clock.now_ns() < give_up_ns {
             self.look(prepared, progress);

@@ -104,10 +104,10 @@ impl Judge {
         self.measured_ns = measured_ns;
     }
 
-    /// Everything that was published has arrived where it is owed.
+    /// The measured time is over, and everything that was published has arrived where it is owed.
     #[must_use]
-    pub fn events_settled(&self) -> bool {
-        self.book.is_settled()
+    pub fn events_settled(&self, now_ns: u64) -> bool {
+        now_ns >= self.measured_ns.end && self.book.is_settled()
     }
 
     /// Takes in news and judges every tick that is complete.
