@@ -278,9 +278,14 @@ impl<T: Transport, L: Lender> Front<T, L> {
         if self.draining.is_none_or(|drain| now < drain.deadline) {
             return;
         }
+        self.close_all(now);
+    }
+
+    /// Closes every connection: the server goes away now.
+    pub fn close_all(&mut self, now: Nanos) {
         let open: Vec<_> = self.connections.keys().copied().collect();
         for conn in open {
-            self.close(now, conn, CloseCode::GOING_AWAY, "the drain is over");
+            self.close(now, conn, CloseCode::GOING_AWAY, "the server stops");
         }
     }
 

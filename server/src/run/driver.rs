@@ -96,6 +96,7 @@ impl Driver {
                 self.sleep(now);
             }
         }
+        self.front.close_all(self.clock.now());
         self.front.into_transport().shutdown(LINGER);
         drop(end);
     }

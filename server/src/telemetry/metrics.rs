@@ -46,6 +46,31 @@ const COUNTED: &[Counted] = &[
     ("cues", "Cues taken in.", |c| c.cues),
     ("cues_refused", "Cues refused.", |c| c.cues_refused),
     ("cues_expired", "Cues that expired unacknowledged.", |c| c.cues_expired),
+    ("sessions_opened", "Sessions that began.", |c| c.sessions_opened),
+    ("sessions_parked", "Sessions that lost their connection.", |c| c.sessions_parked),
+    ("sessions_gone", "Sessions that ended.", |c| c.sessions_gone),
+    ("attaches_refused", "Sessions that were refused.", |c| c.attaches_refused.values().sum()),
+    ("requests_refused", "Requests that were refused.", |c| c.requests_refused.values().sum()),
+    ("subscriptions", "Subscriptions that began.", |c| c.subscriptions),
+    ("subscriptions_denied", "Subscriptions that were denied.", |c| {
+        c.subscriptions_denied.values().sum()
+    }),
+    ("events_accepted", "Events accepted.", |c| c.events_accepted),
+    ("events_repeated", "Events published again and recognised.", |c| c.events_repeated),
+    ("events_refused", "Events refused.", |c| c.events_refused.values().sum()),
+    ("events_delivered", "Events written to subscribers.", |c| c.events_delivered),
+    ("events_missed", "Events that were gone when a subscriber came for them.", |c| {
+        c.events_missed
+    }),
+    ("inputs_taken", "Numbered inputs taken in.", |c| c.inputs_taken),
+    ("inputs_refused", "Numbered inputs refused.", |c| c.inputs_refused),
+];
+
+/// What became of requests to resume.
+const RESUMES: &[(&str, fn(&Counters) -> u64)] = &[
+    ("resumed", |c| c.resumes_resumed),
+    ("reset", |c| c.resumes_reset),
+    ("denied", |c| c.resumes_denied),
 ];
 
 /// Name, meaning and value of what a world holds.
@@ -138,6 +163,7 @@ struct Shown {
     held: u64,
     counted: Vec<u64>,
     holds: Vec<u64>,
+    resumes: Vec<u64>,
     live: u64,
     parked: u64,
     backlog: Backlog,
@@ -154,6 +180,7 @@ impl Shown {
         self.held += reading.held;
         add(&mut self.counted, COUNTED.iter().map(|(_, _, value)| value(&reading.counters)));
         add(&mut self.holds, HELD.iter().map(|(_, _, value)| value(&reading.stats)));
+        add(&mut self.resumes, RESUMES.iter().map(|(_, value)| value(&reading.counters)));
         self.live += reading.stats.sessions_live as u64;
         self.parked += reading.stats.sessions_parked as u64;
         self.backlog.refused += backlog.refused;
@@ -222,6 +249,14 @@ fn write_worlds(text: &mut Exposition, worlds: &BTreeMap<&str, Shown>) {
     }
     for (place, (name, help, _)) in HELD.iter().enumerate() {
         each(text, &format!("starling_world_{name}"), help, Type::Gauge, &|s| s.holds[place]);
+    }
+    let name = "starling_world_resumes_total";
+    text.metric(name, "Requests to resume, by what became of them.", Type::Counter);
+    for (world, shown) in worlds {
+        for (place, (outcome, _)) in RESUMES.iter().enumerate() {
+            let labels = [("world", *world), ("outcome", *outcome)];
+            text.sample(name, &labels, shown.resumes[place]);
+        }
     }
     let name = "starling_world_sessions";
     text.metric(name, "Sessions by state.", Type::Gauge);
