@@ -108,6 +108,17 @@ impl Log {
         }
     }
 
+    /// Forgets the older half, to make room for others.
+    pub(crate) fn forget_half(&mut self) {
+        let half = self.records.len().div_ceil(2);
+        (0..half).for_each(|_| self.forget_oldest());
+    }
+
+    /// Bytes that the events kept take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// What the policy says.
     pub(crate) fn policy(&self) -> ChannelPolicy {
         self.policy

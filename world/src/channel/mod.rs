@@ -17,15 +17,21 @@ pub(crate) mod subscription;
 mod sweep;
 
 use crate::session::SessionIdx;
-use log::Log;
+use log::{Log, Record};
 use members::MemberList;
 use name::WORLD_PRESENCE;
 use policy::ChannelPolicy;
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::CHANNELS_MAX;
-use starling_protocol::units::{ChannelKey, Epoch, Tick};
+use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, Tick};
 use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
+use std::sync::Arc;
+
+/// Bytes of events that all channels of a world keep together.
+const CHANNELS_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Channels that one publish may squeeze to make room.
+const ROWS_SQUEEZED_MAX: usize = 256;
 
 /// A row of the slab of channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,8 +76,12 @@ pub(crate) struct Channels {
     /// What a channel keeps unless something else is said.
     policy: ChannelPolicy,
     epochs: Epochs,
+    /// Bytes of events that all of them keep.
+    bytes: usize,
     /// Where the sweep goes on.
     swept: usize,
+    /// Where the next room is made.
+    squeezed: usize,
 }
 
 impl Channels {
@@ -83,7 +93,9 @@ impl Channels {
             by_name: BTreeMap::new(),
             policy: ChannelPolicy::default(),
             epochs: Epochs::new(world, seed),
+            bytes: 0,
             swept: 0,
+            squeezed: 0,
         };
         channels.insert(WORLD_PRESENCE, ChannelPolicy::PRESENCE, Some(MemberList::default()));
         channels
@@ -113,6 +125,35 @@ impl Channels {
     /// An empty log for a new session's inbox.
     pub(crate) fn inbox(&mut self) -> Log {
         Log::new(self.epochs.mint(), ChannelPolicy::INBOX)
+    }
+
+    /// Gives an event the next number in its channel.
+    pub(crate) fn append(&mut self, idx: ChannelIdx, record: Record) -> ChannelPosition {
+        let log = &mut self[idx].log;
+        let before = log.bytes();
+        let position = log.append(Arc::new(record));
+        let after = log.bytes();
+        self.bytes = self.bytes + after - before;
+        position
+    }
+
+    /// Makes sure that all channels together keep no more than they may: the older half of one
+    /// after another goes, in turn.
+    ///
+    /// # Errors
+    /// `OVERLOADED` when what could be looked at now did not give enough.
+    pub(crate) fn make_room(&mut self) -> Result<(), CloseCode> {
+        for _ in 0..ROWS_SQUEEZED_MAX.min(self.rows.len()) {
+            if self.bytes <= CHANNELS_BYTES_MAX {
+                break;
+            }
+            self.squeezed = (self.squeezed + 1) % self.rows.len();
+            let Some(channel) = self.rows[self.squeezed].as_deref_mut() else { continue };
+            let before = channel.log.bytes();
+            channel.log.forget_half();
+            self.bytes -= before - channel.log.bytes();
+        }
+        if self.bytes <= CHANNELS_BYTES_MAX { Ok(()) } else { Err(CloseCode::OVERLOADED) }
     }
 
     /// How many there are, presence lists included.
@@ -157,6 +198,7 @@ impl Channels {
 
     fn remove(&mut self, idx: ChannelIdx) {
         if let Some(channel) = self.rows[idx.at()].take() {
+            self.bytes -= channel.log.bytes();
             self.by_name.remove(&channel.name);
             self.free.push(idx);
         }
@@ -230,6 +272,32 @@ mod tests {
         let first = |world, seed| Epochs::new(Epoch(world), seed).mint();
         assert_ne!(first(1, 0), first(2, 0));
         assert_ne!(first(1, 0), first(1, 1));
+    }
+
+    fn large() -> Record {
+        Record {
+            tick: Tick(0),
+            publisher: None,
+            message: starling_protocol::units::MessageId(0),
+            action: starling_protocol::message::events::Action::Message,
+            state_key: None,
+            payload: vec![0; 16 * 1024],
+        }
+    }
+
+    #[test]
+    fn all_channels_together_keep_no_more_than_they_may() {
+        let mut channels = Channels::new(Epoch(1), 0);
+        for i in 0..20_000 {
+            let idx = channels.plain(&format!("c{}", i % 5_000)).expect("room");
+            channels.make_room().expect("there is always an older half");
+            channels.append(idx, large());
+        }
+        let kept: usize = channels.iter().map(|channel| channel.log.bytes()).sum();
+        assert_eq!(kept, channels.bytes);
+        assert!(kept <= CHANNELS_BYTES_MAX + 17 * 1024);
+        let tops = channels.iter().filter(|c| !c.is_the_worlds()).map(|c| c.log.top().offset.0);
+        assert_eq!(tops.sum::<u64>(), 20_000, "numbers go on whatever is forgotten");
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl Default for ChannelPolicy {
 impl ChannelPolicy {
     /// A session's inbox: every session has one, so each is small.
     pub(crate) const INBOX: Self =
-        Self { events_max: 256, bytes_max: 256 * 1024, retention_ms: 600_000 };
+        Self { events_max: 256, bytes_max: 64 * 1024, retention_ms: 600_000 };
 
     /// A presence list, whose events are tiny and whose members can be sent anew.
     pub(crate) const PRESENCE: Self =

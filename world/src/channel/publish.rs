@@ -14,6 +14,9 @@ use starling_protocol::message::events::{Action, EventDown, Publish, Publisher, 
 use starling_protocol::units::{ChannelPosition, Offset};
 use std::sync::Arc;
 
+/// How long a publisher waits when the world keeps as many events as it may.
+const RETRY_WHEN_FULL_MS: u32 = 1_000;
+
 /// Why a publish was not accepted.
 struct Refusal {
     code: CloseCode,
@@ -50,9 +53,8 @@ impl World {
 
     /// Appends an event to a channel and wakes whoever follows it.
     pub(crate) fn append(&mut self, idx: ChannelIdx, record: Record) -> ChannelPosition {
-        let channel = &mut self.channels[idx];
-        let position = channel.log.append(Arc::new(record));
-        for (subscriber, key) in &channel.subscribers {
+        let position = self.channels.append(idx, record);
+        for (subscriber, key) in &self.channels[idx].subscribers {
             self.sessions.ready(*subscriber, *key);
         }
         position
@@ -132,6 +134,9 @@ impl World {
             return Err(CloseCode::CONFLICT.into());
         }
         self.check_target(idx, name, publish.action)?;
+        self.channels
+            .make_room()
+            .map_err(|code| Refusal { code, retry_after_ms: Some(RETRY_WHEN_FULL_MS) })?;
         let channel = self.channels.plain(name)?;
         let record = self.record(idx, publish);
         Ok(Receipt::Channel(self.append(channel, record)))

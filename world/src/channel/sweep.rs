@@ -31,7 +31,9 @@ impl Channels {
         for _ in 0..CHANNELS_PER_TICK.min(self.rows.len()) {
             self.swept = (self.swept + 1) % self.rows.len();
             let Some(channel) = self.rows[self.swept].as_deref_mut() else { continue };
+            let before = channel.log.bytes();
             channel.log.expire(oldest(channel.log.policy().retention_ms));
+            self.bytes -= before - channel.log.bytes();
             if channel.subscribers.is_empty()
                 && let Some(members) = &mut channel.members
             {

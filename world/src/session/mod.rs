@@ -19,11 +19,11 @@ mod welcome;
 pub use handles::Owned;
 pub use slab::Sessions;
 
+use crate::authority::inputs::InputQueue;
 use crate::channel::log::Log;
 use crate::channel::subscription::Subscriptions;
 use crate::config::WorldConfig;
 use crate::entity::EntityIdx;
-use crate::authority::inputs::InputQueue;
 use crate::grants::Principal;
 use crate::input::{ConnId, Link};
 use crate::mail::Mail;
