@@ -2,3 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod house;
+
+/// The README's example compiles against the SDK as it is.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

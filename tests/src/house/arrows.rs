@@ -16,7 +16,13 @@ pub const ARROWS: &[Arrow] = &[
     ("starling-client-sim", &["starling-protocol", "starling-client", "starling-transport"]),
     (
         "starling",
-        &["starling-server", "starling-client-sim", "starling-transport", "starling-protocol"],
+        &[
+            "starling-server",
+            "starling-client-sim",
+            "starling-client",
+            "starling-transport",
+            "starling-protocol",
+        ],
     ),
 ];
 
