@@ -15,6 +15,7 @@ use starling_server::run::{Running, Server, StartError};
 use starling_transport::quic::{ClientOptions, ConnectOptions, UdpClient};
 use starling_transport::tls::{ClientTls, ServerTrust, development_certificate};
 use starling_transport::{ConnKey, Event, Transport};
+use starling_world::authority::{Game, GameContext};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
@@ -265,6 +266,44 @@ fn a_stop_is_at_once() {
     assert!(started.elapsed() < PATIENCE);
     client.until("it is closed", |client| client.closed.is_some());
     assert_eq!(client.closed, Some(CloseCode::GOING_AWAY));
+}
+
+/// A game with a bug.
+#[derive(Debug)]
+struct Bomb(u32);
+
+impl Game for Bomb {
+    fn step(&mut self, _: &mut GameContext<'_>) {
+        self.0 -= 1;
+        assert!(self.0 > 0, "this game breaks down on purpose");
+    }
+}
+
+#[test]
+fn a_world_that_breaks_down_takes_nobody_else_with_it() {
+    let mut config = config();
+    let bomb = WorldEntry::parse("bomb=metric,authority=server,tick-hz=10");
+    config.worlds.push(bomb.expect("well formed"));
+    let server = Server::new(config).expect("the configuration holds");
+    let running = server.game("bomb", Box::new(Bomb(30))).start().expect("it starts");
+    let mut safe = Client::join(&running, "arena");
+    safe.until("it is welcome", Client::is_welcome);
+    let mut victim = Client::join(&running, "bomb");
+    victim.until("its world broke down", |client| client.closed.is_some());
+    assert_eq!(victim.closed, Some(CloseCode::INTERNAL));
+    let mut again = Client::join(&running, "bomb");
+    again.until("it is refused", |client| client.closed.is_some());
+    assert_eq!(again.closed, Some(CloseCode::INTERNAL), "there was one game, and it is gone");
+    let heard = safe.datagrams;
+    safe.until("the other world goes on", |client| client.datagrams > heard);
+    assert_eq!(safe.closed, None);
+}
+
+#[test]
+fn a_game_for_no_world_is_refused() {
+    let server = Server::new(config()).expect("the configuration holds");
+    let error = server.game("nowhere", Box::new(Bomb(1))).start().expect_err("no such world");
+    assert!(error.to_string().contains("`nowhere`"), "{error}");
 }
 
 #[test]

@@ -214,7 +214,12 @@ impl<T: Transport, L: Lender> Front<T, L> {
         let Some(connection) = self.connections.get(&conn) else { return };
         if let Some(suppressed) = self.warnings.allows(code.label(), now) {
             let remote = connection.remote;
-            tracing::warn!(conn = conn.0, %remote, %code, why = %Quoted(why), suppressed, "closed");
+            if code == CloseCode::GOING_AWAY {
+                tracing::info!(conn = conn.0, %remote, %code, suppressed, "closed");
+            } else {
+                let why = Quoted(why);
+                tracing::warn!(conn = conn.0, %remote, %code, %why, suppressed, "closed");
+            }
         }
         self.transport.close(now, conn, code, code.label());
         self.counters.closes.count(code);

@@ -93,6 +93,14 @@ impl Lives {
     }
 }
 
+/// A world that the configuration names.
+#[derive(Clone, Debug)]
+struct Listed {
+    config: WorldConfig,
+    /// It was given a game, of which there is only one: without it the world is not itself.
+    game: bool,
+}
+
 /// Makes worlds and ends them.
 #[derive(Debug)]
 pub struct Directory {
@@ -102,7 +110,7 @@ pub struct Directory {
     templates: Templates,
     lives: Lives,
     /// Listed worlds, to be made anew should one break down.
-    listed: BTreeMap<String, WorldConfig>,
+    listed: BTreeMap<String, Listed>,
 }
 
 impl Directory {
@@ -126,14 +134,16 @@ impl Directory {
         now: Nanos,
         rooms: &mut impl Lender,
     ) {
-        self.listed.insert(config.name.clone(), config.clone());
+        let listed = Listed { config: config.clone(), game: game.is_some() };
+        self.listed.insert(config.name.clone(), listed);
         self.make(config, game, now, rooms);
     }
 
     /// The world of a Hello, made where that is allowed, with one more connection in it.
     ///
     /// # Errors
-    /// `BAD_NAME`, `UNKNOWN_WORLD`, `SPACE_MISMATCH` or `TOO_MANY_WORLDS`.
+    /// `BAD_NAME`, `UNKNOWN_WORLD`, `SPACE_MISMATCH` or `TOO_MANY_WORLDS`; `INTERNAL` where a game
+    /// broke down.
     pub fn enter(
         &mut self,
         name: &str,
@@ -191,8 +201,10 @@ impl Directory {
 
     /// What a world would be like that does not exist yet.
     fn wanted(&self, name: &str, create: Option<Space>) -> Result<WorldConfig, CloseCode> {
-        if let Some(config) = self.listed.get(name) {
-            return Ok(config.clone());
+        match self.listed.get(name) {
+            Some(listed) if listed.game => return Err(CloseCode::INTERNAL),
+            Some(listed) => return Ok(listed.config.clone()),
+            None => {}
         }
         let space = create.filter(|_| self.open).ok_or(CloseCode::UNKNOWN_WORLD)?;
         if !is_name(name) {

@@ -1,38 +1,57 @@
 //! The front's thread: polls, and sleeps until something arrives or is due.
+//!
+//! What arrives is taken in batches, at most one a millisecond, for a wake-up costs as much as the
+//! datagram that caused it. What a room publishes is sent at once.
 
+use super::unix_ms;
 use crate::config::Settings;
 use crate::http::Board;
-use crate::net::Front;
+use crate::net::{Front, Wall};
 use crate::room::pool::{Clock, Pool};
 use starling_protocol::units::Nanos;
 use starling_transport::quic::{QuinnServer, ServerWaker};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 /// How long closed connections may take to tell their peers.
 const LINGER: Duration = Duration::from_millis(1_500);
 
-/// QUIC's figures are shown anew so often.
-const STATS_EVERY_NS: u64 = Nanos::SECOND;
+/// Arrivals are taken in no more often than this.
+const CADENCE_NS: u64 = Nanos::MILLISECOND;
+/// QUIC's figures are shown anew, and the wall clock is looked at, so often.
+const LOOK_EVERY_NS: u64 = Nanos::SECOND;
+/// The wall clock may stray so far from the server's own before somebody should know.
+const WALL_STRAY_MS: u64 = 30_000;
 
 /// The front with all that its thread needs.
 pub(super) struct Driver {
     front: Front<QuinnServer, Pool>,
     clock: Clock,
+    wall: Wall,
     orders: Arc<Orders>,
+    board: Arc<Board>,
     drain_ms: u32,
     jitter_ms: u32,
+    /// The wall clock has strayed, and the log says so.
+    stray: bool,
+}
+
+/// Wakes the front's thread, whichever way it sleeps.
+pub(super) struct Bell {
+    /// Something waits that is not an arrival: a batch of a room, or an order.
+    urgent: AtomicBool,
+    waker: ServerWaker,
+    thread: OnceLock<Thread>,
 }
 
 /// What the thread is told, and what it tells.
 pub(super) struct Orders {
     drain: AtomicBool,
     stop: AtomicBool,
-    waker: ServerWaker,
-    board: Arc<Board>,
+    bell: Arc<Bell>,
     drained: Mutex<bool>,
     changed: Condvar,
 }
@@ -48,21 +67,21 @@ pub(super) struct Driving {
 impl Driver {
     pub(super) fn new(
         front: Front<QuinnServer, Pool>,
-        clock: Clock,
-        waker: ServerWaker,
-        board: &Arc<Board>,
+        time: (Clock, Wall),
+        bell: Arc<Bell>,
+        board: Arc<Board>,
         settings: &Settings,
     ) -> Self {
         let orders = Arc::new(Orders {
             drain: AtomicBool::new(false),
             stop: AtomicBool::new(false),
-            waker,
-            board: Arc::clone(board),
+            bell,
             drained: Mutex::new(false),
             changed: Condvar::new(),
         });
+        let (clock, wall) = time;
         let (drain_ms, jitter_ms) = (settings.drain_ms, settings.drain_jitter_ms);
-        Self { front, clock, orders, drain_ms, jitter_ms }
+        Self { front, clock, wall, orders, board, drain_ms, jitter_ms, stray: false }
     }
 
     pub(super) fn start(self) -> io::Result<Driving> {
@@ -76,8 +95,9 @@ impl Driver {
     fn run(mut self) {
         // However the thread ends, whoever waits for it must hear of it.
         let end = EndsWith(Arc::clone(&self.orders));
+        self.orders.bell.thread.get_or_init(std::thread::current);
         let mut draining = false;
-        let mut stats_at = Nanos(0);
+        let mut look_at = Nanos(0);
         while !self.orders.stop.load(Ordering::Acquire) {
             let now = self.clock.now();
             if !draining && self.orders.drain.load(Ordering::Acquire) {
@@ -85,9 +105,10 @@ impl Driver {
                 self.front.drain(now, self.drain_ms, self.jitter_ms);
             }
             let more = self.front.poll(now);
-            if now >= stats_at {
-                stats_at = now + STATS_EVERY_NS;
-                self.orders.board.set_quic(self.front.transport().stats());
+            if now >= look_at {
+                look_at = now + LOOK_EVERY_NS;
+                self.board.set_quic(self.front.transport().stats());
+                self.look_at_wall(now);
             }
             if self.front.is_drained() {
                 self.orders.set_drained();
@@ -101,9 +122,31 @@ impl Driver {
         drop(end);
     }
 
-    fn sleep(&self, now: Nanos) {
-        let due = self.front.next_timeout(now).since(self.clock.now());
-        self.front.transport().wait(Duration::from_nanos(due));
+    /// Sleeps until something arrives or is due, and then on until a millisecond has passed since
+    /// `polled`, unless something urgent waits.
+    fn sleep(&self, polled: Nanos) {
+        let due = self.front.next_timeout(polled);
+        let wait = due.since(self.clock.now());
+        if wait > 0 && !self.orders.bell.urgent.load(Ordering::Acquire) {
+            self.front.transport().wait(Duration::from_nanos(wait));
+        }
+        let early = (polled + CADENCE_NS).since(self.clock.now());
+        if early > 0 && !self.orders.bell.urgent.load(Ordering::Acquire) {
+            std::thread::park_timeout(Duration::from_nanos(early));
+        }
+        self.orders.bell.urgent.store(false, Ordering::Release);
+    }
+
+    /// Tokens are judged by the time at the start and the monotonic clock since; if the wall clock
+    /// was set meanwhile, somebody should know.
+    fn look_at_wall(&mut self, now: Nanos) {
+        let (own, wall) = (self.wall.unix_s(now) * 1_000, unix_ms());
+        let stray = own.abs_diff(wall) > WALL_STRAY_MS;
+        if stray && !self.stray {
+            let by_s = own.abs_diff(wall) / 1_000;
+            tracing::warn!(by_s, "the wall clock was set; tokens go by the time before");
+        }
+        self.stray = stray;
     }
 }
 
@@ -115,18 +158,30 @@ impl Drop for EndsWith {
     }
 }
 
+impl Bell {
+    pub(super) fn new(waker: ServerWaker) -> Self {
+        Self { urgent: AtomicBool::new(false), waker, thread: OnceLock::new() }
+    }
+
+    pub(super) fn ring(&self) {
+        self.urgent.store(true, Ordering::Release);
+        self.waker.wake();
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+}
+
 impl Orders {
     /// Refuse new sessions, tell everyone, let them go.
     pub(super) fn drain(&self) {
-        self.board.set_draining();
         self.drain.store(true, Ordering::Release);
-        self.waker.wake();
+        self.bell.ring();
     }
 
     fn stop(&self) {
-        self.board.set_draining();
         self.stop.store(true, Ordering::Release);
-        self.waker.wake();
+        self.bell.ring();
     }
 
     fn set_drained(&self) {

@@ -39,7 +39,7 @@ use crate::net::{Front, Parts, Wall};
 use crate::room::directory::{Directory, Lives};
 use crate::room::pool::{Clock, Pool};
 use aws_lc_rs::digest::{SHA256, digest};
-use driver::Driver;
+use driver::{Bell, Driver};
 use starling_protocol::units::{Epoch, Nanos};
 use starling_transport::quic::{QuinnServer, RuntimeChoice, ServerError, ServerOptions};
 use starling_transport::tls::{Identity, TlsError, development_certificate};
@@ -145,9 +145,9 @@ impl Server {
         let (address, fingerprint) = (transport.local_addr(), identity.fingerprint());
 
         let clock = Clock::start();
-        let waker = transport.waker();
-        let awake = waker.clone();
-        let mut pool = Pool::start(threads.rooms, clock, move || awake.wake());
+        let bell = Arc::new(Bell::new(transport.waker()));
+        let rung = Arc::clone(&bell);
+        let mut pool = Pool::start(threads.rooms, clock, move || rung.ring());
         let directory = self.directory(&mut pool, clock.now());
         let counters = Arc::new(NetCounters::default());
         let facts = self.facts(threads, verifier.is_open());
@@ -168,7 +168,8 @@ impl Server {
             limits,
             counters,
         });
-        let driver = Driver::new(front, clock, waker, &board, &self.settings);
+        let shown = Arc::clone(&board);
+        let driver = Driver::new(front, (clock, wall), bell, shown, &self.settings);
         let driving = driver.start().map_err(StartError::Thread)?;
         let running = Running { address, fingerprint, open, http, board, driving };
         running.announce();

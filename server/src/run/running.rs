@@ -84,6 +84,7 @@ impl Running {
     /// Begins to drain: new sessions are refused, clients are told to go, and what is still
     /// there at the deadline is closed. Returns at once.
     pub fn drain(&self) {
+        self.board.set_draining();
         self.driving.orders.drain();
     }
 
