@@ -16,12 +16,16 @@ use starling_protocol::snapshot::{Cover, SnapshotWriter};
 
 /// A datagram smaller than this is not begun.
 pub(super) const DATAGRAM_BYTES_MIN: usize = 64;
-/// What header, reports and page heads take of a datagram, about.
-const HEAD_BITS: usize = 320;
-/// What a slot that is skipped takes, about.
+/// What header and reports take of a datagram, about.
+const HEAD_BITS: usize = 136;
+/// What the head of a page takes, about.
+const PAGE_BITS: usize = 48;
+/// What a slot that is skipped takes, about, where few are.
 const SKIP_BITS: usize = 5;
+/// What the list of skipped slots of one page takes at most.
+const SKIPS_BITS: usize = 268;
 /// How much hungrier the nearest grow in a tick; the farthest grow by one.
-const HUNGER_NEAREST: f64 = 16.0;
+const HUNGER_NEAREST: f64 = 4.0;
 
 /// Working space.
 #[derive(Debug, Default)]
@@ -95,7 +99,7 @@ fn choose(
     share.sent.resize(agenda.due.len(), false);
     let most = allowance.min(DATAGRAM_BYTES_MAX * DATAGRAMS_PER_TICK_MAX) * 8;
     let datagrams = most.div_ceil(DATAGRAM_BYTES_MAX * 8);
-    let mut left = most.saturating_sub(datagrams * HEAD_BITS + agenda.due.len() * SKIP_BITS);
+    let mut left = most.saturating_sub(datagrams * HEAD_BITS + page_bits(&agenda.due));
     for (_, bits, at) in &share.ranked {
         match left.checked_sub(*bits as usize) {
             Some(rest) => left = rest,
@@ -108,6 +112,12 @@ fn choose(
     if let Some((_, _, at)) = share.ranked.first() {
         share.chosen[*at as usize] = true;
     }
+}
+
+/// What the pages take besides the news itself: heads, and lists of skipped slots.
+fn page_bits(due: &[Due]) -> usize {
+    let pages = due.chunk_by(|a, b| a.slot >> 8 == b.slot >> 8);
+    pages.map(|page| PAGE_BITS + (page.len() * SKIP_BITS).min(SKIPS_BITS)).sum()
 }
 
 /// Squared distance from where the session looks; what has left has no place any more.

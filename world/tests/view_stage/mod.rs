@@ -307,8 +307,9 @@ impl Sky {
             self.inputs.links.push(link);
         }
         for client in &mut self.clients {
-            let payload = client.uplink(next);
-            client.depart(payload, true, next, &mut self.rng);
+            for payload in client.uplinks(next) {
+                client.depart(payload, true, next, &mut self.rng);
+            }
             while client.up.front().is_some_and(|(due, _)| *due <= next.0) {
                 let (_, payload) = client.up.pop_front().expect("just seen");
                 self.inputs.push(client.conn, u64::from(next.0) * 50_000 - 10_000, &payload);
@@ -463,11 +464,18 @@ pub fn frames_of(bytes: &[u8]) -> Vec<Vec<u8>> {
 }
 
 impl Client {
-    fn uplink(&mut self, tick: Tick) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        if self.mute {
-            return bytes;
+    /// Its datagrams of this tick: as many as its samples need.
+    fn uplinks(&mut self, tick: Tick) -> Vec<Vec<u8>> {
+        let mut datagrams = Vec::new();
+        let mut next = 0;
+        while !self.mute && (datagrams.is_empty() || next < self.own.len()) {
+            datagrams.push(self.uplink(tick, &mut next));
         }
+        datagrams
+    }
+
+    fn uplink(&mut self, tick: Tick, next: &mut usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
         self.sequence = self.sequence.wrapping_add(1);
         let mut writer = UplinkWriter::new(&mut bytes, self.welcome.space, self.sequence, tick);
         if let Some(ack) = self.table.ack() {
@@ -481,13 +489,16 @@ impl Client {
             payload,
         });
         assert_eq!(writer.cues(cues), self.cues.len(), "a few cues fit");
-        for own in self.own.iter_mut().filter(|own| own.speaks) {
-            own.sequence = own.sequence.wrapping_add(1);
-            let sample =
-                SampleUp { handle: own.handle, sequence: own.sequence, sample: own.sample };
-            if !writer.sample(&sample) {
-                break;
+        for own in &mut self.own[*next..] {
+            if own.speaks {
+                let sequence = own.sequence.wrapping_add(1);
+                let sample = SampleUp { handle: own.handle, sequence, sample: own.sample };
+                if !writer.sample(&sample) {
+                    break;
+                }
+                own.sequence = sequence;
             }
+            *next += 1;
         }
         writer.finish();
         bytes

@@ -1,0 +1,128 @@
+//! A narrow link gets less, never nothing, and never more than it may carry.
+
+mod view_stage;
+
+use starling_protocol::units::{EntityId, Tick};
+use std::collections::BTreeMap;
+use view_stage::*;
+
+const CROWD: usize = 300;
+
+/// A viewer in a crowd that moves all the time, on a link of so many bytes a tick.
+fn crowd(bytes: u32, weather: Weather) -> (Sky, usize, usize) {
+    let mut sky = Sky::new(metric(), 9);
+    let owner = sky.client();
+    for i in 0..CROWD {
+        sky.spawn(owner, [(i % 20) as f64 * 4., (i / 20) as f64 * 4., 0.]);
+    }
+    let viewer = sky.player([1., 1., 0.], 200.);
+    let conn = sky.clients[viewer].conn;
+    sky.allowances.insert(conn, bytes);
+    sky.clients[viewer].weather = weather;
+    (sky, owner, viewer)
+}
+
+fn stir(sky: &mut Sky, owner: usize) {
+    let space = sky.space();
+    let mut rng = sky.rng.clone();
+    for own in &mut sky.clients[owner].own {
+        let mut point = space.point(own.sample.position);
+        point[0] += rng.between(-0.5, 0.5);
+        point[1] += rng.between(-0.5, 0.5);
+        own.sample = at(space, point);
+    }
+    sky.rng = rng;
+    sky.tick();
+}
+
+/// Greatest number of ticks for which an entity was not covered.
+fn waits(sky: &mut Sky, owner: usize, viewer: usize, ticks: u32) -> BTreeMap<EntityId, u32> {
+    let mut worst = BTreeMap::new();
+    for _ in 0..ticks {
+        stir(sky, owner);
+        let now = sky.world.now();
+        let table = &sky.clients[viewer].table;
+        for slot in table.slots() {
+            let covered = table.covered(slot).unwrap_or(Tick(0));
+            let entity = table.entity(slot).expect("it is there").entity;
+            let wait = worst.entry(entity).or_insert(0);
+            *wait = (*wait).max(now.0 - covered.0);
+        }
+    }
+    worst
+}
+
+#[test]
+fn with_four_hundred_bytes_a_tick_nobody_starves_and_the_near_come_first() {
+    let (mut sky, owner, viewer) = crowd(400, Weather::default());
+    for _ in 0..100 {
+        stir(&mut sky, owner);
+    }
+    assert_eq!(sky.seen(viewer).len(), CROWD, "all have entered");
+    let worst = waits(&mut sky, owner, viewer, 200);
+    assert_eq!(worst.len(), CROWD);
+    let longest = worst.values().max().expect("not empty");
+    assert!(*longest <= 60, "somebody waited for {longest} ticks");
+    let ids: Vec<_> = sky.clients[owner].own.iter().map(|own| own.entity).collect();
+    let mean = |ids: &[EntityId]| {
+        ids.iter().map(|id| f64::from(worst[id])).sum::<f64>() / ids.len() as f64
+    };
+    let (near, far) = (mean(&ids[..4]), mean(&ids[CROWD - 20..]));
+    assert!(near < far, "the near waited for {near}, the far for {far} ticks");
+    assert!(sky.world.counters().skipped > 1_000);
+    let sizes: usize = sky.clients[viewer].sizes.iter().sum();
+    assert!(sizes > 300, "the link is used: {sizes} of 400 bytes");
+}
+
+#[test]
+fn a_narrow_link_with_loss_heals_when_everything_stands_still() {
+    let weather = Weather { loss: 0.2, delay: 2, jitter: 2, double: 0.1 };
+    let (mut sky, owner, viewer) = crowd(300, weather);
+    for _ in 0..200 {
+        stir(&mut sky, owner);
+    }
+    sky.clients[viewer].weather = Weather::default();
+    sky.run(120);
+    let ids: Vec<_> = sky.clients[owner].own.iter().map(|own| own.entity).collect();
+    for id in ids {
+        let held = sky.believed(viewer, id).expect("it is in view");
+        assert!(distance_steps(held, sky.accepted(id)) <= 40.96);
+    }
+}
+
+#[test]
+fn a_link_that_takes_nothing_gets_nothing_and_then_everything() {
+    let (mut sky, owner, viewer) = crowd(0, Weather::default());
+    for _ in 0..20 {
+        stir(&mut sky, owner);
+        assert!(sky.clients[viewer].sizes.is_empty());
+    }
+    let conn = sky.clients[viewer].conn;
+    sky.allowances.insert(conn, 8 * 1_100);
+    for _ in 0..10 {
+        stir(&mut sky, owner);
+    }
+    assert_eq!(sky.seen(viewer).len(), CROWD);
+}
+
+#[test]
+fn a_wide_link_carries_many_datagrams_in_one_tick() {
+    let mut sky = Sky::new(metric(), 4);
+    let owner = sky.client();
+    for i in 0..1_000 {
+        sky.spawn(owner, [(i % 40) as f64, (i / 40) as f64, 0.]);
+    }
+    let viewer = sky.player([20., 12., 0.], 100.);
+    for client in [owner, viewer] {
+        let conn = sky.clients[client].conn;
+        sky.allowances.insert(conn, 8 * 1_100);
+    }
+    sky.run(8);
+    assert_eq!(sky.seen(viewer).len(), 1_000);
+    let mut most = 0;
+    for _ in 0..30 {
+        stir(&mut sky, owner);
+        most = most.max(sky.clients[viewer].sizes.len());
+    }
+    assert!((2..=8).contains(&most), "{most} datagrams in one tick");
+}
