@@ -4,7 +4,7 @@ mod view_stage;
 
 use starling_protocol::message::control::*;
 use starling_protocol::message::host::HostUp;
-use starling_protocol::units::{EntityId, SessionId};
+use starling_protocol::units::SessionId;
 use starling_protocol::uplink::CueScope;
 use starling_world::World;
 use starling_world::authority::tag::Tag;

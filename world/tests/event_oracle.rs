@@ -264,7 +264,7 @@ impl Client {
         }
     }
 
-    /// Where a channel goes on in the same life, what lies between was told as a gap before.
+    /// A channel goes on in the same life only where we are, or where we have not been told.
     fn reset(&mut self, key: ChannelKey, to: ChannelPosition) {
         let before = self.places.insert(key, to).filter(|before| before.epoch == to.epoch);
         assert!(before.is_none_or(|before| before == to), "{before:?} is followed by {to:?}");

@@ -47,10 +47,8 @@ impl Record {
 pub(crate) struct Start {
     /// What it is told.
     pub(crate) answer: Answer,
-    /// The offset before the first one it gets.
+    /// The offset before the first one it gets; what is gone of those is told as a gap.
     pub(crate) after: Offset,
-    /// Offsets that it asked for and that are gone.
-    pub(crate) gap: Option<(Offset, Offset)>,
 }
 
 /// The newest events of a channel, bounded by its policy.
@@ -126,33 +124,31 @@ impl Log {
 
     /// Where a new subscriber starts: from now.
     pub(crate) fn start_now(&self) -> Start {
-        let top = self.top();
-        Start { answer: Answer::Reset(top), after: top.offset, gap: None }
+        self.reset_to(self.top().offset)
     }
 
     /// Where a subscriber starts that has seen everything up to `seen`.
     ///
-    /// Of another epoch nothing that it saw is known to precede what is kept, so it gets all of
-    /// that. In this epoch it gets everything after `seen`; if some of that is gone, the answer is
-    /// a reset to the oldest place that is kept, and the gap is named.
+    /// In this epoch it goes on from there. Of another epoch nothing that it saw is known to
+    /// precede what is kept, so it gets all of that; a place that does not exist is the top.
     pub(crate) fn start_after(&self, seen: ChannelPosition) -> Start {
-        let before_first = self.first - 1;
         let top = self.top().offset;
         if seen.epoch != self.epoch {
-            return self.reset_to(before_first, None);
+            return self.reset_to(Offset(self.first - 1));
         }
         if seen.offset > top {
-            return self.reset_to(top.0, None);
+            return self.reset_to(top);
         }
-        if seen.offset.0 < before_first {
-            return self
-                .reset_to(before_first, Some((Offset(seen.offset.0 + 1), Offset(before_first))));
-        }
-        Start { answer: Answer::Resumed, after: seen.offset, gap: None }
+        Start { answer: Answer::Resumed, after: seen.offset }
     }
 
-    fn reset_to(&self, offset: u64, gap: Option<(Offset, Offset)>) -> Start {
-        Start { answer: Answer::Reset(self.position(offset)), after: Offset(offset), gap }
+    /// Is everything after this offset kept?
+    pub(crate) fn has_all_after(&self, offset: Offset) -> bool {
+        offset.0 + 1 >= self.first
+    }
+
+    fn reset_to(&self, offset: Offset) -> Start {
+        Start { answer: Answer::Reset(self.position(offset.0)), after: offset }
     }
 
     fn position(&self, offset: u64) -> ChannelPosition {
@@ -220,18 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn a_start_within_the_log_resumes_whole() {
-        let start = log_of(6).start_after(at(3, 4));
-        assert_eq!(start, Start { answer: Answer::Resumed, after: Offset(4), gap: None });
-        let edge = log_of(6).start_after(at(3, 2));
-        assert_eq!(edge.answer, Answer::Resumed, "everything after 2 is kept");
-    }
-
-    #[test]
-    fn a_start_before_the_log_is_a_reset_that_names_the_gap() {
-        let start = log_of(6).start_after(at(3, 0));
-        assert_eq!(start.answer, Answer::Reset(at(3, 2)));
-        assert_eq!((start.after, start.gap), (Offset(2), Some((Offset(1), Offset(2)))));
+    fn a_start_in_this_epoch_resumes_and_knows_what_is_gone() {
+        let log = log_of(6);
+        for offset in 0..=6 {
+            let start = log.start_after(at(3, offset));
+            assert_eq!(start, Start { answer: Answer::Resumed, after: Offset(offset) });
+            assert_eq!(log.has_all_after(start.after), offset >= 2, "3 is the oldest kept");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::log::Log;
 use starling_protocol::message::events::Member;
-use starling_protocol::units::{ChannelPosition, Offset, SessionId};
+use starling_protocol::units::{ChannelPosition, SessionId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -48,7 +48,8 @@ impl MemberList {
     pub(crate) fn snapshot(&mut self, log: &Log) -> (ChannelPosition, Arc<[Member]>) {
         let top = log.top();
         if let Some((at, members)) = &self.snapshot
-            && is_recent(*at, top, log.first())
+            && top.offset.0 - at.offset.0 <= SNAPSHOT_LAG_MAX
+            && log.has_all_after(at.offset)
         {
             return (*at, Arc::clone(members));
         }
@@ -61,10 +62,6 @@ impl MemberList {
     pub(crate) fn forget_snapshot(&mut self) {
         self.snapshot = None;
     }
-}
-
-fn is_recent(at: ChannelPosition, top: ChannelPosition, first: Offset) -> bool {
-    top.offset.0 - at.offset.0 <= SNAPSHOT_LAG_MAX && at.offset.0 + 1 >= first.0
 }
 
 #[cfg(test)]

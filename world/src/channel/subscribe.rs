@@ -1,9 +1,9 @@
 //! Subscriptions: begun, taken up again, ended.
 
-use super::ChannelIdx;
 use super::log::Start;
 use super::name::{self, Name};
 use super::subscription::{Pages, Source, Subscription};
+use super::{Channel, ChannelIdx};
 use crate::World;
 use crate::counters::count;
 use crate::session::SessionIdx;
@@ -159,8 +159,7 @@ impl World {
         if members >= PRESENCE_MEMBERS_MAX { Err(CloseCode::LIMIT) } else { Ok(()) }
     }
 
-    /// Where a subscription starts, and for a presence list that cannot go on from `seen`, anew
-    /// from its members.
+    /// Where a subscription starts.
     fn start(&self, idx: SessionIdx, source: Source, seen: Option<ChannelPosition>) -> Start {
         let log = match source {
             Source::Inbox => &self.sessions[idx].inbox,
@@ -169,13 +168,9 @@ impl World {
         seen.map_or_else(|| log.start_now(), |seen| log.start_after(seen))
     }
 
-    /// Tells where a subscription starts and lets its deliveries begin. What is gone is told first.
+    /// Tells where a subscription starts and lets its deliveries begin.
     fn begin(&mut self, idx: SessionIdx, key: ChannelKey, source: Source, start: Start) {
         let (start, members, top) = self.with_members(idx, source, start);
-        if let Some((from, to)) = start.gap {
-            self.counters.events_missed += to.0 - from.0 + 1;
-            self.sessions.event(idx, &EventDown::Gap { key, from, to }, self.now);
-        }
         let told = EventDown::Subscribed { key, answer: start.answer, top };
         self.sessions.event(idx, &told, self.now);
         if let Some(subscription) = self.sessions[idx].subscriptions.get_mut(key) {
@@ -187,7 +182,7 @@ impl World {
         self.sessions.ready(idx, key);
     }
 
-    /// A presence list that resets starts from its members, not from nothing.
+    /// A presence list that cannot go on without a hole starts from its members.
     fn with_members(
         &mut self,
         idx: SessionIdx,
@@ -197,15 +192,16 @@ impl World {
         let Source::Channel(channel) = source else {
             return (start, None, self.sessions[idx].inbox.top());
         };
-        let channel = &mut self.channels[channel];
-        let top = channel.log.top();
-        let Some(list) = channel.members.as_mut().filter(|_| start.answer != Answer::Resumed)
-        else {
-            return (start, None, top);
-        };
-        let (at, members) = list.snapshot(&channel.log);
-        let start = Start { answer: Answer::Reset(at), after: at.offset, gap: None };
-        (start, Some(Pages { members, next: 0 }), top)
+        let Channel { log, members, .. } = &mut self.channels[channel];
+        let goes_on = start.answer == Answer::Resumed && log.has_all_after(start.after);
+        match members.as_mut().filter(|_| !goes_on) {
+            None => (start, None, log.top()),
+            Some(list) => {
+                let (at, members) = list.snapshot(log);
+                let start = Start { answer: Answer::Reset(at), after: at.offset };
+                (start, Some(Pages { members, next: 0 }), log.top())
+            }
+        }
     }
 
     /// The channel that a key names.
