@@ -1,7 +1,7 @@
 //! The swarm: clients that move, look and publish, thousands of them on few threads.
 //!
-//! [`run`] is all that a user needs. The rest is public so that tests can step a swarm in virtual
-//! time ([`Driver`]) and so that other servers can be put under the same load.
+//! [`run`] is all that a user needs, and [`run_on`] puts another server under the same load. The
+//! rest is public so that tests can step a swarm in virtual time ([`Driver`]).
 
 mod court;
 mod driver;
@@ -19,4 +19,4 @@ pub use lateness::Lateness;
 pub use options::{SwarmOptions, Work};
 pub use phase::{Phase, Schedule};
 pub use plan::{Crew, InterestSpec, PlanOptions, Source};
-pub use run::{Progress, SwarmError, run};
+pub use run::{Progress, SwarmError, Venue, run, run_on};

@@ -110,6 +110,17 @@ struct Board {
     reasons: Mutex<Vec<String>>,
 }
 
+/// What a target needs to know of a run before it connects anybody.
+#[derive(Clone, Debug)]
+pub struct Venue {
+    /// The world to enter.
+    pub world: String,
+    /// The space that the work needs.
+    pub space: Space,
+    /// Names of all entities of the run, by number.
+    pub names: Arc<[String]>,
+}
+
 /// Runs the swarm against Starling and reports. `progress` is called about once a second;
 /// setting `stop` ends the measured time at once.
 ///
@@ -118,51 +129,46 @@ struct Board {
 pub fn run(
     options: &SwarmOptions,
     stop: &AtomicBool,
+    progress: impl FnMut(&Progress),
+) -> Result<Report, SwarmError> {
+    let tls = ClientTls::new(&options.trust).map_err(|e| SwarmError::Usage(e.into()))?;
+    let registry = Registry::default();
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let make = |thread: usize, venue: &Venue| {
+        let session = StarlingOptions {
+            world: venue.world.clone(),
+            space: venue.space,
+            token: options.token.clone(),
+            seed: options.seed ^ (u64::from(std::process::id()) << 32),
+            names: Arc::clone(&venue.names),
+            unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+        };
+        let seed = options.seed.wrapping_add(thread as u64);
+        let wire = QuicWire::new(options.server, tls.clone(), &options.link, seed)?;
+        Ok(StarlingTarget::new(wire, session, registry.clone()))
+    };
+    run_on(options, stop, make, progress)
+}
+
+/// The same against any server: `make` brings up one target for each thread. Of the options those
+/// that tell how to reach Starling (server, trust, token, link) are not looked at, but a link with
+/// faults is granted what faults cost.
+///
+/// # Errors
+/// [`SwarmError`] when there is nothing to report.
+pub fn run_on<T: Target + Send + 'static>(
+    options: &SwarmOptions,
+    stop: &AtomicBool,
+    make: impl Fn(usize, &Venue) -> anyhow::Result<T>,
     mut progress: impl FnMut(&Progress),
 ) -> Result<Report, SwarmError> {
     let prepared = prepare(options).map_err(SwarmError::Usage)?;
-    let tls = ClientTls::new(&options.trust).map_err(|e| SwarmError::Usage(e.into()))?;
-    let session = session_options(options, &prepared);
-    let registry = Registry::default();
-    let make = |thread: usize| {
-        let seed = options.seed.wrapping_add(thread as u64);
-        let wire = QuicWire::new(options.server, tls.clone(), &options.link, seed)?;
-        Ok(StarlingTarget::new(wire, session.clone(), registry.clone()))
-    };
-    run_on(options, prepared, stop, make, &mut progress)
-}
-
-fn session_options(options: &SwarmOptions, prepared: &Prepared) -> StarlingOptions {
-    let mut names = Vec::new();
-    for plan in prepared.crew.plans() {
-        names.extend(plan.entities.iter().map(|e| (e.entity, e.name.clone())));
-    }
-    names.sort();
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    StarlingOptions {
-        world: prepared.world.clone(),
-        space: prepared.space,
-        token: options.token.clone(),
-        seed: options.seed ^ (u64::from(std::process::id()) << 32),
-        names: names.into_iter().map(|(_, name)| name).collect(),
-        unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
-    }
-}
-
-/// The same on any target, made once per thread.
-fn run_on<T: Target + Send + 'static>(
-    options: &SwarmOptions,
-    prepared: Prepared,
-    stop: &AtomicBool,
-    make: impl Fn(usize) -> anyhow::Result<T>,
-    progress: &mut dyn FnMut(&Progress),
-) -> Result<Report, SwarmError> {
-    let clock = Arc::new(RunClock(Instant::now()));
+    let venue = venue(&prepared);
     let faulted = !options.link.is_none();
     let court = Court::open(prepared.crew.plans(), faulted).map_err(SwarmError::System)?;
     let mut run = Run {
         options,
-        clock: Arc::clone(&clock),
+        clock: Arc::new(RunClock(Instant::now())),
         schedule: Arc::new(Schedule::default()),
         board: Arc::new(Board::default()),
         court,
@@ -172,11 +178,22 @@ fn run_on<T: Target + Send + 'static>(
         totals: [0; 4],
     };
     for (thread, crew) in prepared.crew.split(options.threads.max(1)).into_iter().enumerate() {
-        let target = make(thread).map_err(SwarmError::System)?;
+        let target = make(thread, &venue).map_err(SwarmError::System)?;
         run.start(target, crew).map_err(SwarmError::System)?;
     }
-    let outcome = run.conduct(&prepared, stop, progress);
+    let outcome = run.conduct(&prepared, stop, &mut progress);
     run.finish(prepared, outcome)
+}
+
+fn venue(prepared: &Prepared) -> Venue {
+    let entities = prepared.crew.plans().iter().flat_map(|plan| &plan.entities);
+    let mut names: Vec<_> = entities.map(|e| (e.entity, e.name.clone())).collect();
+    names.sort();
+    Venue {
+        world: prepared.world.clone(),
+        space: prepared.space,
+        names: names.into_iter().map(|(_, name)| name).collect(),
+    }
 }
 
 struct Run<'a> {
