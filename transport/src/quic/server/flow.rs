@@ -3,10 +3,11 @@
 use super::super::config::DATAGRAM_RECEIVE_BYTES;
 use super::super::ending;
 use super::counters::Counters;
-use quinn::Connection;
+use quinn::{Connection, SendStream};
 use starling_protocol::close::CloseCode;
-use std::sync::OnceLock;
+use starling_protocol::stream::StreamKind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use tokio::sync::Notify;
 
 /// Stream bytes of one connection that wait for a poll; beyond them its streams are not read.
@@ -23,6 +24,10 @@ pub(super) struct Flow {
     over: AtomicBool,
     /// The connection's statistics have been added to the totals.
     pub(super) retired: AtomicBool,
+    /// Ways back that the client opened and nobody has taken yet, by stream.
+    ways: Mutex<[Option<SendStream>; StreamKind::ALL.len()]>,
+    /// Told when a way back is there to take.
+    opened: Notify,
     /// Why this side gave the connection up.
     verdict: OnceLock<&'static str>,
 }
@@ -50,6 +55,31 @@ impl Flow {
         if before >= STREAM_BYTES_MAX && before - bytes < STREAM_BYTES_MAX {
             self.drained.notify_waiters();
         }
+    }
+
+    /// Puts a way back where its writer finds it.
+    pub(super) fn offer_way(&self, stream: StreamKind, way: SendStream) {
+        self.ways()[stream as usize] = Some(way);
+        self.opened.notify_waiters();
+    }
+
+    pub(super) fn take_way(&self, stream: StreamKind) -> Option<SendStream> {
+        self.ways()[stream as usize].take()
+    }
+
+    /// Waits until the client has opened a stream, and takes the way back.
+    pub(super) async fn way(&self, stream: StreamKind) -> SendStream {
+        loop {
+            let opened = self.opened.notified();
+            if let Some(way) = self.take_way(stream) {
+                return way;
+            }
+            opened.await;
+        }
+    }
+
+    fn ways(&self) -> MutexGuard<'_, [Option<SendStream>; StreamKind::ALL.len()]> {
+        self.ways.lock().expect("nobody panics while holding the ways back")
     }
 
     /// Closes a connection that breaks the rules, once.

@@ -6,7 +6,7 @@
 use super::flow::Flow;
 use crate::ConnKey;
 use bytes::Bytes;
-use quinn::{Connection, SendStream};
+use quinn::Connection;
 use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
 use std::collections::VecDeque;
@@ -21,11 +21,10 @@ pub(super) enum Note {
         connection: Connection,
         flow: Arc<Flow>,
     },
-    /// The client opened a stream; this is the way back.
+    /// The client opened a stream; the way back is with the [`Flow`].
     Opened {
         key: ConnKey,
         stream: StreamKind,
-        send: SendStream,
     },
     Datagram {
         key: ConnKey,

@@ -51,8 +51,9 @@ impl Link {
         &self.connection
     }
 
-    pub(super) fn open(&mut self, stream: StreamKind, send: SendStream) {
-        self.ways[stream as usize] = Some(send);
+    /// The client has opened a stream: what waits for it can go.
+    pub(super) fn open(&mut self, stream: StreamKind) {
+        self.ways[stream as usize] = self.flow.take_way(stream);
         self.push(stream);
     }
 
@@ -126,7 +127,12 @@ impl Link {
     async fn deliver(&mut self) {
         for stream in StreamKind::ALL {
             let rest: BytesMut = self.outbox.take(stream);
-            let Some(way) = &mut self.ways[stream as usize] else { continue };
+            let way = &mut self.ways[stream as usize];
+            if way.is_none() && !rest.is_empty() {
+                // Written before the client's own first byte on it was seen here.
+                *way = Some(self.flow.way(stream).await);
+            }
+            let Some(way) = way else { continue };
             if way.write_all(&rest).await.is_err() || way.finish().is_err() {
                 return;
             }

@@ -222,8 +222,8 @@ impl QuinnServer {
                 self.links.get(&key)?.flow.release_stream(bytes.len());
                 Some(Event::Stream { conn: key, stream, bytes, at: clock.at(at) })
             }
-            Note::Opened { key, stream, send } => {
-                self.links.get_mut(&key)?.open(stream, send);
+            Note::Opened { key, stream } => {
+                self.links.get_mut(&key)?.open(stream);
                 None
             }
             Note::Writable { key } => {

@@ -83,7 +83,8 @@ impl Reader {
     async fn read_stream(self: Arc<Self>, send: SendStream, mut recv: RecvStream) {
         match self.read_kind(&mut recv).await {
             Ok(Some(stream)) => {
-                self.shared.inbox.push(Note::Opened { key: self.key, stream, send });
+                self.flow.offer_way(stream, send);
+                self.shared.inbox.push(Note::Opened { key: self.key, stream });
                 self.read_chunks(stream, recv).await;
             }
             Ok(None) => {}
