@@ -195,8 +195,8 @@ fn add(sums: &mut Vec<u64>, values: impl ExactSizeIterator<Item = u64>) {
     sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
 }
 
-fn by_label(worlds: &[(String, Entry)]) -> BTreeMap<&str, Shown> {
-    let mut shown: BTreeMap<&str, Shown> = BTreeMap::new();
+fn by_label(worlds: &[(String, Entry)]) -> ByLabel<'_> {
+    let mut shown = ByLabel::new();
     for (name, entry) in worlds {
         let label = if entry.listed { name.as_str() } else { AUTO };
         shown.entry(label).or_default().add(entry);
@@ -204,13 +204,63 @@ fn by_label(worlds: &[(String, Entry)]) -> BTreeMap<&str, Shown> {
     shown
 }
 
-fn write_worlds(text: &mut Exposition, worlds: &BTreeMap<&str, Shown>) {
-    let each = |text: &mut Exposition, name: &str, help, ty, value: &dyn Fn(&Shown) -> u64| {
-        text.metric(name, help, ty);
-        for (world, shown) in worlds {
-            text.sample(name, &[("world", world)], value(shown));
-        }
-    };
+type ByLabel<'a> = BTreeMap<&'a str, Shown>;
+
+fn write_worlds(text: &mut Exposition, worlds: &ByLabel<'_>) {
+    write_ticks(text, worlds);
+    for (name, help, value) in QUEUES {
+        each(text, worlds, name, help, Type::Counter, value);
+    }
+    let waiting = "Bytes between Front and rooms, both ways.";
+    each(text, worlds, "starling_room_queue_bytes", waiting, Type::Gauge, |s| {
+        s.backlog.bytes as u64
+    });
+    for (place, (name, help, _)) in COUNTED.iter().enumerate() {
+        let name = format!("starling_world_{name}_total");
+        each(text, worlds, &name, help, Type::Counter, |s| s.counted[place]);
+    }
+    for (place, (name, help, _)) in HELD.iter().enumerate() {
+        let name = format!("starling_world_{name}");
+        each(text, worlds, &name, help, Type::Gauge, |s| s.holds[place]);
+    }
+    write_sessions(text, worlds);
+}
+
+/// One sample for each world.
+fn each(
+    text: &mut Exposition,
+    worlds: &ByLabel<'_>,
+    name: &str,
+    help: &str,
+    ty: Type,
+    value: impl Fn(&Shown) -> u64,
+) {
+    text.metric(name, help, ty);
+    for (world, shown) in worlds {
+        text.sample(name, &[("world", world)], value(shown));
+    }
+}
+
+/// Name, meaning and value of what lateness and full queues cost.
+type Queued = (&'static str, &'static str, fn(&Shown) -> u64);
+
+const QUEUES: &[Queued] = &[
+    ("starling_tick_overruns_total", "Ticks that began after the next one was due.", |s| {
+        s.overruns
+    }),
+    ("starling_tick_skipped_total", "Ticks that were skipped.", |s| s.skipped),
+    ("starling_tick_held_total", "Pauses because the Front was behind.", |s| s.held),
+    ("starling_inbox_refused_total", "Messages and datagrams that found an inbox full.", |s| {
+        s.backlog.refused
+    }),
+    (
+        "starling_outbox_datagrams_dropped_total",
+        "Datagrams replaced by newer ones before they were sent.",
+        |s| s.backlog.datagrams_dropped,
+    ),
+];
+
+fn write_ticks(text: &mut Exposition, worlds: &ByLabel<'_>) {
     let name = "starling_tick_duration_seconds";
     text.metric(name, "How long ticks took.", Type::Histogram);
     worlds.iter().for_each(|(world, s)| text.histogram(name, ("world", world), &s.durations));
@@ -222,34 +272,9 @@ fn write_worlds(text: &mut Exposition, worlds: &BTreeMap<&str, Shown>) {
     for (world, shown) in worlds {
         text.sample(name, &[("world", world)], shown.durations.max_ns as f64 / 1e9);
     }
-    for (name, help, value) in [
-        (
-            "starling_tick_overruns_total",
-            "Ticks that began after the next one was due.",
-            (|s| s.overruns) as fn(&Shown) -> u64,
-        ),
-        ("starling_tick_skipped_total", "Ticks that were skipped.", |s| s.skipped),
-        ("starling_tick_held_total", "Pauses because the Front was behind.", |s| s.held),
-        ("starling_inbox_refused_total", "Messages and datagrams that found an inbox full.", |s| {
-            s.backlog.refused
-        }),
-        (
-            "starling_outbox_datagrams_dropped_total",
-            "Datagrams replaced by newer ones before they were sent.",
-            |s| s.backlog.datagrams_dropped,
-        ),
-    ] {
-        each(text, name, help, Type::Counter, &value);
-    }
-    let waiting = "Bytes between Front and rooms, both ways.";
-    each(text, "starling_room_queue_bytes", waiting, Type::Gauge, &|s| s.backlog.bytes as u64);
-    for (place, (name, help, _)) in COUNTED.iter().enumerate() {
-        let name = format!("starling_world_{name}_total");
-        each(text, &name, help, Type::Counter, &|s| s.counted[place]);
-    }
-    for (place, (name, help, _)) in HELD.iter().enumerate() {
-        each(text, &format!("starling_world_{name}"), help, Type::Gauge, &|s| s.holds[place]);
-    }
+}
+
+fn write_sessions(text: &mut Exposition, worlds: &ByLabel<'_>) {
     let name = "starling_world_resumes_total";
     text.metric(name, "Requests to resume, by what became of them.", Type::Counter);
     for (world, shown) in worlds {
