@@ -22,7 +22,7 @@ fn datagrams(bench: &Bench) -> Vec<Vec<u8>> {
         let newest = (tick - 100) as u16;
         let applied = Some(newest * FRAMES_PER_TICK as u16);
         let fold = Fold { newest, received: u32::MAX, steps: [1; 15], applied };
-        let clock = (tick % 16 == 0).then_some(Clock { echo: newest, hold: 16, late: 4 });
+        let clock = tick.is_multiple_of(16).then_some(Clock { echo: newest, hold: 16, late: 4 });
         let snapshot = Snapshot {
             fold: Some(fold),
             clock,

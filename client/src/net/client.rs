@@ -9,6 +9,7 @@ use starling_protocol::units::Nanos;
 use starling_transport::quic::{ConnStats, UdpClient};
 use starling_transport::{Event, Transport};
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 /// Events taken from a transport at once.
 const EVENTS_MAX: usize = 256;
@@ -64,6 +65,14 @@ impl Client<UdpClient> {
     ) -> Result<Self, ServerError> {
         let transport = Server::transport(options.seed)?;
         Ok(Self::over(now, transport, server.target()?, options))
+    }
+
+    /// Sleeps until a packet arrives, the session is due, or `at_most` is over: for programs that
+    /// have no frames of their own to wait for.
+    pub fn wait(&mut self, now: Nanos, at_most: Duration) {
+        let due = self.next_timeout(now);
+        let nap = due.map_or(at_most, |due| Duration::from_nanos(due.since(now)));
+        self.transport.wait(nap.min(at_most));
     }
 
     /// What QUIC counted on the present connection.

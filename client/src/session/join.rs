@@ -68,8 +68,8 @@ impl Session {
         }
         let first = self.welcome.is_none();
         let (answer, session) = (welcome.resumed, welcome.session);
-        self.set_clock(now, &welcome);
-        self.view.begin(&welcome);
+        let same_world = self.set_clock(now, &welcome);
+        self.view.begin(now, &welcome, same_world);
         self.take_up(&welcome);
         self.welcome = Some(Box::new(welcome));
         self.phase = Phase::Live;
@@ -83,14 +83,15 @@ impl Session {
         self.flush();
     }
 
-    /// The clock goes on when the world's time does.
-    fn set_clock(&mut self, now: Nanos, welcome: &Welcome) {
+    /// The clock goes on when the world's time does; says whether it does.
+    fn set_clock(&mut self, now: Nanos, welcome: &Welcome) -> bool {
         let before = self.welcome.as_ref();
         let same =
             before.is_some_and(|w| w.epoch == welcome.epoch && w.tick_rate == welcome.tick_rate);
         if !same || self.clock.is_none() {
             self.clock = Some(ServerClock::new(now, welcome.tick_rate, welcome.server_time_us));
         }
+        same
     }
 
     /// Everything that this side wants is brought to the new connection.

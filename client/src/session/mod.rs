@@ -255,8 +255,13 @@ impl Session {
             | Phase::Leaving { until }
             | Phase::Waiting { until } => Some(until),
             Phase::Live => {
-                let again = self.subscriptions.again_at();
-                let due = [self.leave_at, self.silent_at(), again, self.uplink_due(now)];
+                let due = [
+                    self.leave_at,
+                    self.silent_at(),
+                    self.subscriptions.again_at(),
+                    self.view.next_timeout(),
+                    self.uplink_due(now),
+                ];
                 due.into_iter().flatten().min()
             }
         }
@@ -264,6 +269,7 @@ impl Session {
 
     fn expire(&mut self, now: Nanos) {
         self.subscriptions.again(now);
+        self.view.expire(now);
         match self.phase {
             Phase::Dialling { until } | Phase::Joining { until } if now >= until => {
                 self.hang_up(now, CloseCode::LOST);

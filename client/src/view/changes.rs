@@ -47,11 +47,16 @@ impl Changes {
         }
     }
 
+    /// Slots mean something else from now on.
+    pub(super) fn forget_slots(&mut self) {
+        self.updated.clear();
+        self.marked.fill(false);
+    }
+
     pub(super) fn clear(&mut self) {
         self.entered.clear();
         self.left.clear();
-        self.updated.clear();
-        self.marked.fill(false);
+        self.forget_slots();
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod changes;
 mod drawn;
+mod ghosts;
 mod ground;
 mod heard;
 mod motion;
@@ -21,6 +22,7 @@ use crate::options::ViewOptions;
 use crate::pose::Pose;
 use changes::Changes;
 use drawn::Drawn;
+use ghosts::Ghosts;
 use heard::Losses;
 use motion::{Moment, Place, Rules};
 use starling_protocol::message::bulk::BulkDown;
@@ -65,6 +67,7 @@ pub struct View {
     heard: Heard,
     ack_is_news: bool,
     losses: Losses,
+    ghosts: Ghosts,
 }
 
 /// What a Welcome makes of a view.
@@ -89,18 +92,25 @@ impl View {
             heard: Heard::default(),
             ack_is_news: false,
             losses: Losses::default(),
+            ghosts: Ghosts::default(),
         }
     }
 
     /// A session begins: the server knows nothing of what was seen before and tells it anew.
-    pub(crate) fn begin(&mut self, welcome: &Welcome) {
-        for entity in std::mem::take(&mut self.by_id).into_keys() {
-            self.changes.leave(entity);
+    /// `same_world` says whether entities of before are known by the same ids.
+    pub(crate) fn begin(&mut self, now: Nanos, welcome: &Welcome, same_world: bool) {
+        for (entity, slot) in std::mem::take(&mut self.by_id) {
+            let drawn = self.drawn.get(usize::from(slot.0)).copied().flatten();
+            self.ghosts.add(entity, drawn);
         }
-        self.changes.updated.clear();
+        self.ghosts.begin(now);
+        if !same_world {
+            self.ghosts.give_up().for_each(|entity| self.changes.leave(entity));
+            self.last_draw = None;
+        }
+        self.changes.forget_slots();
         self.drawn.clear();
         self.news.clear();
-        self.last_draw = None;
         self.heard = Heard::default();
         self.ack_is_news = false;
         self.losses.restart();
@@ -232,20 +242,35 @@ impl View {
     fn take_note(&mut self) {
         let Some(world) = &self.world else { return };
         let id = |slot| world.table.entity(slot).map(|entity| entity.entity);
-        self.changes.note(&self.heard, id);
+        let ghosts = &self.ghosts;
+        self.changes.note(&self.heard, |slot| id(slot).filter(|entity| !ghosts.has(*entity)));
         for left in &self.heard.left {
             self.by_id.remove(&left.entity);
-        }
-        for slot in &self.heard.entered {
-            self.by_id.extend(id(*slot).map(|entity| (entity, *slot)));
         }
         let highest = self.heard.entered.iter().map(|slot| usize::from(slot.0) + 1).max();
         let len = self.news.len().max(highest.unwrap_or(0));
         self.news.resize(len, false);
         self.drawn.resize(len, None);
+        for slot in &self.heard.entered {
+            let Some(entity) = id(*slot) else { continue };
+            self.by_id.insert(entity, *slot);
+            if self.ghosts.has(entity) {
+                self.drawn[usize::from(slot.0)] = self.ghosts.returned(entity);
+            }
+        }
         for slot in &self.heard.updated {
             self.news[usize::from(slot.0)] = true;
         }
+    }
+
+    /// Whoever was in sight before a reconnect and was not told again has left.
+    pub(crate) fn expire(&mut self, now: Nanos) {
+        self.ghosts.expire(now).for_each(|entity| self.changes.leave(entity));
+    }
+
+    /// When [`View::expire`] has work.
+    pub(crate) const fn next_timeout(&self) -> Option<Nanos> {
+        self.ghosts.until()
     }
 
     /// What the next uplink acknowledges.
