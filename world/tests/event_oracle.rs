@@ -6,7 +6,7 @@ mod session_stage;
 use session_stage::{Guest, Stage, message, scoped};
 use starling_protocol::message::control::{INBOX, ResumeAnswer};
 use starling_protocol::message::events::*;
-use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, MessageId, SessionId};
+use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, MessageId, Offset, SessionId};
 use std::collections::{BTreeMap, VecDeque};
 
 const SEEDS: u64 = 60;
@@ -208,11 +208,12 @@ impl Run {
 
 impl Client {
     fn new(guest: Guest) -> Self {
+        let start = ChannelPosition { epoch: guest.welcome.epoch, offset: Offset(0) };
         Self {
             guest,
             online: true,
             unread: VecDeque::new(),
-            places: BTreeMap::new(),
+            places: BTreeMap::from([(INBOX, start)]),
             wanted: BTreeMap::new(),
             unacknowledged: BTreeMap::new(),
             next_id: 1,

@@ -83,6 +83,11 @@ impl Log {
         self.records.is_empty()
     }
 
+    /// Was there never an event?
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.top().offset == Offset(0)
+    }
+
     /// The event with this number, while it is kept.
     pub(crate) fn get(&self, offset: Offset) -> Option<&Record> {
         let index = offset.0.checked_sub(self.first)?;

@@ -3,7 +3,8 @@
 //! A channel has one sequencer, this world, so its offsets count 1, 2, 3, ... without gaps within
 //! an epoch. It exists from the first subscription or publish until nobody follows it and its
 //! history has expired; one that is made again has another epoch, so that an old place in it is
-//! never mistaken for a new one.
+//! never mistaken for a new one. An inbox lives as long as its session, whose name is never given
+//! again in this life of the world, so its epoch is the world's.
 
 pub(crate) mod deliver;
 pub(crate) mod log;
@@ -120,11 +121,6 @@ impl Channels {
     /// `LIMIT` when the world holds as many as it may.
     pub(crate) fn presence(&mut self, name: &str) -> Result<ChannelIdx, CloseCode> {
         self.find_or_make(name, ChannelPolicy::PRESENCE, Some(MemberList::default()))
-    }
-
-    /// An empty log for a new session's inbox.
-    pub(crate) fn inbox(&mut self) -> Log {
-        Log::new(self.epochs.mint(), ChannelPolicy::INBOX)
     }
 
     /// Gives an event the next number in its channel.

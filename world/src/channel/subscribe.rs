@@ -65,7 +65,8 @@ impl World {
     /// Takes every subscription up again on a new connection, from where the client says it is.
     ///
     /// A client that names no place for a key has not heard that it was answered, so it starts
-    /// where that answer would have told it to.
+    /// where that answer would have told it to. An inbox in which there never was anything is not
+    /// spoken of: a client without an events stream has no use for it.
     pub(crate) fn resume_subscriptions(
         &mut self,
         idx: SessionIdx,
@@ -73,6 +74,9 @@ impl World {
     ) {
         for key in self.sessions[idx].subscriptions.keys() {
             let named = seen.iter().find(|(k, _)| *k == key).map(|(_, position)| *position);
+            if key == INBOX && named.is_none() && self.sessions[idx].inbox.is_untouched() {
+                continue; // as at the start of a session
+            }
             let Some(subscription) = self.sessions[idx].subscriptions.get(key) else { continue };
             let (source, base) = (subscription.source, subscription.base);
             let mut start = self.start(idx, source, Some(named.unwrap_or(base)));

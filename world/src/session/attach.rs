@@ -3,6 +3,8 @@
 use super::token::same_digest;
 use super::{NewSession, Session, SessionIdx};
 use crate::World;
+use crate::channel::log::Log;
+use crate::channel::policy::ChannelPolicy;
 use crate::counters::count;
 use crate::grants::Principal;
 use crate::input::{Attach, ConnId, ResumeRequest};
@@ -222,13 +224,12 @@ impl World {
             expires,
             token_digest: attach.token_digest,
             capabilities: attach.capabilities,
-            inbox: self.channels.inbox(),
+            inbox: Log::new(self.config.epoch, ChannelPolicy::INBOX),
         };
         let idx = self.sessions.insert(Session::new(new, &self.config, self.now));
         self.count_entry(answer);
         self.open_view(idx);
         self.welcome(idx, answer, &attach.token, now_us);
-        self.resume_subscriptions(idx, &[]);
         self.arrive(idx);
         if self.sessions[idx].is_host() {
             self.sessions.host = Some(idx);

@@ -1,7 +1,8 @@
 //! What silence ends: presence, tokens, parked sessions.
 //!
 //! Every session has one wake-up, at the first tick in which something of it may end. Signs of life
-//! do not move it; when it comes, the session is looked at and the next is planned.
+//! do not move it, and neither does a new entity, which cannot end before its session is looked at;
+//! when it comes, the session is looked at and the next is planned.
 
 use super::SessionIdx;
 use crate::World;

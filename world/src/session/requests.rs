@@ -192,7 +192,6 @@ impl World {
         }
         let handle = session.owned.insert(entity).expect("room was checked before the spawn");
         self.entities.set_owner(entity, Some(Owner { session: idx, handle }));
-        self.plan_wake(idx);
         handle
     }
 
