@@ -99,7 +99,7 @@ impl Flock {
                     CueTo::World
                 };
                 // A session that is not live says so; then there is no cue.
-                drop(session.send_cue(to, 7, CUE_LIFE, &payload));
+                let _ = session.send_cue(to, 7, CUE_LIFE, &payload);
             }
         }
     }
@@ -117,7 +117,7 @@ impl Pilot for Flock {
         let (here, next) = (bird.orbit.at(at), bird.orbit.at(at + soon));
         let velocity = std::array::from_fn(|axis| (next[axis] - here[axis]) / soon);
         // Before the entity stands there is nothing to move.
-        drop(session.set_pose(me, Pose::at(here).moving(velocity)));
+        let _ = session.set_pose(me, Pose::at(here).moving(velocity));
     }
 
     fn heard(&mut self, client: ClientIndex, session: &mut Session, at: Nanos) {
@@ -128,7 +128,7 @@ impl Pilot for Flock {
             self.witness.left(client.0, left.entity);
         }
         let mut view = BTreeSet::<EntityId>::new();
-        for entity in table.iter() {
+        for entity in table.slots().filter_map(|slot| table.entity(slot)) {
             view.insert(entity.entity);
             let Some(copy) = table.position(entity.slot, heard.tick) else { continue };
             let state = entity.state.tick();

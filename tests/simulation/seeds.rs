@@ -58,6 +58,7 @@ fn a_thousand_seeds_keep_every_promise_and_repeat_exactly() {
 fn one_seed() {
     let seed = number("STARLING_SEED").unwrap_or(1);
     let outcome = run(seed);
+    println!("seed {seed}: {:?}, trace {:016x}", outcome.checks, outcome.trace);
     assert!(outcome.broken.is_empty(), "seed {seed}: {:#?}", outcome.broken);
     assert!(outcome.checks.sets > 0 && outcome.checks.deliveries > 0, "{:?}", outcome.checks);
     assert!(outcome.checks.cues > 0, "{:?}", outcome.checks);

@@ -207,3 +207,111 @@ fn distance_m(a: IPos, b: IPos) -> f64 {
     });
     squares.sum::<f64>().sqrt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use starling_protocol::message::events::Action;
+    use starling_protocol::units::{ChannelPosition, Epoch};
+
+    const ME: EntityId = EntityId { index: 1, generation: 0 };
+    const OTHER: EntityId = EntityId { index: 2, generation: 0 };
+
+    /// Me at the origin, the other `away_m` to the east, both accepted in tick 5.
+    fn witness(away_m: f64) -> Witness {
+        let at = |x: f64, owner| Accepted {
+            position: IPos([(x * STEPS) as i32, 0, 0]),
+            fresh: true,
+            owner: Some(owner),
+        };
+        let mut witness = Witness::default();
+        witness.tick(Tick(5), BTreeMap::from([(ME, at(0.0, 0)), (OTHER, at(away_m, 1))]));
+        witness
+    }
+
+    fn event(key: u32, offset: u64, message: u64) -> Event {
+        Event {
+            key: ChannelKey(key),
+            offset: Offset(offset),
+            tick: Tick(1),
+            publisher: None,
+            message: MessageId(message),
+            action: Action::Message,
+            state_key: None,
+            payload: vec![message as u8],
+        }
+    }
+
+    /// Exactly one promise is broken, and it is this one.
+    fn breaks(witness: &Witness, promise: &str) {
+        assert_eq!(witness.broken.len(), 1, "{:?}", witness.broken);
+        assert!(witness.broken[0].starts_with(promise), "{:?}", witness.broken);
+    }
+
+    #[test]
+    fn a_state_that_goes_back_breaks_p1() {
+        let mut witness = witness(10.0);
+        witness.position(0, OTHER, Tick(4), Tick(4), IPos::default());
+        witness.position(0, OTHER, Tick(4), Tick(3), IPos::default());
+        breaks(&witness, "P1");
+    }
+
+    #[test]
+    fn a_copy_a_hand_off_breaks_p2() {
+        let mut witness = witness(10.0);
+        witness.position(0, OTHER, Tick(5), Tick(5), IPos([10_240 + 30, 0, 0]));
+        assert_eq!(witness.broken.len(), 0);
+        witness.position(0, OTHER, Tick(5), Tick(5), IPos([10_240 + 102, 0, 0]));
+        breaks(&witness, "P2");
+    }
+
+    #[test]
+    fn seeing_too_far_and_missing_what_is_near_are_told_apart() {
+        let mut far = witness(46.0);
+        far.set(0, Tick(5), &BTreeSet::from([OTHER]), false);
+        breaks(&far, "I3");
+        let mut near = witness(39.0);
+        near.set(0, Tick(5), &BTreeSet::new(), true);
+        breaks(&near, "P3");
+        let mut between = witness(43.0);
+        between.set(0, Tick(5), &BTreeSet::from([OTHER]), true);
+        between.set(0, Tick(5), &BTreeSet::new(), true);
+        assert_eq!(between.broken.len(), 0, "inside the band both are right");
+    }
+
+    #[test]
+    fn a_hole_a_repeat_and_two_contents_break_p4() {
+        let mut hole = Witness::default();
+        hole.delivered(0, "a", &event(1, 1, 7));
+        hole.delivered(0, "a", &event(1, 3, 8));
+        breaks(&hole, "P4");
+        let mut repeat = Witness::default();
+        repeat.delivered(0, "a", &event(1, 1, 7));
+        repeat.delivered(0, "a", &event(1, 1, 7));
+        breaks(&repeat, "P4");
+        let mut contents = Witness::default();
+        contents.delivered(0, "a", &event(1, 1, 7));
+        contents.delivered(1, "a", &event(1, 1, 9));
+        breaks(&contents, "P4");
+    }
+
+    #[test]
+    fn an_acknowledged_event_that_nobody_heard_breaks_p6() {
+        let mut witness = Witness::default();
+        let position = ChannelPosition { epoch: Epoch(1), offset: Offset(1) };
+        witness.published("a", MessageId(7), Receipt::Channel(position));
+        witness.end();
+        breaks(&witness, "P6");
+    }
+
+    #[test]
+    fn a_cue_twice_or_late_breaks_p17() {
+        let mut twice = Witness::default();
+        twice.cue(0, 9, 1, 4);
+        twice.cue(0, 9, 2, 4);
+        breaks(&twice, "P17");
+        let mut late = Witness::default();
+        late.cue(0, 9, 5, 4);
+        breaks(&late, "P17");
+    }
+}
