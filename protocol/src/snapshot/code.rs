@@ -160,7 +160,7 @@ pub fn knot_code(
         code.residual(&codes.velocity_z, vz)?;
     }
     if turned {
-        turn(&mut code, &codes.turn, kind, base.orientation, now.orientation)?;
+        turn(&mut code, codes.turn.of(kind), kind, base.orientation, now.orientation)?;
     }
     code.code()
 }
@@ -194,7 +194,7 @@ pub(super) fn read_knot(
         now.vel[2] = sped(now.vel[2], codes.velocity_z.read_residual(bits)?)?;
     }
     if head & KNOT_TURN != 0 {
-        now.orientation = read_turn(bits, &codes.turn, kind, base.orientation)?;
+        now.orientation = read_turn(bits, codes.turn.of(kind), kind, base.orientation)?;
     }
     Ok(now)
 }
@@ -252,7 +252,7 @@ fn fix_step(
         code.residual(axis_codes(axis), moved[axis])?;
     }
     if turned {
-        turn(code, &FIXES.turn, kind, from.orientation, step.orientation)?;
+        turn(code, FIXES.turn.of(kind), kind, from.orientation, step.orientation)?;
     }
     Some(())
 }
@@ -311,7 +311,7 @@ fn read_fix_step(
         .ok_or(SnapshotError::Malformed("a position out of range"))?;
     let orientation = match head & FIX_TURN {
         0 => from.orientation,
-        _ => read_turn(bits, &FIXES.turn, kind, from.orientation)?,
+        _ => read_turn(bits, FIXES.turn.of(kind), kind, from.orientation)?,
     };
     Ok(from.then(tick, pos, orientation))
 }

@@ -12,6 +12,7 @@
 pub mod v1;
 
 use crate::bits::{BitReader, unzigzag, zigzag};
+use crate::schema::OrientationKind;
 use crate::snapshot::SnapshotError;
 
 /// Symbols of every table.
@@ -88,17 +89,9 @@ impl Prefix {
     /// The code of a signed residual, if it has one: at most 12 + 26 bits.
     #[inline]
     pub(crate) fn residual(&self, residual: i32) -> Option<Piece> {
-        let z = zigzag(residual);
-        if z < 8 {
-            return self.symbol(z as usize);
-        }
-        let raw = z.ilog2();
-        let symbol = 5 + raw as usize;
-        if symbol >= SYMBOLS {
-            return None;
-        }
+        let (symbol, raw) = residual_symbol(residual)?;
         let head = self.symbol(symbol)?;
-        let low = u64::from(z & !(1 << raw));
+        let low = u64::from(zigzag(residual)) & ((1 << raw) - 1);
         Some(Piece { bits: head.bits | low << head.len, len: head.len + raw })
     }
 
@@ -144,6 +137,19 @@ impl Prefix {
     }
 }
 
+/// The symbol of a signed residual, and how many raw bits follow it; `None` beyond 2^26.
+#[inline]
+#[must_use]
+pub const fn residual_symbol(residual: i32) -> Option<(usize, u32)> {
+    let z = zigzag(residual);
+    if z < 8 {
+        return Some((z as usize, 0));
+    }
+    let raw = z.ilog2();
+    let symbol = 5 + raw as usize;
+    if symbol < SYMBOLS { Some((symbol, raw)) } else { None }
+}
+
 /// The codes for one age class of knots.
 #[derive(Debug)]
 pub(crate) struct KnotCodes {
@@ -153,7 +159,7 @@ pub(crate) struct KnotCodes {
     pub(crate) position_z: Prefix,
     pub(crate) velocity_xy: Prefix,
     pub(crate) velocity_z: Prefix,
-    pub(crate) turn: Prefix,
+    pub(crate) turn: TurnCodes,
 }
 
 /// The codes for fixes.
@@ -163,7 +169,38 @@ pub(crate) struct FixCodes {
     pub(crate) lag: Prefix,
     pub(crate) plane: Prefix,
     pub(crate) altitude: Prefix,
-    pub(crate) turn: Prefix,
+    pub(crate) turn: TurnCodes,
+}
+
+/// The codes for changes of orientation, by the kind's orientation.
+#[derive(Debug)]
+pub(crate) struct TurnCodes {
+    heading: Prefix,
+    look: Prefix,
+    quaternion: Prefix,
+}
+
+impl TurnCodes {
+    const fn new(
+        heading: &[u8; SYMBOLS],
+        look: &[u8; SYMBOLS],
+        quaternion: &[u8; SYMBOLS],
+    ) -> Self {
+        Self {
+            heading: Prefix::new(heading),
+            look: Prefix::new(look),
+            quaternion: Prefix::new(quaternion),
+        }
+    }
+
+    /// The code for a kind; that of headings for a kind without orientation, which never turns.
+    pub(crate) const fn of(&self, kind: OrientationKind) -> &Prefix {
+        match kind {
+            OrientationKind::None | OrientationKind::Heading => &self.heading,
+            OrientationKind::Look => &self.look,
+            OrientationKind::Quaternion => &self.quaternion,
+        }
+    }
 }
 
 const fn knot_codes(class: usize) -> KnotCodes {
@@ -174,7 +211,7 @@ const fn knot_codes(class: usize) -> KnotCodes {
         position_z: Prefix::new(&v1::POSITION_Z[class]),
         velocity_xy: Prefix::new(&v1::VELOCITY_XY[class]),
         velocity_z: Prefix::new(&v1::VELOCITY_Z[class]),
-        turn: Prefix::new(&v1::TURN[class]),
+        turn: TurnCodes::new(&v1::HEADING[class], &v1::LOOK[class], &v1::QUATERNION[class]),
     }
 }
 
@@ -194,7 +231,7 @@ pub(crate) static FIXES: FixCodes = FixCodes {
     lag: Prefix::new(&v1::FIX_LAG),
     plane: Prefix::new(&v1::FIX_PLANE),
     altitude: Prefix::new(&v1::FIX_ALTITUDE),
-    turn: Prefix::new(&v1::FIX_TURN),
+    turn: TurnCodes::new(&v1::FIX_HEADING, &v1::FIX_LOOK, &v1::FIX_QUATERNION),
 };
 
 /// The class of a baseline that is `age` ticks old: 1, 2, 3, 4, 5-6, 7-9, 10-15, 16-31.
@@ -228,11 +265,16 @@ mod tests {
 
     fn all() -> impl Iterator<Item = &'static Prefix> {
         let knots = KNOTS.iter().flat_map(|k| {
-            [&k.head, &k.lag, &k.position_xy, &k.position_z, &k.velocity_xy, &k.velocity_z, &k.turn]
+            let six =
+                [&k.head, &k.lag, &k.position_xy, &k.position_z, &k.velocity_xy, &k.velocity_z];
+            six.into_iter().chain(turns(&k.turn))
         });
-        let fixes =
-            [&FIXES.head, &FIXES.lag, &FIXES.plane, &FIXES.altitude, &FIXES.turn].into_iter();
-        knots.chain(fixes)
+        let fixes = [&FIXES.head, &FIXES.lag, &FIXES.plane, &FIXES.altitude].into_iter();
+        knots.chain(fixes).chain(turns(&FIXES.turn))
+    }
+
+    fn turns(codes: &'static TurnCodes) -> [&'static Prefix; 3] {
+        [&codes.heading, &codes.look, &codes.quaternion]
     }
 
     fn read_back(piece: Piece, read: impl Fn(&mut BitReader<'_>) -> i32) -> i32 {

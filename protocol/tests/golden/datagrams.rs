@@ -332,8 +332,8 @@ fn snapshots_of_a_fleet_keep_their_bytes() {
     let heading = Orientation::Heading;
     let first = FixState::first(Tick(70_001), at(522_300_000, 210_100_000), heading(64));
     let second = first.then(Tick(70_021), at(522_300_500, 210_101_000), heading(64));
-    let third = second.then(Tick(70_041), at(522_301_200, 210_101_900), heading(70));
-    let fourth = third.then(Tick(70_081), at(522_301_200, 210_101_900), heading(70));
+    let third = second.then(Tick(70_041), at(522_300_900, 210_101_900), heading(64));
+    let fourth = third.then(Tick(70_081), at(522_300_900, 210_101_900), heading(64));
     let space = Space::Geodetic;
 
     script.page("enter", 70_001, None, |page| {

@@ -42,7 +42,9 @@ fn prefix_codes() -> String {
         ("position z", &v1::POSITION_Z),
         ("velocity x, y", &v1::VELOCITY_XY),
         ("velocity z", &v1::VELOCITY_Z),
-        ("turn", &v1::TURN),
+        ("heading", &v1::HEADING),
+        ("look", &v1::LOOK),
+        ("quaternion", &v1::QUATERNION),
     ];
     for (name, rows) in knots {
         writeln!(text, "knots, {name}").expect("a string takes everything");
@@ -55,7 +57,9 @@ fn prefix_codes() -> String {
         ("lag", &v1::FIX_LAG),
         ("first two axes", &v1::FIX_PLANE),
         ("third axis", &v1::FIX_ALTITUDE),
-        ("turn", &v1::FIX_TURN),
+        ("heading", &v1::FIX_HEADING),
+        ("look", &v1::FIX_LOOK),
+        ("quaternion", &v1::FIX_QUATERNION),
     ];
     for (name, lengths) in fixes {
         writeln!(text, "fixes, {name}\n     {}", row(lengths)).expect("a string takes everything");
