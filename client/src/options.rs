@@ -47,6 +47,8 @@ pub enum KeepAlive {
 pub struct Reconnect {
     /// Connect again after a session stood once and its close code allows it.
     pub after_loss: bool,
+    /// Make a second connection when the first falls silent, without giving it up yet.
+    pub race: bool,
     /// Keep trying even before the first Welcome.
     pub before_first: bool,
     /// Give up after so many milliseconds without a session; `None` never does.
@@ -55,7 +57,7 @@ pub struct Reconnect {
 
 impl Default for Reconnect {
     fn default() -> Self {
-        Self { after_loss: true, before_first: false, give_up_ms: None }
+        Self { after_loss: true, race: true, before_first: false, give_up_ms: None }
     }
 }
 

@@ -9,7 +9,8 @@ use plaza::{Plaza, WALK};
 use starling_client::conditioner::LinkProfile;
 use starling_client::net::{Client, ClientIndex, Clients, Pilot};
 use starling_client::{
-    ClientEvent, ConnectOptions, Pose, Publication, Sampling, Session, SessionState, SpawnSpec,
+    ClientEvent, ConnectOptions, OwnKey, Pose, Publication, Sampling, Session, SessionState,
+    SpawnSpec,
 };
 use starling_protocol::message::control::ResumeAnswer;
 use starling_protocol::units::Nanos;
@@ -120,6 +121,50 @@ fn a_cut_connection_is_resumed_and_nothing_is_asked_twice() {
     assert_eq!(spawned.count(), 1);
     assert!(stage.view_error_m() < 0.02);
     assert_eq!(stage.client.stats().breaches, 0);
+}
+
+/// A stage on which the client moves all the time.
+fn moving(stage: &mut Stage, millis: u64, me: OwnKey) {
+    stage.run(millis, |client, now| {
+        client.set_pose(me, Pose::at([now.as_secs_f64(), 0.0, 0.0])).expect("in range");
+    });
+}
+
+#[test]
+fn a_path_that_died_is_left_for_a_second_connection() {
+    let mut stage = Stage::new(6, "delay=10ms");
+    let me = stage.client.spawn(SpawnSpec::at(Pose::default()).named("me")).expect("room");
+    moving(&mut stage, 1_000, me);
+    let first = *stage.plaza.guests.keys().next().expect("one guest");
+    stage.network.cut(first);
+    moving(&mut stage, 1_200, me);
+    let resumed = stage.events.iter().filter(|event| {
+        matches!(event, ClientEvent::Reconnected { answer: ResumeAnswer::Resumed, .. })
+    });
+    assert_eq!(resumed.count(), 1, "{:?}", stage.events);
+    assert_eq!(stage.client.state(), SessionState::Live);
+    assert_eq!(stage.client.stats().races, 1);
+    moving(&mut stage, 2_000, me);
+    assert!(stage.view_error_m() < 0.02);
+    assert_eq!(stage.plaza.guests.len(), 1, "the dead path is given up");
+}
+
+#[test]
+fn a_path_that_speaks_again_ends_the_race() {
+    let mut stage = Stage::new(7, "delay=150ms");
+    let me = stage.client.spawn(SpawnSpec::at(Pose::default()).named("me")).expect("room");
+    moving(&mut stage, 3_000, me);
+    let first = *stage.plaza.guests.keys().next().expect("one guest");
+    stage.network.cut(first);
+    while stage.client.stats().races == 0 {
+        moving(&mut stage, 1, me);
+    }
+    stage.network.restore(first);
+    moving(&mut stage, 3_000, me);
+    let lost = stage.events.iter().filter(|e| matches!(e, ClientEvent::Reconnecting { .. }));
+    assert_eq!(lost.count(), 0, "{:?}", stage.events);
+    assert_eq!(stage.client.stats().races, 1);
+    assert_eq!(stage.plaza.guests.keys().collect::<Vec<_>>(), [&first]);
 }
 
 #[test]

@@ -188,6 +188,8 @@ impl<W: Wire> StarlingTarget<W> {
         while let Some(wish) = client.session.poll_link() {
             match wish {
                 LinkWish::Connect => self.to_dial.push_back(at),
+                // A simulated client has one connection at a time.
+                LinkWish::Race | LinkWish::Calm => {}
                 LinkWish::Close(code) => {
                     if let Some(conn) = client.conn.take() {
                         self.conns.remove(&conn);

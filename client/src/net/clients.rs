@@ -269,11 +269,12 @@ impl<T: Dial> Clients<T> {
         if let Some(sampling) = session.wants_samples(now) {
             pilot.sample(ClientIndex(index), session, sampling);
         }
-        let before = wire.conn();
-        if wire.grant(now, session, &mut self.transport, target) {
-            before.map(|conn| self.by_conn.remove(&conn));
-            wire.conn().map(|conn| self.by_conn.insert(conn, index));
+        let before = wire.conns();
+        wire.grant(now, session, &mut self.transport, target);
+        for gone in before.into_iter().flatten().filter(|c| !wire.conns().contains(&Some(*c))) {
+            self.by_conn.remove(&gone);
         }
+        self.by_conn.extend(wire.conns().into_iter().flatten().map(|conn| (conn, index)));
         wire.send(now, session, &mut self.transport);
         let due = session.next_timeout(now);
         if let Some(due) = due.filter(|due| member.armed.is_none_or(|armed| *due < armed)) {

@@ -20,6 +20,10 @@ pub struct WireStats {
 #[derive(Debug, Default)]
 pub(super) struct Wire {
     conn: Option<ConnKey>,
+    /// A second connection that is being made while the first is silent.
+    rival: Option<ConnKey>,
+    /// One that lost the race and is to be closed.
+    beaten: Option<ConnKey>,
     datagram: Vec<u8>,
     pub(super) stats: WireStats,
 }
@@ -29,8 +33,17 @@ impl Wire {
         self.conn
     }
 
+    /// The connections whose events are this wire's.
+    pub(super) const fn conns(&self) -> [Option<ConnKey>; 3] {
+        [self.conn, self.rival, self.beaten]
+    }
+
     /// Brings what happened to the session; true for a datagram that it applied.
     pub(super) fn bring(&mut self, now: Nanos, session: &mut Session, event: Event) -> bool {
+        if self.rival == Some(event.conn()) {
+            self.bring_rival(now, session, &event);
+            return false;
+        }
         if self.conn != Some(event.conn()) {
             return false; // of a connection that was given up
         }
@@ -39,36 +52,67 @@ impl Wire {
             Event::Datagram { payload, at, .. } => return session.handle_datagram(at, &payload),
             Event::Stream { stream, bytes, at, .. } => session.handle_stream(at, stream, &bytes),
             Event::Closed { code, .. } => {
-                self.conn = None;
+                self.conn = self.rival.take();
                 session.handle_closed(now, code);
             }
         }
         false
     }
 
-    /// Grants the session's wishes; true when its connection is another one now.
+    fn bring_rival(&mut self, now: Nanos, session: &mut Session, event: &Event) {
+        let rival = self.rival.take();
+        match event {
+            Event::Connected { .. } => {
+                self.beaten = std::mem::replace(&mut self.conn, rival);
+                session.handle_connected(now);
+            }
+            Event::Closed { .. } => session.handle_rival_closed(now),
+            _ => self.rival = rival,
+        }
+    }
+
+    /// Grants the session's wishes.
     pub(super) fn grant<T: Dial>(
         &mut self,
         now: Nanos,
         session: &mut Session,
         transport: &mut T,
         target: &T::Target,
-    ) -> bool {
-        let before = self.conn;
+    ) {
+        close(now, transport, self.beaten.take(), CloseCode::LOST);
         while let Some(wish) = session.poll_link() {
             match wish {
-                LinkWish::Close(code) => self.close(now, transport, code),
+                LinkWish::Close(code) => {
+                    close(now, transport, self.conn.take(), code);
+                    close(now, transport, self.rival.take(), code);
+                }
                 LinkWish::Connect => {
-                    self.close(now, transport, CloseCode::LOST);
-                    self.conn = transport.dial(now, target);
+                    close(now, transport, self.conn.take(), CloseCode::LOST);
+                    self.conn = self.dial(now, transport, target);
                     if self.conn.is_none() {
-                        self.stats.dials_refused += 1;
                         session.handle_closed(now, CloseCode::LOST);
                     }
                 }
+                LinkWish::Race => {
+                    self.rival = self.dial(now, transport, target);
+                    if self.rival.is_none() {
+                        session.handle_rival_closed(now);
+                    }
+                }
+                LinkWish::Calm => close(now, transport, self.rival.take(), CloseCode::GOODBYE),
             }
         }
-        self.conn != before
+    }
+
+    fn dial<T: Dial>(
+        &mut self,
+        now: Nanos,
+        transport: &mut T,
+        target: &T::Target,
+    ) -> Option<ConnKey> {
+        let conn = transport.dial(now, target);
+        self.stats.dials_refused += u64::from(conn.is_none());
+        conn
     }
 
     /// Sends what the session wants sent: streams first, so that both share packets.
@@ -94,10 +138,10 @@ impl Wire {
             }
         }
     }
+}
 
-    fn close<T: Transport>(&mut self, now: Nanos, transport: &mut T, code: CloseCode) {
-        if let Some(conn) = self.conn.take() {
-            transport.close(now, conn, code, "");
-        }
+fn close<T: Transport>(now: Nanos, transport: &mut T, conn: Option<ConnKey>, code: CloseCode) {
+    if let Some(conn) = conn {
+        transport.close(now, conn, code, "");
     }
 }

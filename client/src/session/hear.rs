@@ -14,7 +14,7 @@ impl Session {
     pub fn handle_datagram(&mut self, now: Nanos, bytes: &[u8]) -> bool {
         self.counts.datagrams_in += 1;
         self.counts.datagram_bytes_in += bytes.len() as u64;
-        self.last_heard = now;
+        self.note_life(now);
         if !self.is_live() {
             self.counts.datagrams_stale += 1; // it overtook the Welcome, or follows a goodbye
             return false;
@@ -39,6 +39,13 @@ impl Session {
                 false
             }
         }
+    }
+
+    /// The server spoke.
+    pub(super) fn note_life(&mut self, now: Nanos) {
+        self.last_heard = now;
+        self.uplink.answered();
+        self.call_off_race();
     }
 
     fn learn(&mut self, now: Nanos) {

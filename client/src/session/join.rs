@@ -13,9 +13,9 @@ use starling_protocol::units::Nanos;
 use starling_protocol::version::{TABLES, VERSION};
 
 impl Session {
-    /// The connection that was wished for stands.
+    /// The connection that was wished for stands, or the second one of a race.
     pub fn handle_connected(&mut self, now: Nanos) {
-        if !matches!(self.phase, Phase::Dialling { .. }) {
+        if !matches!(self.phase, Phase::Dialling { .. }) && !self.win_race() {
             return; // it was given up in the meantime, and the wish to close it stands
         }
         self.inlets = Inlets::new();
@@ -31,6 +31,9 @@ impl Session {
     pub fn handle_closed(&mut self, now: Nanos, code: CloseCode) {
         if matches!(self.phase, Phase::Waiting { .. }) {
             return; // the session has given this connection up already
+        }
+        if self.race_alone(now, code) {
+            return;
         }
         self.lost(now, ConnectError::from_code(code), None, 0);
     }

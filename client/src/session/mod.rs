@@ -13,6 +13,7 @@ pub(crate) mod outbox;
 pub(crate) mod own;
 mod pace;
 mod queue;
+mod race;
 mod receive;
 mod request;
 mod send;
@@ -34,6 +35,7 @@ use interest::Interests;
 use outbox::Outbox;
 use own::Owned;
 use queue::Queue;
+use race::Race;
 use receive::Inlets;
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::control::Welcome;
@@ -70,6 +72,13 @@ pub enum LinkWish {
     Connect,
     /// Close the connection, if there is one, with this code. Nothing is to be told about it.
     Close(CloseCode),
+    /// The connection has fallen silent: make a second one beside it. When it stands,
+    /// [`Session::handle_connected`] makes it *the* connection and the old one is to be closed.
+    /// When it cannot be made, [`Session::handle_rival_closed`] is to be told. Whoever has no
+    /// second connection to offer lets this pass.
+    Race,
+    /// The connection has spoken again: close the second one.
+    Calm,
 }
 
 #[derive(Debug)]
@@ -129,6 +138,7 @@ pub struct Session {
     /// The server drains: leave at this moment.
     leave_at: Option<Nanos>,
     last_heard: Nanos,
+    race: Race,
     counts: stats::Counts,
 }
 
@@ -136,6 +146,8 @@ pub struct Session {
 struct Wishes {
     close: Option<CloseCode>,
     connect: bool,
+    race: bool,
+    calm: bool,
 }
 
 impl Session {
@@ -144,7 +156,7 @@ impl Session {
     pub fn new(now: Nanos, options: ConnectOptions) -> Self {
         Self {
             phase: Phase::Dialling { until: now + DIAL_NS_MAX },
-            wishes: Wishes { close: None, connect: true },
+            wishes: Wishes { connect: true, ..Wishes::default() },
             welcome: None,
             clock: None,
             inlets: Inlets::new(),
@@ -162,6 +174,7 @@ impl Session {
             adrift_since: Some(now),
             leave_at: None,
             last_heard: now,
+            race: Race::default(),
             counts: stats::Counts::default(),
             options,
         }
@@ -225,7 +238,13 @@ impl Session {
         if let Some(code) = self.wishes.close.take() {
             return Some(LinkWish::Close(code));
         }
-        std::mem::take(&mut self.wishes.connect).then_some(LinkWish::Connect)
+        let Wishes { connect, race, calm, .. } = &mut self.wishes;
+        let flags = [(calm, LinkWish::Calm), (race, LinkWish::Race), (connect, LinkWish::Connect)];
+        let wished = flags.into_iter().find(|(flag, _)| **flag);
+        wished.map(|(flag, wish)| {
+            *flag = false;
+            wish
+        })
     }
 
     /// Does what is due, and draws the view at this moment.
@@ -258,6 +277,7 @@ impl Session {
                 let due = [
                     self.leave_at,
                     self.silent_at(),
+                    self.race_at(),
                     self.subscriptions.again_at(),
                     self.view.next_timeout(),
                     self.uplink_due(now),
@@ -286,6 +306,7 @@ impl Session {
             Phase::Live if self.silent_at().is_some_and(|at| now >= at) => {
                 self.hang_up(now, CloseCode::LOST);
             }
+            Phase::Live if self.race_at().is_some_and(|at| now >= at) => self.begin_race(now),
             _ => {}
         }
     }
@@ -320,6 +341,7 @@ impl Session {
         self.inlets = Inlets::new();
         self.outbox.clear();
         self.leave_at = None;
+        self.call_off_race();
         let since = *self.adrift_since.get_or_insert(now);
         let wait_ns = match self.may_try_again(now, since) {
             true => self.backoff.wait_ns(error.code(), least_ms, spread_ms),
@@ -340,6 +362,7 @@ impl Session {
 
     fn end(&mut self, error: ConnectError) {
         self.phase = Phase::Closed;
+        self.wishes.close.get_or_insert(CloseCode::GOODBYE);
         self.queue.push(ClientEvent::Closed { error });
     }
 

@@ -84,7 +84,7 @@ impl Session {
         if !matches!(self.phase, Phase::Joining { .. } | Phase::Live | Phase::Leaving { .. }) {
             return;
         }
-        self.last_heard = now;
+        self.note_life(now);
         self.counts.stream_bytes_in += bytes.len() as u64;
         self.inlets.push(stream, bytes);
         self.receive(now);

@@ -33,6 +33,8 @@ pub struct Stats {
     pub cues_dropped: u64,
     /// Attempts to connect again.
     pub reconnects: u64,
+    /// Times a second connection was asked for because the first fell silent.
+    pub races: u64,
     /// Times the connection was given up because the application took no events.
     pub slow_consumer: u64,
     /// Smoothed round-trip time in microseconds, server's holding time taken off.
@@ -55,6 +57,7 @@ pub(super) struct Counts {
     pub(super) breaches: u64,
     pub(super) reconnects: u64,
     pub(super) slow_consumer: u64,
+    pub(super) races: u64,
 }
 
 impl super::Session {
@@ -80,6 +83,7 @@ impl super::Session {
             cues_dropped: self.queue.cues_dropped,
             reconnects: counts.reconnects,
             slow_consumer: counts.slow_consumer,
+            races: counts.races,
             rtt_us: self.clock.as_ref().and_then(|c| c.rtt_ns()).map_or(0, us),
             jitter_us: self.clock.as_ref().map_or(0, |c| us(c.jitter_ns())),
         }

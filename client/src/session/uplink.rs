@@ -17,7 +17,7 @@ const REPORTED: u16 = 32;
 /// Samples of a gateway that fit one datagram at the least.
 const SAMPLES_PER_DATAGRAM: usize = 40;
 /// Ticks to wait for the news that a sample arrived, beside the round trip.
-const PATIENCE_TICKS: u64 = 3;
+const PATIENCE_TICKS: u64 = 7;
 
 /// The moment that samples are wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub(crate) struct Uplink {
     cursor: usize,
     /// The program evaluates its samples when asked.
     asks: bool,
+    /// When the first uplink left that the server owes an answer for.
+    unanswered: Option<Nanos>,
     pub(crate) counts: UplinkCounts,
 }
 
@@ -96,8 +98,19 @@ impl Uplink {
             last_sent: None,
             cursor: 0,
             asks: false,
+            unanswered: None,
             counts: UplinkCounts::default(),
         }
+    }
+
+    /// When the first uplink left that the server should have answered, if it did not.
+    pub(crate) const fn unanswered(&self) -> Option<Nanos> {
+        self.unanswered
+    }
+
+    /// The server spoke.
+    pub(crate) const fn answered(&mut self) {
+        self.unanswered = None;
     }
 
     /// The tick that the newest uplink is labelled with.
@@ -227,6 +240,9 @@ impl Uplink {
         }
         cargo.cues.sent(cues, self.next);
         self.counts.samples += samples;
+        if samples > 0 || newest_input.is_some() || cues > 0 {
+            self.unanswered.get_or_insert(now);
+        }
         self.note_sent(now, newest_input);
         round.datagrams_left -= 1;
         self.round = Some(round);
