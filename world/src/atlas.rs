@@ -158,18 +158,6 @@ impl Atlas {
     pub(crate) fn probe(&self, probe: &Probe, kinds: u64, found: impl FnMut(EntityIdx)) {
         self.index.probe(probe, kinds, found);
     }
-
-    /// How many entities it knows.
-    #[must_use]
-    pub(crate) fn len(&self) -> usize {
-        self.index.len()
-    }
-
-    /// Does it know none?
-    #[must_use]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.index.is_empty()
-    }
 }
 
 /// A point of the index: see [`Grid`].

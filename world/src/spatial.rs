@@ -40,9 +40,9 @@ impl GridBox {
     pub const ALL: Self = Self { min: [i32::MIN; 3], max: [i32::MAX; 3] };
 
     fn include(&mut self, p: Grid) {
-        for axis in 0..3 {
-            self.min[axis] = self.min[axis].min(p[axis]);
-            self.max[axis] = self.max[axis].max(p[axis]);
+        for (axis, coordinate) in p.into_iter().enumerate() {
+            self.min[axis] = self.min[axis].min(coordinate);
+            self.max[axis] = self.max[axis].max(coordinate);
         }
     }
 
@@ -155,8 +155,8 @@ impl Leaf {
     }
 
     fn place(&mut self, lane: usize, at: Grid) {
-        for axis in 0..3 {
-            self.axes[axis][lane] = at[axis];
+        for (axis, coordinate) in self.axes.iter_mut().zip(at) {
+            axis[lane] = coordinate;
         }
     }
 
@@ -330,7 +330,7 @@ impl Index {
 
     fn lane(&self, entity: EntityIdx) -> Option<(usize, usize)> {
         let lane = *self.lanes.get(entity.at())?;
-        (lane != NONE).then(|| (lane as usize / LEAF, lane as usize % LEAF))
+        (lane != NONE).then_some((lane as usize / LEAF, lane as usize % LEAF))
     }
 
     /// Forgets an entity.

@@ -110,7 +110,7 @@ fn a_wide_link_carries_many_datagrams_in_one_tick() {
     let mut sky = Sky::new(metric(), 4);
     let owner = sky.client();
     for i in 0..1_000 {
-        sky.spawn(owner, [(i % 40) as f64, (i / 40) as f64, 0.]);
+        sky.spawn(owner, [f64::from(i % 40), f64::from(i / 40), 0.]);
     }
     let viewer = sky.player([20., 12., 0.], 100.);
     for client in [owner, viewer] {

@@ -179,7 +179,10 @@ fn random_worlds_show_what_brute_force_finds() {
         sky.look(viewer, 0, Interest::new(Shape::Point { center, radius_m: radius as f32 }));
         sky.allowances.insert(sky.clients[viewer].conn, 8 * 1_100);
         sky.run(4);
-        let away = |p: &[f64; 3]| ((p[0] - center[0]).powi(2) + (p[1] - center[1]).powi(2)).sqrt();
+        let away = |p: &[f64; 3]| {
+            let off = [p[0] - center[0], p[1] - center[1]];
+            (off[0] * off[0] + off[1] * off[1]).sqrt()
+        };
         for (id, place) in ids.iter().zip(&places) {
             let sees = sky.sees(viewer, *id);
             let clear = (away(place) - radius).abs() > 0.01;

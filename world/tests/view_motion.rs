@@ -77,8 +77,10 @@ impl Crowd {
             let seen = self.sky.seen(i);
             for (j, other) in self.walkers.iter().enumerate().filter(|(j, _)| *j != i) {
                 let entity = self.sky.clients[j].own[0].entity;
-                let d: f64 =
-                    (0..3).map(|a| (walker.pos[a] - other.pos[a]).powi(2)).sum::<f64>().sqrt();
+                let d: f64 = (0..3)
+                    .map(|a| (walker.pos[a] - other.pos[a]) * (walker.pos[a] - other.pos[a]))
+                    .sum::<f64>()
+                    .sqrt();
                 let sees = seen.contains(&entity);
                 assert!(sees || d > radius - 0.01, "{i} does not see {j} at {d} m");
                 assert!(!sees || d < radius * 1.125 + 0.01, "{i} sees {j} at {d} m");
@@ -149,7 +151,7 @@ fn three_hundred_in_view_arrive_and_move() {
         for (i, own) in sky.clients[owner].own.iter_mut().enumerate() {
             let x = (i % 20) as f64 + f64::from(tick) * 0.2 * if i % 2 == 0 { 1. } else { -1. };
             own.sample = at(space, [x, (i / 20) as f64, 0.]);
-            own.speaks = (i + tick as usize) % 3 == 0;
+            own.speaks = (i + tick as usize).is_multiple_of(3);
         }
         sky.tick();
     }
@@ -185,7 +187,7 @@ fn turning_is_told_for_every_kind_of_orientation() {
         let turn = |i: usize| match i {
             1 => Orientation::Heading((tick * 5) as u8),
             2 => Orientation::Look { yaw: (tick * 77 % 4096) as u16, pitch: 1000 },
-            3 => Orientation::from_quaternion([0., (tick as f32 * 0.1).sin(), 0., 1.]),
+            3 => Orientation::from_quaternion([0., tick as f32 * 0.1 - 5., 0., 1.]),
             _ => Orientation::None,
         };
         for (i, own) in sky.clients[owner].own.iter_mut().enumerate() {
@@ -230,9 +232,13 @@ fn fleets_tell_every_accepted_fix_on_the_globe() {
     let mut sky = Sky::new(geodetic(), 1);
     let gateway = sky.client();
     let starts: Vec<[f64; 3]> = (0..30).map(|i| [52. + f64::from(i) * 0.001, 21., 100.]).collect();
-    starts.iter().for_each(|p| drop(sky.spawn(gateway, *p)));
+    for point in starts {
+        sky.spawn(gateway, point);
+    }
     let edges = [[0., 179.99995, 0.], [89.9999, 0., 0.], [-45., -179.9999, 9_000.]];
-    edges.iter().for_each(|p| drop(sky.spawn(gateway, *p)));
+    for point in edges {
+        sky.spawn(gateway, point);
+    }
     let viewer = sky.client();
     let whole = Shape::Box { min: [-90., -180., -100.], max: [90., 180., 10_000.] };
     sky.look(viewer, 0, Interest::new(whole));
@@ -240,7 +246,7 @@ fn fleets_tell_every_accepted_fix_on_the_globe() {
     let space = sky.space();
     for tick in 0..120u32 {
         for (i, own) in sky.clients[gateway].own.iter_mut().enumerate() {
-            own.speaks = (i as u32 + tick) % 6 == 0;
+            own.speaks = (i as u32 + tick).is_multiple_of(6);
             if own.speaks {
                 let mut point = space.point(own.sample.position);
                 point[0] = (point[0] + 0.0003).min(90.);

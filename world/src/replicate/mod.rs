@@ -18,11 +18,13 @@ mod slots;
 mod view;
 mod write;
 
+pub(crate) use codes::newest_state;
 pub(crate) use fold::Arrival;
 pub(crate) use view::View;
 
 use crate::World;
 use crate::atlas::Atlas;
+use crate::checksum::Checksum;
 use crate::config::WorldConfig;
 use crate::cue::CueBook;
 use crate::entity::{Entities, EntityIdx};
@@ -91,11 +93,6 @@ impl Replication {
     }
 
     /// The view of a live session.
-    #[must_use]
-    pub(crate) fn view(&self, session: SessionIdx) -> Option<&View> {
-        self.views.get(session.at())?.as_deref()
-    }
-
     pub(crate) fn view_mut(&mut self, session: SessionIdx) -> Option<&mut View> {
         self.views.get_mut(session.at())?.as_deref_mut()
     }
@@ -108,6 +105,16 @@ impl Replication {
             .filter(|(_, view)| view.as_ref().is_some_and(|view| view.sees(entity)))
             .map(|(at, _)| SessionIdx(at as u32))
             .collect()
+    }
+
+    /// Adds what every session was told.
+    pub(crate) fn add_to(&self, sum: &mut Checksum) {
+        for (at, view) in self.views.iter().enumerate() {
+            if let Some(view) = view {
+                sum.add(at as u64);
+                view.add_to(sum);
+            }
+        }
     }
 
     /// Slots in use by all sessions.

@@ -6,6 +6,7 @@ use super::fold::Uplinks;
 use super::lane::{Lane, Tally};
 use super::sent::Sent;
 use super::slots::{SlotState, Slots};
+use crate::checksum::Checksum;
 use crate::cue::{CueIds, CueQueue};
 use crate::entity::EntityIdx;
 use crate::interest::{Area, Mark, Sight, Viewer};
@@ -73,6 +74,15 @@ impl View {
     #[must_use]
     pub(crate) fn slots(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Adds what the session was told and is known to hold.
+    pub(crate) fn add_to(&self, sum: &mut Checksum) {
+        sum.add(self.sent.next()).add(self.last_sent.0).add(self.bulk_sequence);
+        for slot in self.slots.iter() {
+            sum.add(slot as u64).add(self.slots.entity(slot).0);
+            sum.add(self.slots.base(slot).0).add(self.slots.state(slot) as u8);
+        }
     }
 
     /// Takes in an acknowledgement; `false` when it names what was never sent or is forgotten.

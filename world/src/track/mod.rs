@@ -78,6 +78,11 @@ impl Tracks {
         &self.rings
     }
 
+    /// Has the track of this entity begun?
+    pub(crate) fn has(&self, entity: EntityIdx) -> bool {
+        self.newest.len() > entity.at()
+    }
+
     /// The tick of an entity's newest entry.
     #[must_use]
     pub(crate) fn newest(&self, entity: EntityIdx) -> Tick {

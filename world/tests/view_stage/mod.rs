@@ -449,8 +449,8 @@ impl Sky {
 }
 
 pub fn distance_steps(a: IPos, b: IPos) -> f64 {
-    let square = |axis: usize| (f64::from(a.0[axis]) - f64::from(b.0[axis])).powi(2);
-    (0..3).map(square).sum::<f64>().sqrt()
+    let off = |axis: usize| f64::from(a.0[axis]) - f64::from(b.0[axis]);
+    (0..3).map(|axis| off(axis) * off(axis)).sum::<f64>().sqrt()
 }
 
 pub fn frames_of(bytes: &[u8]) -> Vec<Vec<u8>> {

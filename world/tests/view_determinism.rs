@@ -1,0 +1,161 @@
+//! The same seed and the same inputs, the same world: with any executor, twice.
+
+mod view_stage;
+
+use starling_protocol::message::interest::{Interest, Shape};
+use starling_world::executor::{Executor, Serial};
+use starling_world::input::{Command, TickInputs};
+use starling_world::output::Output;
+use view_stage::*;
+
+fn run(seed: u64, ticks: u32) -> (u64, usize) {
+    let mut sky = Sky::new(metric(), seed);
+    let mut rng = Rng(seed);
+    for _ in 0..20 {
+        let point = [rng.between(0., 100.), rng.between(0., 100.), 0.];
+        let client = sky.player(point, 40.);
+        sky.clients[client].weather = Weather { loss: 0.1, delay: 1, jitter: 2, double: 0.05 };
+    }
+    for _ in 0..ticks {
+        for i in 0..20 {
+            let step = [rng.between(-1., 1.), rng.between(-1., 1.)];
+            let space = sky.space();
+            let own = &mut sky.clients[i].own[0];
+            let p = space.point(own.sample.position);
+            own.sample = at(space, [p[0] + step[0], p[1] + step[1], 0.]);
+        }
+        sky.tick();
+    }
+    (sky.world.checksum(), sky.clients.iter().map(|c| c.bytes).sum())
+}
+
+#[test]
+fn the_same_seed_gives_the_same_checksum_and_the_same_bytes() {
+    for seed in [1, 2, 3] {
+        assert_eq!(run(seed, 150), run(seed, 150));
+    }
+    assert_ne!(run(1, 150).0, run(2, 150).0);
+    assert_ne!(run(1, 149).0, run(1, 150).0);
+}
+
+/// Cuts the work into parts and does the last one first.
+struct Backwards(usize);
+
+impl Executor for Backwards {
+    fn width(&self) -> usize {
+        self.0
+    }
+
+    fn run<T: Send>(&self, parts: &mut [T], work: &(dyn Fn(&mut T) + Sync)) {
+        parts.iter_mut().rev().for_each(work);
+    }
+}
+
+/// Two worlds with the same inputs: one serial, one in parts.
+#[test]
+fn an_executor_that_cuts_the_work_changes_nothing() {
+    let mut sky = Sky::new(metric(), 8);
+    let mut twin = starling_world::World::new(metric());
+    let mirror = |world: &mut starling_world::World, commands: Vec<Command>| {
+        world.step(0, &mut commands.clone(), &mut Output::default());
+    };
+    let mut commands = Vec::new();
+    for i in 0..30u64 {
+        commands.extend(join(i, [i as f64 * 3., 0., 0.]));
+    }
+    mirror(&mut sky.world, commands.clone());
+    mirror(&mut twin, commands);
+    let mut rng = Rng(4);
+    for tick in 1..100u32 {
+        let mut inputs = TickInputs::default();
+        for i in 0..30u64 {
+            let x = i as f64 * 3. + rng.between(-2., 2.);
+            inputs.push(starling_world::input::ConnId(i), 0, &sample(tick as u16, x));
+        }
+        let (mut one, mut many) = (Output::default(), Output::default());
+        sky.world.tick(&inputs, &mut one, &Serial);
+        twin.tick(&inputs, &mut many, &Backwards(4));
+        assert_eq!(one.arena, many.arena);
+        assert_eq!(sky.world.checksum(), twin.checksum());
+    }
+}
+
+fn join(conn: u64, point: [f64; 3]) -> Vec<Command> {
+    use starling_protocol::message::control::*;
+    use starling_world::grants::{Grants, Principal};
+    use starling_world::input::{Attach, ConnId};
+    let conn = ConnId(conn);
+    let attach = Attach {
+        conn,
+        principal: Principal { subject: String::new(), grants: Grants::open(), expires_us: None },
+        token: [conn.0 as u8; 32],
+        token_digest: [conn.0 as u8; 32],
+        resume: None,
+        schema_hash: None,
+        capabilities: 0,
+    };
+    let spawn = Spawn {
+        request: 0,
+        name: None,
+        kind: starling_protocol::units::KindId(0),
+        team: 0,
+        audience: Audience::All,
+        sample: at(starling_protocol::space::Space::Metric, point),
+        fields: Vec::new(),
+        block: Vec::new(),
+        avatar_of: None,
+    };
+    let area = Interest::new(Shape::Around { entity: None, radius_m: 20. });
+    let control = |message| Command::Control { conn, message };
+    vec![
+        Command::Attach(Box::new(attach)),
+        control(ControlUp::Spawn(Box::new(spawn))),
+        control(ControlUp::SetInterest { id: 0, interest: Some(area) }),
+    ]
+}
+
+fn sample(sequence: u16, x: f64) -> Vec<u8> {
+    use starling_protocol::space::Space;
+    use starling_protocol::units::{Handle, Tick};
+    use starling_protocol::uplink::{SampleUp, UplinkWriter};
+    let mut bytes = Vec::new();
+    let tick = Tick(u32::from(sequence));
+    let mut writer = UplinkWriter::new(&mut bytes, Space::Metric, sequence, tick);
+    let sample = at(Space::Metric, [x, 0., 0.]);
+    assert!(writer.sample(&SampleUp { handle: Handle(0), sequence, sample }));
+    writer.finish();
+    bytes
+}
+
+#[test]
+fn ten_thousand_entities_and_a_hundred_viewers_keep_going() {
+    let mut sky = Sky::new(metric(), 2);
+    let mut rng = Rng(77);
+    let owner = sky.client();
+    for i in 0..10_000 {
+        if i % 250 == 0 {
+            sky.tick();
+        }
+        let point = [rng.between(0., 1_300.), rng.between(0., 1_300.), 0.];
+        sky.spawn(owner, point);
+        sky.clients[owner].own[i].speaks = false;
+    }
+    for _ in 0..100 {
+        let center = [rng.between(0., 1_300.), rng.between(0., 1_300.), 0.];
+        let viewer = sky.client();
+        sky.look(viewer, 0, Interest::new(Shape::Point { center, radius_m: 64. }));
+    }
+    let space = sky.space();
+    for tick in 0..30usize {
+        for own in sky.clients[owner].own.iter_mut().skip(tick % 4).step_by(4) {
+            let p = space.point(own.sample.position);
+            own.sample = at(space, [p[0] + 0.2, p[1] - 0.1, 0.]);
+        }
+        sky.clients[owner].own.iter_mut().for_each(|own| own.speaks = false);
+        sky.clients[owner].own.iter_mut().skip(tick % 4).step_by(4).for_each(|o| o.speaks = true);
+        sky.tick();
+    }
+    let seen: usize = (1..=100).map(|viewer| sky.seen(viewer).len()).sum();
+    assert!(seen > 5_000, "{seen}");
+    assert!(sky.checks > 10_000);
+}
