@@ -1,11 +1,11 @@
 //! From options to a bound endpoint.
 
 use super::super::config::{IDLE_TIMEOUT_MAX, ServerSecret, Shape, limit_endpoint};
+use super::ids::MarkedIds;
 use super::{ServerError, ServerOptions};
-use aws_lc_rs::{hkdf, hmac};
+use aws_lc_rs::{hkdf, hmac, rand};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime, ValidationTokenConfig};
-use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -29,9 +29,8 @@ pub(super) fn endpoint(options: &ServerOptions) -> Result<Endpoint, ServerError>
     })?;
     let mut endpoint_config = EndpointConfig::default();
     let mut server_config = server_config(options);
-    if let Some(secret) = &options.secret {
-        use_secret(secret, &mut endpoint_config, &mut server_config);
-    }
+    let secret = options.secret.clone().unwrap_or_else(fresh_secret);
+    use_secret(&secret, &mut endpoint_config, &mut server_config);
     limit_endpoint(&mut endpoint_config);
     Endpoint::new(endpoint_config, Some(server_config), socket, Arc::new(TokioRuntime))
         .map_err(|source| ServerError::Bind { address, source })
@@ -71,6 +70,12 @@ fn server_config(options: &ServerOptions) -> ServerConfig {
     config
 }
 
+fn fresh_secret() -> ServerSecret {
+    let mut secret = [0; 32];
+    rand::fill(&mut secret).expect("the system has randomness, or there is no TLS either");
+    ServerSecret(secret)
+}
+
 /// Connection ids, reset tokens and retry tokens all follow from the secret: a server that comes
 /// back knows the ids of its former life and can say that they are gone.
 fn use_secret(secret: &ServerSecret, endpoint: &mut EndpointConfig, server: &mut ServerConfig) {
@@ -85,7 +90,7 @@ fn use_secret(secret: &ServerSecret, endpoint: &mut EndpointConfig, server: &mut
     let [a, b, c, d, e, f, g, h, ..] = derive(b"connection ids");
     let id_key = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
     endpoint
-        .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)))
+        .cid_generator(move || Box::new(MarkedIds::new(id_key)))
         .reset_key(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &derive(b"reset"))));
     server.token_key(Arc::new(prk));
 }

@@ -9,6 +9,7 @@ mod accept;
 mod bind;
 mod counters;
 mod flow;
+mod ids;
 mod inbox;
 mod link;
 mod reader;
