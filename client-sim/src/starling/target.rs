@@ -96,7 +96,12 @@ impl<W: Wire> StarlingTarget<W> {
         let options = if plan.entities.is_empty() { options.viewer() } else { options };
         ConnectOptions {
             keep_alive: KeepAlive::Auto,
-            reconnect: Reconnect { after_loss: true, before_first: false, give_up_ms: None },
+            reconnect: Reconnect {
+                after_loss: true,
+                race: false,
+                before_first: false,
+                give_up_ms: None,
+            },
             ..options
         }
     }
