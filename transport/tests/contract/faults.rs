@@ -83,7 +83,7 @@ fn an_outage_shorter_than_the_idle_timeout_is_survived() {
 
 #[test]
 fn an_address_translator_that_forgets_does_not_end_a_connection() {
-    let (mut troupe, pair) = Troupe::connected(QuicStage::over("delay=1ms,rebind=100ms"));
+    let (mut troupe, pair) = Troupe::connected(QuicStage::over("delay=1ms,rebind=300ms"));
     let (before, mut said) = (troupe.stage.client.local_addr(pair.client), 0);
     troupe.until("it has happened a few times", |t| {
         t.client_writes(pair.client, StreamKind::Control, &[1]);
