@@ -21,6 +21,7 @@ pub const ARROWS: &[Arrow] = &[
             "starling-client-sim",
             "starling-client",
             "starling-transport",
+            "starling-world",
             "starling-protocol",
         ],
     ),
