@@ -81,6 +81,32 @@ impl<'a> BitWriter<'a> {
         self.held &= 7;
     }
 
+    /// Appends many values, as [`BitWriter::put`] does one; `bits` of them in all.
+    ///
+    /// # Panics
+    /// When they are more: our own bug.
+    #[inline]
+    pub fn put_all(&mut self, bits: usize, values: impl Iterator<Item = (u64, u32)>) {
+        let room = self.at + bits / 8 + 2 * SLACK;
+        if self.out.len() < room {
+            self.out.resize(room, 0);
+        }
+        // Kept in registers: through `self` each store would be a load again.
+        let (mut acc, mut held, mut at) = (self.acc, self.held, 0);
+        let bytes = &mut self.out[self.at..];
+        for (value, len) in values {
+            debug_assert!(len <= PUT_BITS_MAX && value >> len == 0, "more than {len} bits");
+            acc |= value << held;
+            held += len;
+            bytes[at..at + SLACK].copy_from_slice(&acc.to_le_bytes());
+            at += (held >> 3) as usize;
+            acc >>= held & 0x38;
+            held &= 7;
+        }
+        (self.acc, self.held) = (acc, held);
+        self.at += at;
+    }
+
     /// Appends one bit.
     #[inline]
     pub fn flag(&mut self, bit: bool) {
@@ -469,6 +495,26 @@ mod tests {
             prop_assert_eq!(r.take(before)?, (1 << before) - 1);
             prop_assert_eq!(r.take(12)?, new);
             prop_assert_eq!(r.take(after)?, (1 << after) - 1);
+        }
+
+        #[test]
+        fn many_values_are_written_as_one_by_one(
+            before in 0u32..9,
+            values in prop::collection::vec((any::<u64>(), 0u32..=56), 0..100),
+        ) {
+            let cut = |(v, len): &(u64, u32)| (v & ((1 << len) - 1), *len);
+            let (mut one_by_one, mut at_once) = (Vec::new(), Vec::new());
+            let mut w = BitWriter::new(&mut one_by_one);
+            w.put(0, before);
+            values.iter().map(cut).for_each(|(v, len)| w.put(v, len));
+            w.put(1, 1);
+            w.finish();
+            let mut w = BitWriter::new(&mut at_once);
+            w.put(0, before);
+            w.put_all(values.iter().map(|v| v.1 as usize).sum(), values.iter().map(cut));
+            w.put(1, 1);
+            w.finish();
+            prop_assert_eq!(one_by_one, at_once);
         }
 
         #[test]

@@ -25,7 +25,7 @@ use crate::bits::{BitReader, PUT_BITS_MAX};
 use crate::motion::{FixState, KNOT_GRID, Knot, add_residual, nearest_unit, residual};
 use crate::schema::OrientationKind;
 use crate::space::{METRIC_LIMIT, Space};
-use crate::tables::{FIXES, Piece, Prefix, knots};
+use crate::tables::{FIXES, Piece, Prefix, Word, knots};
 use crate::units::Tick;
 use std::num::NonZeroU64;
 
@@ -173,29 +173,30 @@ pub(super) fn read_knot(
     tick: Tick,
     age: u32,
 ) -> Result<Knot, SnapshotError> {
-    let codes = knots(age);
-    let head = codes.head.read_symbol(bits)?;
-    let lag = if age > 1 { read_lag(bits, &codes.lag)? } else { 0 };
+    let (codes, mut word) = (knots(age), Word::new(bits));
+    let head = codes.head.read_symbol(&mut word)?;
+    let lag = if age > 1 { read_lag(&mut word, &codes.lag)? } else { 0 };
     let mut now = Knot { tick: later(base.tick, tick, lag)?, ..*base };
     let mut at = base.predict(now.tick).0.map(nearest_unit);
     if head & XY != 0 {
-        at[0] = moved(at[0], codes.position_xy.read_residual(bits)?)?;
-        at[1] = moved(at[1], codes.position_xy.read_residual(bits)?)?;
+        at[0] = moved(at[0], codes.position_xy.read_residual(&mut word)?)?;
+        at[1] = moved(at[1], codes.position_xy.read_residual(&mut word)?)?;
     }
     if head & Z != 0 {
-        at[2] = moved(at[2], codes.position_z.read_residual(bits)?)?;
+        at[2] = moved(at[2], codes.position_z.read_residual(&mut word)?)?;
     }
     now.pos = at.map(|unit| unit * KNOT_GRID);
     if head & VXY != 0 {
-        now.vel[0] = sped(now.vel[0], codes.velocity_xy.read_residual(bits)?)?;
-        now.vel[1] = sped(now.vel[1], codes.velocity_xy.read_residual(bits)?)?;
+        now.vel[0] = sped(now.vel[0], codes.velocity_xy.read_residual(&mut word)?)?;
+        now.vel[1] = sped(now.vel[1], codes.velocity_xy.read_residual(&mut word)?)?;
     }
     if head & VZ != 0 {
-        now.vel[2] = sped(now.vel[2], codes.velocity_z.read_residual(bits)?)?;
+        now.vel[2] = sped(now.vel[2], codes.velocity_z.read_residual(&mut word)?)?;
     }
     if head & KNOT_TURN != 0 {
-        now.orientation = read_turn(bits, codes.turn.of(kind), kind, base.orientation)?;
+        now.orientation = read_turn(&mut word, codes.turn.of(kind), kind, base.orientation)?;
     }
+    word.finish(bits)?;
     Ok(now)
 }
 
@@ -265,16 +266,17 @@ pub(super) fn read_fixes(
     base: &FixState,
     tick: Tick,
 ) -> Result<([FixState; FIX_STEPS_MAX], usize), SnapshotError> {
-    let count = match bits.flag()? {
-        false => 1,
-        true => 2 + usize::from(bits.flag()?),
+    let mut word = Word::new(bits);
+    let count = match word.take(1)? {
+        0 => 1,
+        _ => 2 + word.take(1)? as usize,
     };
-    let lag = read_lag(bits, &FIXES.lag)?;
+    let lag = read_lag(&mut word, &FIXES.lag)?;
     let mut ticks = [tick; FIX_STEPS_MAX];
     ticks[count - 1] = later(Tick(0), tick, lag)?;
     let mut apart = [0; FIX_STEPS_MAX];
     for gap in &mut apart[..count - 1] {
-        *gap = bits.gamma()?;
+        *gap = word.gamma()?;
     }
     for i in (0..count - 1).rev() {
         let before = u64::from(ticks[i + 1].0).checked_sub(apart[i]);
@@ -283,14 +285,15 @@ pub(super) fn read_fixes(
     let mut steps = [*base; FIX_STEPS_MAX];
     let mut from = *base;
     for (step, tick) in steps.iter_mut().zip(ticks).take(count) {
-        from = read_fix_step(bits, kind, space, &from, tick)?;
+        from = read_fix_step(&mut word, kind, space, &from, tick)?;
         *step = from;
     }
+    word.finish(bits)?;
     Ok((steps, count))
 }
 
 fn read_fix_step(
-    bits: &mut BitReader<'_>,
+    word: &mut Word,
     kind: OrientationKind,
     space: Space,
     from: &FixState,
@@ -299,19 +302,19 @@ fn read_fix_step(
     if tick <= from.tick {
         return Err(SnapshotError::Malformed("a fix that is not newer than the one before"));
     }
-    let head = FIXES.head.read_symbol(bits)?;
+    let head = FIXES.head.read_symbol(word)?;
     if head > 15 {
         return Err(SnapshotError::Malformed("a head symbol that fixes do not have"));
     }
     let mut moved = [0; 3];
     for axis in (0..3).filter(|axis| head >> axis & 1 == 1) {
-        moved[axis] = axis_codes(axis).read_residual(bits)?;
+        moved[axis] = axis_codes(axis).read_residual(word)?;
     }
     let pos = add_residual(space, from.predict(space, tick), moved)
         .ok_or(SnapshotError::Malformed("a position out of range"))?;
     let orientation = match head & FIX_TURN {
         0 => from.orientation,
-        _ => read_turn(bits, FIXES.turn.of(kind), kind, from.orientation)?,
+        _ => read_turn(word, FIXES.turn.of(kind), kind, from.orientation)?,
     };
     Ok(from.then(tick, pos, orientation))
 }
@@ -320,9 +323,9 @@ fn axis_codes(axis: usize) -> &'static Prefix {
     if axis < 2 { &FIXES.plane } else { &FIXES.altitude }
 }
 
-fn read_lag(bits: &mut BitReader<'_>, prefix: &Prefix) -> Result<u32, SnapshotError> {
-    let symbol = prefix.read_symbol(bits)? as u32;
-    if symbol < LAG_ESCAPE { Ok(symbol) } else { Ok(LAG_ESCAPE + bits.take(8)? as u32) }
+fn read_lag(word: &mut Word, prefix: &Prefix) -> Result<u32, SnapshotError> {
+    let symbol = prefix.read_symbol(word)? as u32;
+    if symbol < LAG_ESCAPE { Ok(symbol) } else { Ok(LAG_ESCAPE + word.take(8)? as u32) }
 }
 
 /// The tick `lag` before `tick`, which must not lie before `base`.

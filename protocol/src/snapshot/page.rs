@@ -260,8 +260,8 @@ impl Page {
 
     fn write_codes(&self, out: &mut BitWriter<'_>) {
         if self.mixed == 0 {
-            self.codes.iter().for_each(|(code, _)| out.put(code.bits(), code.len()));
-            return;
+            let codes = self.codes.iter().map(|(code, _)| (code.bits(), code.len()));
+            return out.put_all(self.code_bits, codes);
         }
         for (code, age) in &self.codes {
             match age {

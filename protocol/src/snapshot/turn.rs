@@ -2,10 +2,9 @@
 
 use super::SnapshotError;
 use super::code::CodeBuilder;
-use crate::bits::BitReader;
 use crate::sample::Orientation;
 use crate::schema::OrientationKind;
-use crate::tables::Prefix;
+use crate::tables::{Prefix, Word};
 
 const SHIFTS: [u32; 3] = [20, 10, 0];
 
@@ -49,39 +48,39 @@ fn quaternion(code: &mut CodeBuilder, prefix: &Prefix, a: u32, b: u32) -> Option
 
 /// Reads what [`turn`] made.
 pub(super) fn read_turn(
-    bits: &mut BitReader<'_>,
+    word: &mut Word,
     prefix: &Prefix,
     kind: OrientationKind,
     from: Orientation,
 ) -> Result<Orientation, SnapshotError> {
     match (kind, from) {
         (OrientationKind::Heading, Orientation::Heading(a)) => {
-            let way = prefix.read_residual(bits)?;
+            let way = prefix.read_residual(word)?;
             Ok(Orientation::Heading(a.wrapping_add(way as u8)))
         }
         (OrientationKind::Look, Orientation::Look { yaw, pitch }) => {
-            let yaw = i32::from(yaw).wrapping_add(prefix.read_residual(bits)?) as u16 & 0xfff;
-            let pitch = within(i32::from(pitch), prefix.read_residual(bits)?, 0x7ff)? as u16;
+            let yaw = i32::from(yaw).wrapping_add(prefix.read_residual(word)?) as u16 & 0xfff;
+            let pitch = within(i32::from(pitch), prefix.read_residual(word)?, 0x7ff)? as u16;
             Ok(Orientation::Look { yaw, pitch })
         }
         (OrientationKind::Quaternion, Orientation::Quaternion(a)) => {
-            read_quaternion(bits, prefix, a)
+            read_quaternion(word, prefix, a)
         }
         _ => Err(SnapshotError::Malformed("a turn of what has no orientation")),
     }
 }
 
 fn read_quaternion(
-    bits: &mut BitReader<'_>,
+    word: &mut Word,
     prefix: &Prefix,
     from: u32,
 ) -> Result<Orientation, SnapshotError> {
-    if !bits.flag()? {
-        return Ok(Orientation::Quaternion(bits.take(32)? as u32));
+    if word.take(1)? == 0 {
+        return Ok(Orientation::Quaternion(word.take(32)? as u32));
     }
     let mut packed = from & 3 << 30;
     for shift in SHIFTS {
-        let now = within(component(from, shift), prefix.read_residual(bits)?, 0x3ff)?;
+        let now = within(component(from, shift), prefix.read_residual(word)?, 0x3ff)?;
         packed |= (now as u32) << shift;
     }
     Ok(Orientation::Quaternion(packed))

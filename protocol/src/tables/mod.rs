@@ -10,8 +10,11 @@
 //! ```
 
 pub mod v1;
+mod word;
 
-use crate::bits::{BitReader, unzigzag, zigzag};
+pub(crate) use word::Word;
+
+use crate::bits::{unzigzag, zigzag};
 use crate::schema::OrientationKind;
 use crate::snapshot::SnapshotError;
 
@@ -98,17 +101,21 @@ impl Prefix {
     /// Reads one symbol.
     ///
     /// # Errors
-    /// [`SnapshotError::Truncated`] at the end.
+    /// When the code grows beyond 56 bits.
     #[inline]
-    pub(crate) fn read_symbol(&self, bits: &mut BitReader<'_>) -> Result<usize, SnapshotError> {
-        let next = bits.peek();
+    pub(crate) fn read_symbol(&self, word: &mut Word) -> Result<usize, SnapshotError> {
+        let (symbol, len) = self.look_up(word.rest());
+        word.skip(len)?;
+        Ok(symbol)
+    }
+
+    #[inline]
+    fn look_up(&self, next: u64) -> (usize, u32) {
         let fast = self.fast[next as usize & ((1 << FAST_BITS) - 1)];
-        let (symbol, len) = match fast >> 8 {
+        match fast >> 8 {
             0 => self.long(next),
             len => (usize::from(fast & 0xff), u32::from(len)),
-        };
-        bits.skip(len)?;
-        Ok(symbol)
+        }
     }
 
     #[cold]
@@ -125,15 +132,19 @@ impl Prefix {
     /// Reads one signed residual.
     ///
     /// # Errors
-    /// [`SnapshotError::Truncated`] at the end.
+    /// When the code grows beyond 56 bits.
     #[inline]
-    pub(crate) fn read_residual(&self, bits: &mut BitReader<'_>) -> Result<i32, SnapshotError> {
-        let symbol = self.read_symbol(bits)? as u32;
+    pub(crate) fn read_residual(&self, word: &mut Word) -> Result<i32, SnapshotError> {
+        let next = word.rest();
+        let (symbol, len) = self.look_up(next);
         if symbol < 8 {
-            return Ok(unzigzag(symbol));
+            word.skip(len)?;
+            return Ok(unzigzag(symbol as u32));
         }
-        let raw = symbol - 5;
-        Ok(unzigzag(1 << raw | bits.take(raw)? as u32))
+        let raw = symbol as u32 - 5;
+        word.skip(len + raw)?;
+        let low = (next >> len) as u32 & ((1 << raw) - 1);
+        Ok(unzigzag(1 << raw | low))
     }
 }
 
@@ -260,7 +271,7 @@ pub(crate) fn knots(age: u32) -> &'static KnotCodes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bits::BitWriter;
+    use crate::bits::{BitReader, BitWriter};
     use crate::limits::AGE_MAX;
 
     fn all() -> impl Iterator<Item = &'static Prefix> {
@@ -277,14 +288,16 @@ mod tests {
         [&codes.heading, &codes.look, &codes.quaternion]
     }
 
-    fn read_back(piece: Piece, read: impl Fn(&mut BitReader<'_>) -> i32) -> i32 {
+    fn read_back(piece: Piece, read: impl Fn(&mut Word) -> i32) -> i32 {
         let mut out = Vec::new();
         let mut w = BitWriter::new(&mut out);
         w.put(piece.bits, piece.len);
         w.put(0x55, 8);
         w.finish();
         let mut r = BitReader::new(&out);
-        let value = read(&mut r);
+        let mut word = Word::new(&r);
+        let value = read(&mut word);
+        assert_eq!(word.finish(&mut r), Ok(()));
         assert_eq!(r.take(8), Ok(0x55));
         value
     }

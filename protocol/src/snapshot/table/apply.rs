@@ -1,7 +1,7 @@
 //! From a list of operations to the table, and what changed by it.
 
 use super::Table;
-use super::decode::{EnterRead, Front, Op};
+use super::decode::{Front, Op};
 use crate::limits::SLOTS_MAX;
 use crate::message::bulk::BulkDown;
 use crate::schema::Schema;
@@ -9,7 +9,6 @@ use crate::snapshot::SnapshotError;
 use crate::snapshot::cue::Cue;
 use crate::snapshot::header::{Clock, Cover, Fold};
 use crate::snapshot::presence::SlotSet;
-use crate::snapshot::record::FieldsRead;
 use crate::snapshot::state::State;
 use crate::units::{EntityId, Slot, Tick};
 
@@ -122,7 +121,7 @@ impl Table {
         let ops = std::mem::take(&mut self.scratch.ops);
         for op in &ops {
             if let Op::Enter { slot, enter, state } = op {
-                self.enter_in_bulk(*tick, *slot, enter, *state);
+                self.enter_in_bulk(*tick, *slot, *enter, *state);
             }
         }
         self.scratch.ops = ops;
@@ -130,7 +129,7 @@ impl Table {
         Ok(Applied { table: self, tick, sequence: 0, fold: None, clock: None, cover })
     }
 
-    fn enter_in_bulk(&mut self, tick: Tick, slot: Slot, enter: &EnterRead, state: State) {
+    fn enter_in_bulk(&mut self, tick: Tick, slot: Slot, enter: u16, state: State) {
         self.reach(slot);
         if self.rows[usize::from(slot.0)].heard < Some(tick) {
             self.enter(tick, slot, enter, state);
@@ -141,10 +140,10 @@ impl Table {
     fn perform(&mut self, tick: Tick, op: &Op) {
         match op {
             Op::Leave { slot } => self.leave(tick, *slot),
-            Op::Enter { slot, enter, state } => self.enter(tick, *slot, enter, *state),
+            Op::Enter { slot, enter, state } => self.enter(tick, *slot, *enter, *state),
             Op::State { slot, state } => self.add_state(tick, *slot, Tick(0), *state),
             Op::Code { slot, base, state } => self.add_state(tick, *slot, *base, *state),
-            Op::Fields { slot, fields } => self.set_fields(*slot, fields),
+            Op::Fields { slot, fields } => self.set_fields(*slot, *fields),
         }
     }
 
@@ -161,8 +160,9 @@ impl Table {
         }
     }
 
-    fn enter(&mut self, tick: Tick, slot: Slot, enter: &EnterRead, state: State) {
+    fn enter(&mut self, tick: Tick, slot: Slot, enter: u16, state: State) {
         self.reach(slot);
+        let enter = &self.scratch.enters[usize::from(enter)];
         let row = &mut self.rows[usize::from(slot.0)];
         if row.heard > Some(tick) {
             return;
@@ -196,7 +196,8 @@ impl Table {
         self.history.prune(&mut row.states, base.min(tick - self.history_ticks));
     }
 
-    fn set_fields(&mut self, slot: Slot, fields: &FieldsRead) {
+    fn set_fields(&mut self, slot: Slot, fields: u16) {
+        let fields = &self.scratch.fields[usize::from(fields)];
         let row = &mut self.rows[usize::from(slot.0)];
         let block = fields.block.of(&self.scratch.text);
         row.set_fields(fields.mask, &fields.values, fields.told_block.then_some(block));

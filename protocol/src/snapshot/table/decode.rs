@@ -24,9 +24,10 @@ pub(super) enum Op {
     Leave {
         slot: Slot,
     },
+    /// The record is number `enter` of [`Scratch::enters`].
     Enter {
         slot: Slot,
-        enter: EnterRead,
+        enter: u16,
         state: State,
     },
     State {
@@ -39,9 +40,10 @@ pub(super) enum Op {
         base: Tick,
         state: State,
     },
+    /// The fields are number `fields` of [`Scratch::fields`].
     Fields {
         slot: Slot,
-        fields: FieldsRead,
+        fields: u16,
     },
 }
 
@@ -61,6 +63,8 @@ pub(super) struct EnterRead {
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     pub(super) ops: Vec<Op>,
+    pub(super) enters: Vec<EnterRead>,
+    pub(super) fields: Vec<FieldsRead>,
     pub(super) cues: Vec<CueRead>,
     pub(super) text: Vec<u8>,
     pub(super) skipped: Vec<(u8, SlotSet)>,
@@ -69,6 +73,8 @@ pub(super) struct Scratch {
 impl Scratch {
     pub(super) fn clear(&mut self) {
         self.ops.clear();
+        self.enters.clear();
+        self.fields.clear();
         self.cues.clear();
         self.text.clear();
         self.skipped.clear();
@@ -205,7 +211,9 @@ impl EnterReader<'_> {
         let state = read_state(bits, self.track, self.space, kind.orientation, self.tick)?;
         let (orientation, block) = (kind.orientation, kind.block);
         let enter = EnterRead { entity, kind: id, orientation, name, fields, block };
-        scratch.ops.push(Op::Enter { slot, enter, state });
+        // A slot enters once, and there are fewer than 65,536 slots.
+        scratch.ops.push(Op::Enter { slot, enter: scratch.enters.len() as u16, state });
+        scratch.enters.push(enter);
         Ok(())
     }
 }
@@ -372,7 +380,9 @@ impl<'a> PagesReader<'a, '_, '_> {
             let slot = slot_of(page.number, self.slot(&mut told)?);
             let kind = self.kind_of(slot)?;
             let fields = read_fields(self.bits, kind, &mut self.scratch.text)?;
-            self.scratch.ops.push(Op::Fields { slot, fields });
+            let index = self.scratch.fields.len() as u16;
+            self.scratch.ops.push(Op::Fields { slot, fields: index });
+            self.scratch.fields.push(fields);
         }
         Ok(())
     }
