@@ -138,6 +138,7 @@ impl Room {
 
     fn tick(&mut self, now: Nanos, clock: &dyn Fn() -> Nanos) {
         self.mailbox.take_tick(&mut self.inputs);
+        self.inputs.now_us = self.schedule.now_us(now);
         let late_ns = now.since(self.next_tick());
         let before = clock();
         self.world.tick(&self.inputs, &mut self.batch.output, &Serial);
