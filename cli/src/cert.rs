@@ -30,8 +30,7 @@ fn make(out: &Path, hosts: &[String]) -> Result<()> {
 }
 
 fn show(file: &Path) -> Result<()> {
-    let pem =
-        std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
+    let pem = std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
     let fingerprint = Fingerprint::of_pem(&pem)
         .with_context(|| format!("{} holds no certificate", file.display()))?;
     say(&format!("fingerprint {fingerprint}"));

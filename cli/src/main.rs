@@ -3,9 +3,12 @@
 
 mod args;
 mod cert;
+mod demo;
 mod exit;
+mod interrupt;
 mod reach;
 mod serve;
+mod swarm;
 mod terminal;
 mod token;
 mod trust;
@@ -24,7 +27,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => {
             terminal::clear_status();
-            eprintln!("error: {error:#}");
+            terminal::complain(&format!("{error:#}"));
             Exit::Usage.into()
         }
     }
@@ -37,6 +40,8 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
     }
     match &cli.command {
         Command::Serve(args) => serve::run(args, log),
+        Command::Demo(args) => demo::run_args(args),
+        Command::Swarm(args) => swarm::run_args(args),
         Command::Token(args) => token::run(&args.command).map(|()| Exit::Done),
         Command::Cert(args) => cert::run(&args.command).map(|()| Exit::Done),
         Command::Config => {

@@ -48,9 +48,7 @@ fn reach(host: &str, args: &CheckArgs) -> Result<Exit> {
     let mut client = Client::connect(clock.now(), &server, options)?;
     buffers();
     status(&format!("connecting to {address} ..."));
-    let connected = run_until(&mut client, &clock, CONNECT_NS, |c| {
-        c.state() == SessionState::Live
-    });
+    let connected = run_until(&mut client, &clock, CONNECT_NS, |c| c.state() == SessionState::Live);
     clear_status();
     match connected {
         Ok(true) => {}

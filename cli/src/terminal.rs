@@ -13,6 +13,12 @@ pub(crate) fn say(line: &str) {
     }
 }
 
+/// What went wrong, on standard error.
+pub(crate) fn complain(words: &str) {
+    // Where even that cannot be written, the exit code still tells.
+    drop(writeln!(std::io::stderr().lock(), "error: {words}"));
+}
+
 /// A line that replaces itself where there is a terminal, and is left out where there is none.
 pub(crate) fn status(line: &str) {
     let mut err = std::io::stderr().lock();
