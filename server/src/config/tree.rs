@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-/// Everything that can be configured, as written. [`Config::validate`] makes it usable.
+/// Everything that can be configured, as written. [`Config::settings`] makes it usable.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -49,7 +49,7 @@ pub enum AuthMode {
 section! {
     /// The server as a whole.
     pub struct ServerSection {
-        /// UDP address for clients. 0.0.0.0 or [::] opens it to the network.
+        /// UDP address for clients. "0.0.0.0:4433" opens it to the network.
         pub listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 4433)),
         /// Whether a Hello may create a world: "auto" or "listed".
         /// When not given: auto while auth is open, else listed.
