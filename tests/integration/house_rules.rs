@@ -162,6 +162,15 @@ fn a_mark_for_later_and_a_sleeping_test_are_found() {
 }
 
 #[test]
+fn a_library_that_writes_to_the_terminal_is_found() {
+    let rule = sources::only_the_command_line_talks;
+    let path = "client-sim/src/swarm/driver.rs";
+    tells_apart(rule, path, "eprintln!(\"here\");", "tracing::debug!(\"here\");");
+    tells_apart(rule, path, "dbg!(x);", "#[cfg(test)] mod tests { fn f() { println!(); } }");
+    in_order(rule(&File::new("cli/src/terminal.rs", "println!(\"here\");")));
+}
+
+#[test]
 fn the_core_the_wire_and_the_inner_client_are_pure() {
     in_order(house().iter().flat_map(clocks::check));
 }

@@ -15,6 +15,7 @@ pub const RULES: &[Rule] = &[
     unsafe_is_forbidden,
     queues_have_bounds,
     nothing_is_unfinished,
+    only_the_command_line_talks,
 ];
 
 /// Packages that ship, by directory.
@@ -178,4 +179,21 @@ pub fn nothing_is_unfinished(file: &File) -> Vec<Breach> {
         }
     }
     breaches
+}
+
+/// Libraries count and trace; only the command line writes to the terminal.
+#[must_use]
+pub fn only_the_command_line_talks(file: &File) -> Vec<Breach> {
+    if !ships(file) || file.path.starts_with("cli/") {
+        return Vec::new();
+    }
+    let (tokens, _) = named(file);
+    let talks = |at: &usize| {
+        matches!(tokens[*at].text, "print" | "println" | "eprint" | "eprintln" | "dbg")
+            && texts(&tokens, at + 1, &["!"])
+    };
+    (0..tokens.len())
+        .filter(talks)
+        .map(|at| Breach::at(&file.path, tokens[at].line, "a library writes to the terminal"))
+        .collect()
 }
