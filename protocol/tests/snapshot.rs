@@ -1,7 +1,8 @@
 //! The snapshot datagram: what a table takes, what it refuses, and that refusing changes nothing.
 
 use proptest::prelude::*;
-use starling_protocol::limits::DATAGRAM_BYTES_MAX;
+use starling_protocol::codec;
+use starling_protocol::limits::{DATAGRAM_BYTES_MAX, MESSAGE_BYTES_MAX};
 use starling_protocol::message::bulk::BulkDown;
 use starling_protocol::motion::{FixState, Knot, TrackKind};
 use starling_protocol::sample::Orientation;
@@ -275,6 +276,30 @@ fn a_bulk_message_with_fewer_or_more_records_than_it_says_is_refused() {
         assert!(table.apply_bulk(&schema, &lie).is_err(), "{count} records");
         assert_eq!(table.slots().count(), 0);
     }
+}
+
+#[test]
+fn a_full_bulk_message_survives_its_stream() {
+    let (mut table, schema) = (table(), schema());
+    let mut writer = BulkWriter::new(Space::Metric);
+    writer.start(Tick(100));
+    let mut count = 0;
+    loop {
+        let entity = EntityId { index: u32::from(count), generation: 0 };
+        let fields = Fields::set(&schema.kinds[0], &[1, 1], &[7; 200], u32::MAX);
+        let enter = Enter { entity, kind: KindId(0), name: None, fields };
+        let state = State::Knot(knot(100, i32::from(count)));
+        if !writer.enter(Slot(count), &schema.kinds[0], &enter, &state) {
+            break;
+        }
+        count += 1;
+    }
+    assert_eq!(writer.count(), count);
+    let bytes = codec::encode(&writer.message(u32::MAX));
+    assert!(bytes.len() > MESSAGE_BYTES_MAX - 300 && bytes.len() <= MESSAGE_BYTES_MAX);
+    let message: BulkDown = codec::decode(&bytes).expect("within the limit");
+    let applied = table.apply_bulk(&schema, &message).expect("a bulk message");
+    assert_eq!(applied.entered().len(), usize::from(count));
 }
 
 #[test]
