@@ -259,6 +259,7 @@ impl Subscriptions {
         // One that was ended here while its answer was under way.
         let Some(subscription) = self.by_key.get_mut(&key) else { return Heard::Nothing };
         match answer {
+            Answer::Denied(_) if key == INBOX => return Heard::Breach,
             Answer::Denied(code) if code.retry() == Retry::Later => {
                 subscription.state = SubscriptionState::Wanted;
                 self.again_at = Some(now + AGAIN_NS);

@@ -128,12 +128,7 @@ impl Session {
             Phase::Live if self.outbox.control(&ControlUp::Goodbye).is_ok() => {
                 self.phase = Phase::Leaving { until: now + GOODBYE_NS_MAX };
             }
-            _ => {
-                self.wishes.close = Some(CloseCode::GOODBYE);
-                self.wishes.connect = false;
-                self.phase = Phase::Closed;
-                self.queue.push(ClientEvent::Goodbye);
-            }
+            _ => self.part(),
         }
     }
 

@@ -295,11 +295,7 @@ impl Session {
                 self.hang_up(now, CloseCode::LOST);
             }
             Phase::Waiting { until } if now >= until && self.queue.has_drained() => self.dial(now),
-            Phase::Leaving { until } if now >= until || self.outbox.is_empty() => {
-                self.wishes.close = Some(CloseCode::GOODBYE);
-                self.phase = Phase::Closed;
-                self.queue.push(ClientEvent::Goodbye);
-            }
+            Phase::Leaving { until } if now >= until || self.outbox.is_empty() => self.part(),
             Phase::Live if self.leave_at.is_some_and(|at| now >= at) => {
                 self.hang_up(now, CloseCode::GOING_AWAY);
             }
@@ -334,9 +330,7 @@ impl Session {
             return;
         }
         if matches!(self.phase, Phase::Leaving { .. }) {
-            self.phase = Phase::Closed;
-            self.queue.push(ClientEvent::Goodbye);
-            return;
+            return self.part();
         }
         self.inlets = Inlets::new();
         self.outbox.clear();
@@ -360,10 +354,27 @@ impl Session {
         wanted && !given_up
     }
 
+    /// Goodbye was said.
+    fn part(&mut self) {
+        self.close_down();
+        self.queue.push(ClientEvent::Goodbye);
+    }
+
     fn end(&mut self, error: ConnectError) {
-        self.phase = Phase::Closed;
-        self.wishes.close.get_or_insert(CloseCode::GOODBYE);
+        if self.is_closed() {
+            return;
+        }
+        self.close_down();
         self.queue.push(ClientEvent::Closed { error });
+    }
+
+    /// Nothing is read, written or wished for from here on but the end of the connection.
+    fn close_down(&mut self) {
+        self.phase = Phase::Closed;
+        self.inlets = Inlets::new();
+        self.outbox.clear();
+        let code = self.wishes.close.unwrap_or(CloseCode::GOODBYE);
+        self.wishes = Wishes { close: Some(code), ..Wishes::default() };
     }
 
     fn dial(&mut self, now: Nanos) {
