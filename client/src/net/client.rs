@@ -6,7 +6,7 @@ use crate::options::ConnectOptions;
 use crate::session::Session;
 use crate::session::uplink::Sampling;
 use starling_protocol::units::Nanos;
-use starling_transport::quic::{ConnStats, UdpClient};
+use starling_transport::quic::{ConnStats, UdpClient, random_seed};
 use starling_transport::{Event, Transport};
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -61,8 +61,11 @@ impl Client<UdpClient> {
     pub fn connect(
         now: Nanos,
         server: &Server,
-        options: ConnectOptions,
+        mut options: ConnectOptions,
     ) -> Result<Self, ServerError> {
+        if options.seed == 0 {
+            options.seed = random_seed();
+        }
         let transport = Server::transport(options.seed)?;
         Ok(Self::over(now, transport, server.target()?, options))
     }

@@ -12,7 +12,7 @@ mod steady;
 
 pub use client::{
     ClientEndpoint, ClientOptions, ClientStats, ConnStats, ConnectError, ConnectOptions, Sockets,
-    UdpClient, UdpClientError, UdpClientWaker, socket_buffer_bytes,
+    UdpClient, UdpClientError, UdpClientWaker, random_seed, socket_buffer_bytes,
 };
 pub use config::{Congestion, ServerSecret};
 pub use server::{

@@ -11,4 +11,4 @@ pub use endpoint::ClientEndpoint;
 pub use options::{ClientOptions, ConnectError, ConnectOptions, Sockets};
 pub use port::socket_buffer_bytes;
 pub use stats::{ClientStats, ConnStats};
-pub use udp::{UdpClient, UdpClientError, UdpClientWaker};
+pub use udp::{UdpClient, UdpClientError, UdpClientWaker, random_seed};

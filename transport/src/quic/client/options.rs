@@ -28,7 +28,7 @@ pub enum Sockets {
 pub struct ClientOptions {
     /// Whether connections share a socket.
     pub sockets: Sockets,
-    /// Seeds the links' faults, and QUIC's own dice where it has any.
+    /// Seeds the links' faults. Connection ids come from the system's randomness.
     pub seed: u64,
     /// What the shared socket does to packets; connections with sockets of their own name theirs.
     pub link: LinkProfile,

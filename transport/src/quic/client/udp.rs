@@ -181,7 +181,7 @@ impl UdpClient {
     ) -> Result<usize, ConnectError> {
         let socket = socket(options.server, SOCKET_BYTES)?;
         let seed = derive(self.options.seed, conn.0);
-        let endpoint = ClientEndpoint::for_one(seed);
+        let endpoint = ClientEndpoint::for_one(random_seed());
         Ok(self.add(Port::new(socket, endpoint, &options.link, seed, now))?)
     }
 
@@ -194,7 +194,7 @@ impl UdpClient {
         }
         let socket = socket(options.server, SHARED_SOCKET_BYTES)?;
         let seed = derive(self.options.seed, 0);
-        let endpoint = ClientEndpoint::for_many(seed);
+        let endpoint = ClientEndpoint::for_many(random_seed());
         Ok(self.add(Port::new(socket, endpoint, &self.options.link, seed, now))?)
     }
 
@@ -402,4 +402,13 @@ impl UdpClientWaker {
             tracing::debug!(%error, "a driver could not be woken");
         }
     }
+}
+
+/// A number from the system's randomness: two clients that chose the same connection id at the same
+/// time would be one to the server, so on real sockets no seed decides on ids.
+#[must_use]
+pub fn random_seed() -> u64 {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).expect("a system without randomness cannot speak TLS at all");
+    u64::from_le_bytes(bytes)
 }
