@@ -155,7 +155,7 @@ impl Atlas {
 
     /// Calls `found` with what the probe hits and perhaps a little more.
     #[inline]
-    pub(crate) fn probe(&self, probe: &Probe, kinds: u64, found: impl FnMut(EntityIdx)) {
+    pub(crate) fn probe(&self, probe: &Probe, kinds: u64, found: impl FnMut(EntityIdx, Grid)) {
         self.index.probe(probe, kinds, found);
     }
 }

@@ -428,8 +428,10 @@ impl Index {
         self.leaves.push(leaf);
     }
 
-    /// Calls `found` with every entity that the probe hits and whose kind may pass, leaf by leaf.
-    pub fn probe(&self, probe: &Probe, kinds: u64, mut found: impl FnMut(EntityIdx)) {
+    /// Calls `found` with every entity that the probe hits and whose kind may pass, and with its
+    /// place, leaf by leaf.
+    #[inline]
+    pub fn probe(&self, probe: &Probe, kinds: u64, mut found: impl FnMut(EntityIdx, Grid)) {
         let bounds = probe.bounds();
         let mut visit = |leaf: &Leaf| {
             if leaf.kinds & kinds == 0 {
@@ -437,8 +439,10 @@ impl Index {
             }
             let mut hits = leaf.mask(probe);
             while hits != 0 {
-                found(EntityIdx(leaf.entities[hits.trailing_zeros() as usize]));
+                let lane = hits.trailing_zeros() as usize;
                 hits &= hits - 1;
+                let at = [leaf.axes[0][lane], leaf.axes[1][lane], leaf.axes[2][lane]];
+                found(EntityIdx(leaf.entities[lane]), at);
             }
         };
         for leaf in &self.leaves[self.in_tree..] {
@@ -491,7 +495,7 @@ mod tests {
 
     fn found(index: &Index, center: Grid, radius: u32, flat: bool) -> Vec<EntityIdx> {
         let mut all = Vec::new();
-        index.probe(&Probe::Sphere { center, radius, flat }, u64::MAX, |e| all.push(e));
+        index.probe(&Probe::Sphere { center, radius, flat }, u64::MAX, |e, _| all.push(e));
         all.sort_unstable();
         all
     }
@@ -596,9 +600,9 @@ mod tests {
         index.insert(EntityIdx(1), KindId(3), [0; 3]);
         let mut hits = 0;
         let probe = Probe::Box(GridBox::ALL);
-        index.probe(&probe, 1 << 4, |_| hits += 1);
+        index.probe(&probe, 1 << 4, |_, _| hits += 1);
         assert_eq!(hits, 0);
-        index.probe(&probe, 1 << 3, |_| hits += 1);
+        index.probe(&probe, 1 << 3, |_, _| hits += 1);
         assert_eq!(hits, 1);
     }
 }

@@ -1,6 +1,7 @@
 //! One tick: everything that changes by the passing of time, in one fixed order.
 
 use crate::World;
+use crate::entity::EntityIdx;
 use crate::executor::Executor;
 use crate::input::TickInputs;
 use crate::output::Output;
@@ -30,25 +31,37 @@ impl World {
         for &entity in self.entities.despawned() {
             self.atlas.remove(entity);
         }
-        for &entity in self.entities.spawned() {
+        for at in 0..self.entities.spawned().len() {
+            let entity = self.entities.spawned()[at];
             if self.entities.is_live(entity) {
                 self.judges.begin(entity);
                 self.tracks.begin(entity, &self.entities, self.now);
+                self.entities.stir(entity, self.now);
                 let position = self.entities.accepted(entity).position;
                 self.atlas.insert(entity, self.entities.kind(entity), position);
                 self.counters.entries += 1;
             }
         }
-        for &entity in self.entities.fresh() {
-            if self.entities.is_live(entity) {
-                let label = self.entities.label(entity);
-                let made = self.tracks.sample(entity, &self.entities, label, self.now);
-                self.counters.entries += u64::from(made);
-                let position = self.entities.accepted(entity).position;
-                self.atlas.moved(entity, self.entities.kind(entity), position);
-            }
+        for at in 0..self.entities.fresh().len() {
+            self.move_entity(self.entities.fresh()[at]);
         }
-        self.counters.entries += self.tracks.hold(&self.entities, self.now);
+        for at in 0..self.tracks.hold(&self.entities, self.now).len() {
+            self.entities.stir(self.tracks.held()[at], self.now);
+            self.counters.entries += 1;
+        }
         self.atlas.refresh(&self.entities, self.now);
+    }
+
+    fn move_entity(&mut self, entity: EntityIdx) {
+        if !self.entities.is_live(entity) {
+            return;
+        }
+        let label = self.entities.label(entity);
+        if self.tracks.sample(entity, &self.entities, label, self.now) {
+            self.entities.stir(entity, self.now);
+            self.counters.entries += 1;
+        }
+        let position = self.entities.accepted(entity).position;
+        self.atlas.moved(entity, self.entities.kind(entity), position);
     }
 }

@@ -122,8 +122,10 @@ pub struct Entities {
     is_fresh: Vec<bool>,
     /// The tick for which the accepted position was sampled.
     labels: Vec<Tick>,
-    /// The tick that first carries the newest fields.
-    touched: Vec<Tick>,
+    /// The tick that first carries the newest fields or the newest entry of the track.
+    stirred: Vec<Tick>,
+    /// How often an entity changed hands: who may see what is to be worked out anew.
+    handovers: u32,
     count: usize,
 }
 
@@ -151,7 +153,8 @@ impl Entities {
             fresh: Vec::new(),
             is_fresh: Vec::new(),
             labels: Vec::new(),
-            touched: Vec::new(),
+            stirred: Vec::new(),
+            handovers: 0,
             count: 0,
         }
     }
@@ -210,7 +213,7 @@ impl Entities {
         self.fields.push(FieldState::default());
         self.is_fresh.push(false);
         self.labels.push(Tick(0));
-        self.touched.push(Tick(0));
+        self.stirred.push(Tick(0));
         idx
     }
 
@@ -236,7 +239,7 @@ impl Entities {
         self.sequences[at] = None;
         self.contacts[at] = now;
         self.fields[at] = fields;
-        self.touched[at] = now;
+        self.stirred[at] = now;
         self.spawned.push(idx);
     }
 
@@ -296,7 +299,7 @@ impl Entities {
     ) -> Result<(), CloseCode> {
         let kind = self.schema.kind(self.kind(idx)).ok_or(CloseCode::UNKNOWN_KIND)?;
         self.fields[idx.at()].set(kind, values, now + 1)?;
-        self.touched[idx.at()] = self.fields[idx.at()].newest();
+        self.stir(idx, self.fields[idx.at()].newest());
         Ok(())
     }
 
@@ -310,7 +313,7 @@ impl Entities {
             return Err(CloseCode::BAD_FIELD);
         }
         self.fields[idx.at()].set_block(block, now + 1);
-        self.touched[idx.at()] = self.fields[idx.at()].newest();
+        self.stir(idx, self.fields[idx.at()].newest());
         Ok(())
     }
 
@@ -341,10 +344,12 @@ impl Entities {
         self.traits[idx.at()].owner = owner.map_or(NOBODY, |o| o.session.0);
         self.handles[idx.at()] = owner.map_or(Handle(0), |o| o.handle);
         self.sequences[idx.at()] = None;
+        self.handovers = self.handovers.wrapping_add(1);
     }
 
     /// Makes an entity a player's avatar, or nobody's.
     pub fn set_avatar_of(&mut self, idx: EntityIdx, session: Option<SessionIdx>) {
+        self.handovers = self.handovers.wrapping_add(1);
         self.traits[idx.at()].avatar_of = session.map_or(NOBODY, |s| s.0);
     }
 
@@ -434,11 +439,21 @@ impl Entities {
         self.contacts[idx.at()]
     }
 
-    /// The tick that first carries the newest of its fields.
+    /// Notes that there is something to tell of it from this tick on.
+    pub(crate) fn stir(&mut self, idx: EntityIdx, at: Tick) {
+        self.stirred[idx.at()] = self.stirred[idx.at()].max(at);
+    }
+
+    /// By row: the tick that first carries what is newest of an entity.
     #[inline]
     #[must_use]
-    pub fn touched(&self, idx: EntityIdx) -> Tick {
-        self.touched[idx.at()]
+    pub(crate) fn stirred(&self) -> &[Tick] {
+        &self.stirred
+    }
+
+    /// How often an entity changed hands.
+    pub(crate) fn handovers(&self) -> u32 {
+        self.handovers
     }
 
     /// Its typed fields and block.

@@ -21,7 +21,8 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    const fn of(inside: bool, outside: bool) -> Self {
+    #[inline]
+    pub(super) const fn of(inside: bool, outside: bool) -> Self {
         if inside {
             Self::Inside
         } else if outside {
@@ -260,7 +261,7 @@ mod tests {
         let space = atlas.space();
         let grid = atlas.locate(space.snap(center).expect("in range")).grid;
         let mut hits = vec![false; count];
-        atlas.probe(&region.probe(atlas, grid), u64::MAX, |e| hits[e.at()] = true);
+        atlas.probe(&region.probe(atlas, grid), u64::MAX, |e, _| hits[e.at()] = true);
         for (i, hit) in hits.iter().enumerate() {
             let side = region.side(space, atlas.place(EntityIdx(i as u32)));
             assert!(*hit || side == Side::Outside, "{i} is {side:?} and was not found");

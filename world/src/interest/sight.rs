@@ -7,8 +7,9 @@ use crate::atlas::{Atlas, Place};
 use crate::entity::{Entities, EntityIdx, Traits};
 use crate::session::{Owned, SessionIdx};
 use crate::space::{Cartesian, distance2, flat_distance2};
-use crate::spatial::Grid;
+use crate::spatial::{Grid, Probe};
 use starling_protocol::message::control::Audience;
+use starling_protocol::space::{METRIC_STEPS, Space};
 use starling_protocol::units::Handle;
 
 /// Farther than any two places of either space.
@@ -25,6 +26,8 @@ pub(crate) struct Viewer<'a> {
     pub(crate) owned: &'a Owned,
     /// The entity that a game or host moves for it.
     pub(crate) avatar: Option<EntityIdx>,
+    /// Since the last tick nothing changed that decides whom it may see at all.
+    pub(crate) stands: bool,
 }
 
 impl Viewer<'_> {
@@ -57,6 +60,8 @@ pub(crate) struct Sight {
     pub(crate) marks: Marks,
     /// What becomes visible, in order.
     pub(crate) enters: Vec<EntityIdx>,
+    /// How many of what was visible still is.
+    pub(crate) kept: usize,
     ranked: Vec<(f64, EntityIdx)>,
 }
 
@@ -71,6 +76,7 @@ impl Sight {
         entities: &Entities,
     ) {
         self.enters.clear();
+        self.kept = 0;
         for (_, area) in areas {
             self.look_into(viewer, area, atlas, entities);
         }
@@ -84,7 +90,7 @@ impl Sight {
         atlas: &Atlas,
         entities: &Entities,
     ) {
-        let filter = Filter { viewer, kinds: area.kinds, team: area.team };
+        let filter = Filter::new(viewer, area.kinds, area.team);
         match &mut area.shape {
             Ready::Around { entity, radius_m, hysteresis, flat } => {
                 let Some(center) = viewer.center(*entity) else { return };
@@ -114,12 +120,20 @@ impl Sight {
     }
 
     fn found(&mut self, entity: EntityIdx) {
-        match self.marks.of(entity) {
-            Mark::Seen => return,
-            Mark::Old => {}
-            Mark::New => self.enters.push(entity),
+        let mark = self.marks.of(entity);
+        if mark != Mark::Seen {
+            self.marks.see(entity);
+            self.note(entity, mark);
         }
-        self.marks.see(entity);
+    }
+
+    #[inline]
+    fn note(&mut self, entity: EntityIdx, mark: Mark) {
+        if mark == Mark::Old {
+            self.kept += 1;
+        } else {
+            self.enters.push(entity);
+        }
     }
 
     fn look_round(
@@ -131,18 +145,49 @@ impl Sight {
         entities: &Entities,
     ) {
         let space = atlas.space();
-        let (marks, enters) = (&mut self.marks, &mut self.enters);
-        atlas.probe(&region.probe(atlas, grid), filter.kinds, |entity| {
-            let mark = marks.of(entity);
-            if mark == Mark::Seen || !filter.passes(entities.traits(entity)) {
-                return;
+        let probe = region.probe(atlas, grid);
+        match (space, region) {
+            // In metric worlds the grid is exact, so that nothing but the leaf is looked at.
+            (Space::Metric, Region::Sphere { center, enter2, leave2, flat: false }) => {
+                let [x, y, z] = center.map(|c| c * METRIC_STEPS);
+                let scale = METRIC_STEPS * METRIC_STEPS;
+                let (enter2, leave2) = (enter2 * scale, leave2 * scale);
+                let side = |_: EntityIdx, at: Grid| {
+                    let [dx, dy, dz] =
+                        [f64::from(at[0]) - x, f64::from(at[1]) - y, f64::from(at[2]) - z];
+                    let d2 = dx * dx + dy * dy + dz * dz;
+                    Side::of(d2 <= enter2, d2 > leave2)
+                };
+                self.look_by(&probe, side, filter, atlas, entities);
             }
-            let side = region.side(space, atlas.place(entity));
-            if side == Side::Inside || (side == Side::Margin && mark == Mark::Old) {
-                marks.see(entity);
-                if mark == Mark::New {
-                    enters.push(entity);
-                }
+            _ => {
+                let side = |entity, _| region.side(space, atlas.place(entity));
+                self.look_by(&probe, side, filter, atlas, entities);
+            }
+        }
+    }
+
+    #[inline]
+    fn look_by(
+        &mut self,
+        probe: &Probe,
+        side: impl Fn(EntityIdx, Grid) -> Side,
+        filter: &Filter<'_>,
+        atlas: &Atlas,
+        entities: &Entities,
+    ) {
+        atlas.probe(probe, filter.kinds, |entity, at| {
+            let mark = self.marks.of(entity);
+            let old = mark == Mark::Old;
+            let sees = match side(entity, at) {
+                Side::Inside => mark != Mark::Seen,
+                Side::Margin => old,
+                Side::Outside => false,
+            };
+            let passes = |filter: &Filter<'_>| filter.passes(entities.traits(entity));
+            if sees && ((old && filter.stands) || passes(filter)) {
+                self.marks.see(entity);
+                self.note(entity, mark);
             }
         });
     }
@@ -183,7 +228,7 @@ impl Sight {
         ranked.clear();
         let probe = atlas.sphere(search.from.grid, reach, search.flat);
         let limit = if reach >= EVERYWHERE_M { f64::INFINITY } else { reach * reach };
-        atlas.probe(&probe, filter.kinds, |entity| {
+        atlas.probe(&probe, filter.kinds, |entity, _| {
             let d2 = search.distance2(atlas.place(entity).point);
             if d2 <= limit && search.own != Some(entity) && filter.passes(entities.traits(entity)) {
                 ranked.push((d2, entity));
@@ -214,6 +259,15 @@ struct Filter<'a> {
     viewer: &'a Viewer<'a>,
     kinds: u64,
     team: Option<u8>,
+    /// Whoever was visible passes: this area lets everyone through, and nobody changed hands.
+    stands: bool,
+}
+
+impl<'a> Filter<'a> {
+    fn new(viewer: &'a Viewer<'a>, kinds: u64, team: Option<u8>) -> Self {
+        let stands = kinds == u64::MAX && team.is_none() && viewer.stands;
+        Self { viewer, kinds, team, stands }
+    }
 }
 
 impl Filter<'_> {

@@ -1,8 +1,6 @@
 //! What a session is to be told in this tick.
 
 use super::slots::{NO_BASE, SlotState, Slots};
-use crate::entity::Entities;
-use crate::track::Tracks;
 use starling_protocol::limits::ENTERS_PER_DATAGRAM_TICK_MAX;
 use starling_protocol::units::Tick;
 
@@ -41,28 +39,19 @@ pub(crate) struct Agenda {
 
 impl Agenda {
     /// Goes through the slots of a session; frees those whose leave has arrived.
-    pub(crate) fn collect(
-        &mut self,
-        slots: &mut Slots,
-        entities: &Entities,
-        tracks: &Tracks,
-        now: Tick,
-    ) {
+    pub(crate) fn collect(&mut self, slots: &mut Slots, stirred: &[Tick], now: Tick) {
         self.due.clear();
         self.withheld.clear();
         self.enters = 0;
-        let newest = tracks.newest_ticks();
         for word in 0..slots.words() {
             let mut used = slots.word(word);
             while used != 0 {
                 let slot = word * 64 + used.trailing_zeros() as usize;
                 used &= used - 1;
                 let base = slots.base(slot);
-                let entity = slots.entity(slot);
                 let news = match slots.state(slot) {
                     SlotState::Held => {
-                        let told = newest[entity.at()].max(entities.touched(entity));
-                        if told <= base {
+                        if stirred[slots.entity(slot).at()] <= base {
                             continue;
                         }
                         changed(base, now)
@@ -70,8 +59,7 @@ impl Agenda {
                     SlotState::Entering if base == NO_BASE => News::Enter,
                     SlotState::Entering => {
                         slots.hold(slot, base);
-                        let told = newest[entity.at()].max(entities.touched(entity));
-                        if told <= base {
+                        if stirred[slots.entity(slot).at()] <= base {
                             continue;
                         }
                         changed(base, now)

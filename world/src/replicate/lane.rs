@@ -7,6 +7,7 @@ use crate::counters::Counters;
 use crate::input::ConnId;
 use crate::interest::Sight;
 use crate::session::SessionIdx;
+use starling_protocol::limits::DATAGRAM_BYTES_MAX;
 use starling_protocol::message::bulk::BulkDown;
 use starling_protocol::snapshot::{BulkWriter, Page};
 use starling_protocol::space::Space;
@@ -27,6 +28,8 @@ pub(crate) struct Lane {
     pub(crate) bulk: BulkWriter,
     /// Which slots found no place; see [`super::share`].
     pub(crate) share: super::share::Share,
+    /// The datagram at hand: small, because a writer clears the room it takes.
+    pub(crate) draft: Vec<u8>,
     /// Datagrams, one after another.
     pub(crate) arena: Vec<u8>,
     /// To whom, and where in the arena.
@@ -75,6 +78,7 @@ impl Lane {
             page: Page::new(space),
             bulk: BulkWriter::new(space),
             share: super::share::Share::default(),
+            draft: Vec::with_capacity(DATAGRAM_BYTES_MAX + 64),
             arena: Vec::new(),
             datagrams: Vec::new(),
             bulks: Vec::new(),
@@ -82,11 +86,13 @@ impl Lane {
         }
     }
 
-    /// Notes the datagram that the arena ends with.
-    pub(crate) fn sent(&mut self, start: usize, scene: &Scene<'_>, session: SessionIdx) {
+    /// Sends the datagram at hand.
+    pub(crate) fn send(&mut self, scene: &Scene<'_>, session: SessionIdx) {
         let Some(conn) = scene.sessions.get(session).and_then(|s| s.conn()) else { return };
+        let start = self.arena.len();
+        self.arena.extend_from_slice(&self.draft);
         self.tally.datagrams += 1;
-        self.tally.bytes += (self.arena.len() - start) as u64;
+        self.tally.bytes += self.draft.len() as u64;
         self.datagrams.push((conn, start..self.arena.len()));
     }
 

@@ -215,7 +215,7 @@ impl View {
     ) {
         self.uplinks.advance(scene.now);
         self.refresh(idx, session, areas, lane, scene);
-        lane.agenda.collect(&mut self.slots, scene.entities, scene.tracks, scene.now);
+        lane.agenda.collect(&mut self.slots, scene.entities.stirred(), scene.now);
         let names = areas.iter().any(|(_, area)| area.names);
         let reader = Reader { session: idx, team: session.team, names };
         if lane.agenda.is_crowd() {

@@ -15,7 +15,6 @@ const SENT_MAX: usize = 256;
 pub(crate) struct SentDatagram {
     tick: Tick,
     cover: Cover,
-    acked: bool,
     /// Cues that it carried, by their place in the session's queue.
     pub(crate) cues: u64,
     skipped: Vec<u16>,
@@ -26,6 +25,8 @@ pub(crate) struct SentDatagram {
 pub(crate) struct Sent {
     datagrams: VecDeque<SentDatagram>,
     next: u32,
+    /// The newest that arrived, and bit `i` for the one `i + 1` before it.
+    arrived: Option<(u32, u32)>,
     /// Lists to be used again.
     spare: Vec<Vec<u16>>,
     before: Vec<(u16, Tick)>,
@@ -48,7 +49,7 @@ impl Sent {
             list = self.spare.pop().unwrap_or_default();
             list.extend_from_slice(skipped);
         }
-        self.datagrams.push_back(SentDatagram { tick, cover, acked: false, cues, skipped: list });
+        self.datagrams.push_back(SentDatagram { tick, cover, cues, skipped: list });
         self.next = self.next.wrapping_add(1);
     }
 
@@ -70,18 +71,40 @@ impl Sent {
         slots: &mut Slots,
         mut arrived: impl FnMut(u32, &SentDatagram),
     ) -> bool {
-        let Some(newest) = self.find(ack) else { return false };
-        for back in (1..=ACK_BITS).rev().filter(|back| ack.bits >> (back - 1) & 1 == 1) {
-            if let Some(at) = newest.checked_sub(back as usize) {
+        let Some(at) = self.find(ack) else { return false };
+        let newest = self.next.wrapping_sub((self.datagrams.len() - at) as u32);
+        let Some(known) = self.known(newest) else { return false };
+        let mut fresh = ack.bits & !known;
+        while fresh != 0 {
+            let back = fresh.ilog2();
+            fresh &= !(1 << back);
+            if let Some(at) = at.checked_sub(back as usize + 1) {
                 self.arrive(at, slots, &mut arrived);
             }
         }
-        self.arrive(newest, slots, &mut arrived);
+        if self.arrived.is_none_or(|(before, _)| before != newest) {
+            self.arrive(at, slots, &mut arrived);
+        }
+        self.arrived = Some((newest, ack.bits | known));
         // No acknowledgement from now on can reach further back.
-        for _ in 0..newest.saturating_sub(ACK_BITS as usize) {
+        for _ in 0..at.saturating_sub(ACK_BITS as usize) {
             self.forget_oldest();
         }
         true
+    }
+
+    /// Which of the datagrams before `newest` are known to have arrived; `None` when one newer
+    /// than it is.
+    fn known(&self, newest: u32) -> Option<u32> {
+        let Some((before, bits)) = self.arrived else { return Some(0) };
+        match newest.wrapping_sub(before) {
+            0 => Some(bits),
+            ahead @ 1..=0xffff => {
+                let itself = 1u32.checked_shl(ahead - 1).unwrap_or(0);
+                Some(bits.checked_shl(ahead).unwrap_or(0) | itself)
+            }
+            _ => None,
+        }
     }
 
     fn find(&self, ack: &Ack) -> Option<usize> {
@@ -98,10 +121,7 @@ impl Sent {
         arrived: &mut impl FnMut(u32, &SentDatagram),
     ) {
         let sequence = self.next.wrapping_sub((self.datagrams.len() - at) as u32);
-        let datagram = &mut self.datagrams[at];
-        if std::mem::replace(&mut datagram.acked, true) {
-            return;
-        }
+        let datagram = &self.datagrams[at];
         let first = usize::from(datagram.cover.first) * PAGE_SLOTS;
         let end = (usize::from(datagram.cover.last) + 1) * PAGE_SLOTS;
         self.before.clear();

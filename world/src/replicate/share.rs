@@ -184,10 +184,10 @@ impl Packer<'_, '_> {
     fn datagram(&mut self) {
         let Some(first) = self.next_page else { return };
         // Taken out, so that the writer does not hold the whole lane.
-        let mut arena = std::mem::take(&mut self.lane.arena);
-        let start = arena.len();
+        let mut draft = std::mem::take(&mut self.lane.draft);
+        draft.clear();
         let sequence = self.view.sent.next();
-        let mut writer = SnapshotWriter::new(&mut arena, self.scene.now, sequence, self.left);
+        let mut writer = SnapshotWriter::new(&mut draft, self.scene.now, sequence, self.left);
         if self.datagrams == 0 {
             self.reports.write(&mut writer);
         }
@@ -201,8 +201,7 @@ impl Packer<'_, '_> {
         self.lane.share.skipped.clear();
         let Some(last) = self.fill(&mut writer, first) else {
             // Not even a list of skipped slots fits: nothing more goes out in this tick.
-            arena.truncate(start);
-            self.lane.arena = arena;
+            self.lane.draft = draft;
             self.next_page = None;
             return;
         };
@@ -214,10 +213,10 @@ impl Packer<'_, '_> {
         self.view.sent.push(self.scene.now, cover, &self.lane.share.skipped, carried);
         self.view.reported(&self.reports, self.scene.now);
         self.reports = Reports::default();
-        self.left = self.left.saturating_sub(arena.len() - start);
+        self.left = self.left.saturating_sub(draft.len());
         self.datagrams += 1;
-        self.lane.arena = arena;
-        self.lane.sent(start, self.scene, self.reader.session);
+        self.lane.draft = draft;
+        self.lane.send(self.scene, self.reader.session);
     }
 
     /// Writes pages from `first` on while they fit; returns the last page that is covered.

@@ -35,6 +35,8 @@ pub(crate) struct View {
     pub(super) last_sent: Tick,
     /// The team that its slots were filled for.
     team: u8,
+    /// As of which handover of an entity.
+    handovers: u32,
     /// Some slot waited for a place in a datagram.
     pub(super) hungry: bool,
 }
@@ -103,15 +105,19 @@ impl View {
         scene: &Scene<'_>,
     ) {
         let Lane { sight, tally, .. } = lane;
-        self.mark_visible(sight, scene);
+        let visible = self.mark_visible(sight, scene);
         let viewer = Viewer {
             session: idx,
             team: session.team,
             owned: session.owned(),
             avatar: session.avatar,
+            stands: self.handovers == scene.entities.handovers() && self.team == session.team,
         };
+        self.handovers = scene.entities.handovers();
         sight.look(&viewer, areas, scene.atlas, scene.entities);
-        self.depart(sight, tally, scene.now);
+        if sight.kept < visible {
+            self.depart(sight, tally, scene.now);
+        }
         self.arrive(sight, tally, scene.now);
         if self.team != session.team {
             self.change_team(session.team, scene.now);
@@ -120,13 +126,17 @@ impl View {
         tally.cues_expired += self.cues.expire(scene.now);
     }
 
-    fn mark_visible(&self, sight: &mut Sight, scene: &Scene<'_>) {
+    /// Marks what was visible and returns how many that are.
+    fn mark_visible(&self, sight: &mut Sight, scene: &Scene<'_>) -> usize {
         sight.marks.begin(scene.entities.rows());
+        let mut visible = 0;
         for slot in self.slots.iter() {
             if self.slots.state(slot).is_visible() {
                 sight.marks.was_visible(self.slots.entity(slot));
+                visible += 1;
             }
         }
+        visible
     }
 
     fn depart(&mut self, sight: &Sight, tally: &mut Tally, now: Tick) {

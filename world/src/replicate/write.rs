@@ -180,9 +180,10 @@ pub(super) fn write_single(
     reports: &Reports,
     limit: usize,
 ) -> bool {
-    let Lane { arena, page, agenda, codes, tally, .. } = &mut *lane;
-    let (start, counted) = (arena.len(), *tally);
-    let mut writer = SnapshotWriter::new(arena, scene.now, view.sent.next(), limit);
+    let Lane { draft, page, agenda, codes, tally, .. } = &mut *lane;
+    let counted = *tally;
+    draft.clear();
+    let mut writer = SnapshotWriter::new(draft, scene.now, view.sent.next(), limit);
     reports.write(&mut writer);
     writer.reserve(view.cues.bits(scene.cues));
     let mut scribe = PageScribe { scene, reader, slots: &view.slots, codes, tally };
@@ -196,13 +197,12 @@ pub(super) fn write_single(
         next = index.checked_add(1).and_then(|index| agenda.next_page(index));
     }
     if !fits {
-        lane.arena.truncate(start);
         lane.tally = counted;
         return false;
     }
     let (_, taken) = writer.finish(view.cues.iter(scene.cues));
     view.sent.push(scene.now, Cover::ALL, &agenda.withheld, view.cues.first(taken));
     view.reported(reports, scene.now);
-    lane.sent(start, scene, reader.session);
+    lane.send(scene, reader.session);
     true
 }

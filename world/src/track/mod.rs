@@ -35,6 +35,8 @@ pub(crate) struct Tracks {
     /// Entities whose line goes on without fresh samples, to be held in time.
     moving: Vec<EntityIdx>,
     is_moving: Vec<bool>,
+    /// Those that were held in this tick.
+    held: Vec<EntityIdx>,
 }
 
 /// Entries of the world's kind of track.
@@ -69,6 +71,7 @@ impl Tracks {
             sampled: Vec::new(),
             moving: Vec::new(),
             is_moving: Vec::new(),
+            held: Vec::new(),
         }
     }
 
@@ -87,12 +90,6 @@ impl Tracks {
     #[must_use]
     pub(crate) fn newest(&self, entity: EntityIdx) -> Tick {
         self.newest[entity.at()]
-    }
-
-    /// The tick of every entity's newest entry, by row.
-    #[must_use]
-    pub(crate) fn newest_ticks(&self) -> &[Tick] {
-        &self.newest
     }
 
     /// Begins the track of an entity that just appeared.
@@ -182,11 +179,11 @@ impl Tracks {
         }
     }
 
-    /// Holds entities whose samples stopped coming. Returns how many knots that took.
-    pub(crate) fn hold(&mut self, entities: &Entities, now: Tick) -> u64 {
-        let Rings::Knots(rings) = &mut self.rings else { return 0 };
-        let mut held = 0;
-        let (is_moving, newest) = (&mut self.is_moving, &mut self.newest);
+    /// Holds entities whose samples stopped coming, and returns them.
+    pub(crate) fn hold(&mut self, entities: &Entities, now: Tick) -> &[EntityIdx] {
+        self.held.clear();
+        let Rings::Knots(rings) = &mut self.rings else { return &[] };
+        let (is_moving, newest, held) = (&mut self.is_moving, &mut self.newest, &mut self.held);
         self.moving.retain(|&entity| {
             let ring = &mut rings[entity.at()];
             let moves = ring.newest().is_some_and(|knot| knot.vel != [0; 3]);
@@ -199,12 +196,17 @@ impl Tracks {
                 let orientation = ring.newest().map(|knot| knot.orientation).unwrap_or_default();
                 ring.push(knot_at(accepted, orientation, [0; 3], now));
                 newest[entity.at()] = now;
-                held += 1;
+                held.push(entity);
             }
             is_moving[entity.at()] = false;
             false
         });
         held
+    }
+
+    /// What [`Tracks::hold`] held last.
+    pub(crate) fn held(&self) -> &[EntityIdx] {
+        &self.held
     }
 }
 
