@@ -1,16 +1,23 @@
 //! Entities of mine: what I want, what stands, and what of it was sent.
 
+mod rejoin;
+mod sample;
+mod spec;
+
+pub(crate) use sample::Repeat;
+pub use spec::SpawnSpec;
+
 use crate::error::RequestError;
 use crate::pose::Pose;
+use sample::Sent;
+use spec::raw_fields;
 use starling_protocol::close::CloseCode;
-use starling_protocol::limits::{
-    BLOCK_BYTES_MAX, ENTITY_NAME_BYTES_MAX, FIELDS_MAX, SESSION_ENTITIES_MAX,
-};
-use starling_protocol::message::control::{Audience, ControlUp, OwnEntity, Spawn};
+use starling_protocol::limits::{BLOCK_BYTES_MAX, FIELDS_MAX, SESSION_ENTITIES_MAX};
+use starling_protocol::message::control::{ControlUp, Spawn};
 use starling_protocol::sample::Sample;
 use starling_protocol::schema::{Schema, Value};
 use starling_protocol::space::Space;
-use starling_protocol::units::{EntityId, Handle, KindId, Nanos, SessionId};
+use starling_protocol::units::{EntityId, Handle};
 use std::collections::VecDeque;
 
 /// My name for an entity of mine. Stands from the moment of asking, through every reconnect.
@@ -34,98 +41,6 @@ impl OwnKey {
     pub(crate) const fn from_request(request: u32) -> Self {
         Self(request)
     }
-}
-
-/// What an entity of mine shall be.
-///
-/// ```
-/// use starling_client::{Pose, SpawnSpec};
-/// let bus = SpawnSpec::at(Pose::at([52.23, 21.01, 0.0])).named("bus/517");
-/// assert_eq!(bus.name.as_deref(), Some("bus/517"));
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct SpawnSpec {
-    /// The stable device or player id, unique in the world; the server makes one up if absent.
-    pub name: Option<String>,
-    /// Its kind.
-    pub kind: KindId,
-    /// Team, 0 for none.
-    pub team: u8,
-    /// Who may see it at all.
-    pub audience: Audience,
-    /// Where it starts.
-    pub pose: Pose,
-    /// Typed fields that differ from zero, by their index in the kind.
-    pub fields: Vec<(u8, Value)>,
-    /// The opaque block of a kind that has one.
-    pub block: Vec<u8>,
-    /// A host spawns this on behalf of a player's session.
-    pub avatar_of: Option<SessionId>,
-}
-
-impl SpawnSpec {
-    /// An entity of the first kind, visible to all, with no fields.
-    #[must_use]
-    pub const fn at(pose: Pose) -> Self {
-        Self {
-            name: None,
-            kind: KindId(0),
-            team: 0,
-            audience: Audience::All,
-            pose,
-            fields: Vec::new(),
-            block: Vec::new(),
-            avatar_of: None,
-        }
-    }
-
-    /// With this stable name.
-    #[must_use]
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// Of this kind.
-    #[must_use]
-    pub const fn kind(mut self, kind: KindId) -> Self {
-        self.kind = kind;
-        self
-    }
-
-    fn check(&self) -> Result<(), RequestError> {
-        let name = self.name.as_ref().map_or(0, String::len);
-        let fits = name <= ENTITY_NAME_BYTES_MAX && self.block.len() <= BLOCK_BYTES_MAX;
-        if fits { Ok(()) } else { Err(RequestError::TooLarge) }
-    }
-
-    /// The request that asks for it.
-    fn request(&self, key: OwnKey, sample: Sample, schema: &Schema) -> Result<Spawn, CloseCode> {
-        Ok(Spawn {
-            request: key.request(),
-            name: self.name.clone(),
-            kind: self.kind,
-            team: self.team,
-            audience: self.audience,
-            sample,
-            fields: raw_fields(schema, self.kind, &self.fields)?,
-            block: self.block.clone(),
-            avatar_of: self.avatar_of,
-        })
-    }
-}
-
-fn raw_fields(
-    schema: &Schema,
-    kind: KindId,
-    fields: &[(u8, Value)],
-) -> Result<Vec<(u8, u32)>, CloseCode> {
-    let declared = &schema.kind(kind).ok_or(CloseCode::UNKNOWN_KIND)?.fields;
-    let raw = |&(index, value): &(u8, Value)| {
-        let field = declared.get(usize::from(index)).ok_or(CloseCode::BAD_FIELD)?;
-        Ok((index, field.ty.encode(value).map_err(|_| CloseCode::BAD_FIELD)?))
-    };
-    fields.iter().map(raw).collect()
 }
 
 /// How far an entity of mine has come.
@@ -161,27 +76,6 @@ struct Own {
     untold: [bool; 2],
 }
 
-/// The last uplink that carried a sample.
-#[derive(Clone, Copy, Debug)]
-struct Sent {
-    uplink: u16,
-    at: Nanos,
-    repeats: u8,
-}
-
-/// When a sample that was sent is sent again.
-pub(crate) struct Repeat<F: Fn(u16) -> bool> {
-    pub(crate) now: Nanos,
-    /// Did this uplink arrive?
-    pub(crate) folded: F,
-    /// Wait so long for the news that it arrived.
-    pub(crate) patience_ns: u64,
-    /// Say the same again after so long, to stay present.
-    pub(crate) keep_alive_ns: Option<u64>,
-}
-
-/// A lost sample is repeated so often before it is left to the keep-alive.
-const REPEATS_MAX: u8 = 3;
 /// Refusals that can still be asked for.
 const REFUSALS_KEPT: usize = 64;
 
@@ -453,95 +347,6 @@ impl Owned {
         }
         self.by_handle[place] = Some(key);
     }
-
-    /// After a Welcome: those that the server still has stand, the others are asked for again.
-    /// Returns the handles that nobody here knows.
-    pub(crate) fn rejoin(&mut self, standing: &[OwnEntity]) -> Vec<Handle> {
-        let keys: Vec<OwnKey> = self.keys().collect();
-        let mut known = vec![false; standing.len()];
-        for key in keys {
-            let found = self.find(key, standing, &known);
-            if self.get(key).is_some_and(|own| own.doomed) {
-                self.remove(key);
-                continue;
-            }
-            match found {
-                Some(place) => {
-                    known[place] = true;
-                    let OwnEntity { handle, entity, sequence, .. } = standing[place];
-                    self.set_state(key, OwnState::Stands { handle, entity });
-                    self.continue_from(key, sequence);
-                }
-                None => self.set_state(key, OwnState::Wanted),
-            }
-        }
-        let unknown = standing.iter().zip(known).filter(|(_, known)| !known);
-        unknown.map(|(own, _)| own.handle).collect()
-    }
-
-    fn find(&self, key: OwnKey, standing: &[OwnEntity], known: &[bool]) -> Option<usize> {
-        let own = self.get(key)?;
-        let is_it = |place: usize| match own.state {
-            OwnState::Stands { entity, .. } => standing[place].entity == entity,
-            OwnState::Asked => own.spec.name.as_ref() == Some(&standing[place].name),
-            OwnState::Wanted => false,
-        };
-        (0..standing.len()).find(|place| !known[*place] && is_it(*place))
-    }
-
-    /// Sequences go on after both the newest that the server folded and the newest given here.
-    fn continue_from(&mut self, key: OwnKey, sequence: u16) {
-        let Some(own) = self.get_mut(key) else { return };
-        if starling_protocol::units::newer16(sequence, own.sequence) {
-            own.sequence = sequence;
-        }
-        own.fresh = own.sample.is_some();
-        own.sequence = own.sequence.wrapping_add(u16::from(own.fresh));
-        own.sent = None;
-        own.untold = [!own.spec.fields.is_empty(), !own.spec.block.is_empty()];
-        self.untold |= own.untold != [false; 2];
-    }
-
-    /// Is any sample waiting for its first sending?
-    pub(crate) fn has_fresh(&self) -> bool {
-        let fresh = |own: &Own| own.fresh && matches!(own.state, OwnState::Stands { .. });
-        self.slab.iter().any(|(_, own)| own.as_ref().is_some_and(fresh))
-    }
-
-    /// Looks at up to `left` places from `cursor` on for the next sample to send.
-    pub(crate) fn next_due<F: Fn(u16) -> bool>(
-        &mut self,
-        cursor: &mut usize,
-        left: &mut usize,
-        rule: &Repeat<F>,
-    ) -> Option<(OwnKey, Handle, u16, Sample)> {
-        while *left > 0 && !self.slab.is_empty() {
-            let index = *cursor % self.slab.len();
-            let (generation, own) = &mut self.slab[index];
-            if let Some(own) = own
-                && let OwnState::Stands { handle, .. } = own.state
-                && own.is_due(rule)
-                && let Some(sample) = own.sample
-            {
-                return Some((OwnKey::new(index, *generation), handle, own.sequence, sample));
-            }
-            *cursor = index + 1;
-            *left -= 1;
-        }
-        None
-    }
-
-    /// The sample of an entity went out with this uplink.
-    pub(crate) fn sent(&mut self, key: OwnKey, uplink: u16, at: Nanos) {
-        let Some(own) = self.get_mut(key) else { return };
-        let again = own.sent.filter(|_| !own.fresh).map_or(0, |sent| sent.repeats + 1);
-        own.sent = Some(Sent { uplink, at, repeats: again.min(REPEATS_MAX) });
-        own.fresh = false;
-    }
-
-    pub(crate) const fn places(&self) -> usize {
-        self.slab.len()
-    }
 }
 
 impl Own {
@@ -550,31 +355,5 @@ impl Own {
             OwnState::Stands { handle, .. } => Some(handle),
             OwnState::Wanted | OwnState::Asked => None,
         }
-    }
-
-    fn set_sample(&mut self, sample: Sample) {
-        let repeated = self.sample == Some(sample);
-        if repeated && (self.still || self.fresh) {
-            return;
-        }
-        // Said twice it is news once more: the entity has stopped.
-        self.still = repeated;
-        // A sample that was never sent is replaced under its own number.
-        self.sequence = self.sequence.wrapping_add(u16::from(!self.fresh));
-        self.sample = Some(sample);
-        self.fresh = true;
-    }
-
-    fn is_due<F: Fn(u16) -> bool>(&mut self, rule: &Repeat<F>) -> bool {
-        let Some(sent) = self.sent.filter(|_| !self.fresh) else { return self.fresh };
-        let ago = rule.now.since(sent.at);
-        let lost = sent.repeats < REPEATS_MAX && ago >= rule.patience_ns;
-        if lost && !(rule.folded)(sent.uplink) {
-            return true;
-        }
-        if lost {
-            self.sent = Some(Sent { repeats: REPEATS_MAX, ..sent }); // it arrived: settled
-        }
-        rule.keep_alive_ns.is_some_and(|keep_alive_ns| ago >= keep_alive_ns)
     }
 }

@@ -1,0 +1,123 @@
+use super::*;
+use starling_protocol::message::events::Action;
+use starling_protocol::units::{MessageId, Tick};
+
+fn at(offset: u64) -> ChannelPosition {
+    ChannelPosition { epoch: Epoch(1), offset: Offset(offset) }
+}
+
+fn event(key: ChannelKey, offset: u64) -> Box<Event> {
+    Box::new(Event {
+        key,
+        offset: Offset(offset),
+        tick: Tick(1),
+        publisher: None,
+        message: MessageId(0),
+        action: Action::Message,
+        state_key: None,
+        payload: Vec::new(),
+    })
+}
+
+/// A live subscription that stands after event 4.
+fn live() -> (Subscriptions, ChannelKey) {
+    let (mut subscriptions, mut outbox) = (Subscriptions::new(), Outbox::default());
+    let key = subscriptions.want("lobby", SubscribeOptions::default()).expect("room");
+    subscriptions.flush(&mut outbox);
+    let heard = subscriptions.subscribed(Nanos(0), key, Answer::Reset(at(4)), at(4));
+    assert!(matches!(heard, Heard::Subscribed { .. }));
+    (subscriptions, key)
+}
+
+fn offset(subscriptions: &Subscriptions, key: ChannelKey) -> u64 {
+    subscriptions.get(key).and_then(Subscription::position).map_or(0, |p| p.offset.0)
+}
+
+#[test]
+fn events_are_delivered_in_order_and_once() {
+    let (mut subscriptions, key) = live();
+    assert!(matches!(subscriptions.deliver(event(key, 5)), Heard::Delivered(_)));
+    assert_eq!(subscriptions.deliver(event(key, 5)), Heard::Breach);
+    assert_eq!(subscriptions.deliver(event(key, 3)), Heard::Breach);
+    assert!(matches!(subscriptions.deliver(event(key, 6)), Heard::Delivered(_)));
+    assert_eq!(offset(&subscriptions, key), 6);
+}
+
+#[test]
+fn a_hole_stops_the_subscription_and_it_is_taken_up_from_its_position() {
+    let (mut subscriptions, key) = live();
+    assert_eq!(subscriptions.deliver(event(key, 7)), Heard::Breach);
+    assert_eq!(subscriptions.get(key).map(Subscription::state), Some(SubscriptionState::Wanted));
+    assert_eq!(subscriptions.deliver(event(key, 8)), Heard::Nothing);
+    subscriptions.flush(&mut Outbox::default());
+    subscriptions.subscribed(Nanos(0), key, Answer::Resumed, at(8));
+    assert!(matches!(subscriptions.deliver(event(key, 5)), Heard::Delivered(_)));
+    assert_eq!(subscriptions.get(key).map(Subscription::behind), Some(3));
+}
+
+#[test]
+fn a_gap_that_is_told_moves_on() {
+    let (mut subscriptions, key) = live();
+    let gap = subscriptions.gap(key, Offset(5), Offset(9));
+    assert_eq!(gap, Heard::Gap { key, from: Offset(5), to: Offset(9) });
+    assert!(matches!(subscriptions.deliver(event(key, 10)), Heard::Delivered(_)));
+    assert_eq!(subscriptions.gap(key, Offset(13), Offset(14)), Heard::Breach);
+}
+
+#[test]
+fn a_gap_may_come_before_the_answer_that_it_belongs_to() {
+    let mut subscriptions = Subscriptions::new();
+    let options = SubscribeOptions { resume: Some(at(4)), presence: false };
+    let key = subscriptions.want("lobby", options).expect("room");
+    subscriptions.flush(&mut Outbox::default());
+    assert!(matches!(subscriptions.gap(key, Offset(5), Offset(9)), Heard::Gap { .. }));
+    subscriptions.subscribed(Nanos(0), key, Answer::Resumed, at(20));
+    assert!(matches!(subscriptions.deliver(event(key, 10)), Heard::Delivered(_)));
+}
+
+#[test]
+fn a_subscription_denied_for_the_time_being_is_asked_for_again() {
+    let mut subscriptions = Subscriptions::new();
+    let key = subscriptions.want("lobby", SubscribeOptions::default()).expect("room");
+    subscriptions.flush(&mut Outbox::default());
+    let denied = Answer::Denied(CloseCode::RATE_LIMITED);
+    assert_eq!(subscriptions.subscribed(Nanos(0), key, denied, at(0)), Heard::Nothing);
+    let due = subscriptions.again_at().expect("it will be asked for again");
+    subscriptions.again(due);
+    let mut outbox = Outbox::default();
+    subscriptions.flush(&mut outbox);
+    assert!(!outbox.is_empty());
+}
+
+#[test]
+fn a_resume_names_the_live_positions_and_asks_again_for_the_rest() {
+    let (mut subscriptions, key) = live();
+    let other = subscriptions.want("news", SubscribeOptions::default()).expect("room");
+    subscriptions.flush(&mut Outbox::default());
+    assert_eq!(subscriptions.positions(), [(key, at(4))]);
+    subscriptions.resume();
+    assert_eq!(subscriptions.get(other).map(Subscription::state), Some(SubscriptionState::Wanted));
+    assert_eq!(subscriptions.get(key).map(Subscription::state), Some(SubscriptionState::Live));
+}
+
+#[test]
+fn a_denied_subscription_is_gone() {
+    let mut subscriptions = Subscriptions::new();
+    let key = subscriptions.want("secret", SubscribeOptions::default()).expect("room");
+    subscriptions.flush(&mut Outbox::default());
+    let code = CloseCode::UNKNOWN_CHANNEL;
+    let heard = subscriptions.subscribed(Nanos(0), key, Answer::Denied(code), at(0));
+    assert_eq!(heard, Heard::Ended { key, channel: "secret".into(), code });
+    assert!(subscriptions.get(key).is_none());
+}
+
+#[test]
+fn subscriptions_are_bounded() {
+    let mut subscriptions = Subscriptions::new();
+    for n in 0..SUBSCRIPTIONS_MAX {
+        let key = subscriptions.want(&format!("c/{n}"), SubscribeOptions::default());
+        assert!(key.is_ok(), "{n}");
+    }
+    let one_more = subscriptions.want("c/more", SubscribeOptions::default());
+    assert_eq!(one_more, Err(RequestError::Limit));
+}
