@@ -4,8 +4,8 @@ use crate::dice::Dice;
 use crate::flock::Flock;
 use crate::weather::Weather;
 use crate::witness::{Accepted, Checks};
-use starling_client::net::{ClientIndex, Clients};
 use starling_client::ConnectOptions;
+use starling_client::net::{ClientIndex, Clients};
 use starling_protocol::space::Space;
 use starling_protocol::units::{EntityId, Nanos};
 use starling_server::config::Config;
@@ -82,7 +82,17 @@ impl Stage {
             flock.outfit(i, clients.get_mut(index).expect("it was just added"));
         }
         let (now, next_act) = (Nanos(0), Nanos(0));
-        Self { now, network, server, clients, flock, weather, dice, cuts: BTreeMap::new(), next_act }
+        Self {
+            now,
+            network,
+            server,
+            clients,
+            flock,
+            weather,
+            dice,
+            cuts: BTreeMap::new(),
+            next_act,
+        }
     }
 
     fn run_until(&mut self, end: Nanos, faults: bool) {
@@ -155,7 +165,8 @@ impl Stage {
             }
         }
         let now = self.now;
-        let mended: Vec<_> = self.cuts.iter().filter(|(_, at)| **at <= now).map(|(c, _)| *c).collect();
+        let mended: Vec<_> =
+            self.cuts.iter().filter(|(_, at)| **at <= now).map(|(c, _)| *c).collect();
         mended.into_iter().for_each(|client| self.mend(client));
     }
 
