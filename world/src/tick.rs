@@ -15,7 +15,7 @@ impl World {
     pub fn tick(&mut self, inputs: &TickInputs, out: &mut Output, exec: &impl Executor) {
         self.now = self.now + 1;
         self.counters.ticks += 1;
-        self.cues.begin(self.now);
+        self.cues.begin(self.now, self.sessions.live());
         self.sessions.begin_tick(&inputs.links);
         self.fold_datagrams(inputs);
         self.run_authority(out);

@@ -96,7 +96,6 @@ impl World {
     /// Nothing happens in them: samples wait for the next tick, and timeouts count on.
     pub fn skip(&mut self, ticks: u32) {
         self.now = self.now + ticks;
-        self.cues.clear();
     }
 
     /// What was counted since the world began.

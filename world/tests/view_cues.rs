@@ -2,7 +2,7 @@
 
 mod view_stage;
 
-use starling_protocol::message::control::Audience;
+use starling_protocol::message::control::{Audience, ControlDown, RequestKind};
 use starling_protocol::units::Tick;
 use starling_protocol::uplink::CueScope;
 use starling_world::grants::{Grants, Pattern};
@@ -129,6 +129,10 @@ fn cues_without_a_grant_or_of_a_foreign_entity_are_refused() {
     sky.run(3);
     assert_eq!(sky.clients[hearer].heard, []);
     assert_eq!(sky.world.counters().cues_refused, 2);
+    let told = sky.clients[shooter].control.iter().filter(|message| {
+        matches!(message, ControlDown::RequestRefused { request: RequestKind::Cue, .. })
+    });
+    assert_eq!(told.count(), 1, "once a second");
 }
 
 #[test]

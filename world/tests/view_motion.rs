@@ -305,3 +305,15 @@ fn a_quiet_world_sends_heartbeats_only() {
         assert!(sky.clients[client].bytes <= 3 * 12);
     }
 }
+
+#[test]
+fn a_session_that_resumes_sees_everything_anew() {
+    let mut crowd = Crowd::new(6, 20, 80., 60., Weather::default());
+    for round in 0..6 {
+        crowd.run(20);
+        crowd.sky.resume(round * 3);
+        crowd.run(5);
+    }
+    crowd.settle();
+    crowd.assert_converged(60.);
+}

@@ -14,8 +14,9 @@ use crate::input::{Datagram, TickInputs};
 use crate::replicate::Arrival;
 use crate::session::SessionIdx;
 use judge::{Claim, Verdict};
+use starling_protocol::close::CloseCode;
 use starling_protocol::limits::UPLINK_DATAGRAMS_PER_TICK_MAX;
-use starling_protocol::message::control::{Authority, RejectReason, Rejection};
+use starling_protocol::message::control::{Authority, RejectReason, Rejection, RequestKind};
 use starling_protocol::units::{Tick, newer16};
 use starling_protocol::uplink::{CueScope, CueUp, SampleUp, Uplink};
 
@@ -177,34 +178,51 @@ impl World {
         if !view.cue_ids.note(cue.id) {
             return;
         }
-        let room = view.may_give(self.now);
-        let granted = self.sessions[idx].principal().grants.may_publish(grant_name(&cue.scope));
-        let given = GivenCue::new(cue.kind, cue.life, cue.payload).filter(|_| granted && room);
-        let sent = given.is_some_and(|given| self.give_cue(idx, given, &cue.scope));
-        self.counters.cues += u64::from(sent);
-        self.counters.cues_refused += u64::from(!sent);
+        let room = view.may_give(self.now) && !self.cues.is_full(self.now);
+        let given = if room { self.give_cue(idx, cue) } else { Err(CloseCode::RATE_LIMITED) };
+        match given {
+            Ok(()) => self.counters.cues += 1,
+            Err(code) => self.refuse_cue(idx, code),
+        }
     }
 
-    /// Gives a session's cue to whom it is for; `false` when it names an entity of another.
-    fn give_cue(&mut self, idx: SessionIdx, given: GivenCue, scope: &CueScope) -> bool {
-        match scope {
+    /// Gives a session's cue to whom it is for.
+    fn give_cue(&mut self, idx: SessionIdx, cue: &CueUp<'_>) -> Result<(), CloseCode> {
+        if !self.sessions[idx].principal().grants.may_publish(grant_name(&cue.scope)) {
+            return Err(CloseCode::FORBIDDEN);
+        }
+        let given = GivenCue::new(cue.kind, cue.life, cue.payload).ok_or(CloseCode::TOO_LARGE)?;
+        let mine = |world: &Self, handle| {
+            world.sessions[idx].owned().get(handle).ok_or(CloseCode::UNKNOWN_ENTITY)
+        };
+        match cue.scope {
             CueScope::NearMine { entity, radius_m } => {
-                let Some(entity) = self.sessions[idx].owned().get(*entity) else { return false };
-                self.cue_near_entity(Some(idx), entity, f64::from(*radius_m), given);
+                let entity = mine(self, entity)?;
+                self.cue_near_entity(Some(idx), entity, f64::from(radius_m), given);
             }
             CueScope::WatchersOfMine { entity } => {
-                let Some(entity) = self.sessions[idx].owned().get(*entity) else { return false };
+                let entity = mine(self, entity)?;
                 self.cue_watchers(entity, given);
             }
             CueScope::Near { center, radius_m } => {
-                if !self.config.space.contains(*center) {
-                    return false;
+                if !self.config.space.contains(center) {
+                    return Err(CloseCode::BAD_POSITION);
                 }
-                self.cue_near(Some(idx), *center, f64::from(*radius_m), given);
+                self.cue_near(Some(idx), center, f64::from(radius_m), given);
             }
             CueScope::World => self.cue_world(Some(idx), given),
         }
-        true
+        Ok(())
+    }
+
+    /// Told at most once a second, however many are refused.
+    fn refuse_cue(&mut self, idx: SessionIdx, code: CloseCode) {
+        self.counters.cues_refused += 1;
+        let second = u32::from(self.config.tick_rate.hz());
+        let view = self.replication.view_mut(idx);
+        if view.is_some_and(|view| view.may_tell_refusal(self.now, second)) {
+            self.refuse_request(idx, RequestKind::Cue, code);
+        }
     }
 }
 

@@ -14,6 +14,8 @@ use starling_protocol::units::{EntityId, Tick, newer16};
 
 /// Ticks for which the book keeps a cue: the longest life, and the tick itself.
 const BOOK_TICKS: usize = CUE_TICKS_MAX as usize + 1;
+/// Cues of clients in one tick of one world.
+const CUES_PER_TICK_MAX: usize = 1_024;
 /// Bits of a datagram that tell how many cues follow.
 const COUNT_BITS: usize = 4;
 
@@ -52,19 +54,21 @@ pub(crate) struct CueBook {
     ticks: [Vec<GivenCue>; BOOK_TICKS],
     /// Cues of this tick for whoever sees an entity.
     pub(crate) watched: Vec<(CueRef, EntityIdx)>,
+    /// Deliveries that this tick may still queue: as many as all queues together can hold.
+    pub(crate) deliveries: usize,
 }
 
 impl CueBook {
     /// Begins a tick: forgets those that are as old as a cue can be.
-    pub(crate) fn begin(&mut self, now: Tick) {
+    pub(crate) fn begin(&mut self, now: Tick, sessions: usize) {
         self.ticks[now.0 as usize % BOOK_TICKS].clear();
         self.watched.clear();
+        self.deliveries = (sessions + 1) * CUES_PENDING_MAX;
     }
 
-    /// Ticks were passed over: nothing of them is to be mistaken for what comes.
-    pub(crate) fn clear(&mut self) {
-        self.ticks.iter_mut().for_each(Vec::clear);
-        self.watched.clear();
+    /// Were so many given in this tick that clients' cues have to wait?
+    pub(crate) fn is_full(&self, now: Tick) -> bool {
+        self.ticks[now.0 as usize % BOOK_TICKS].len() >= CUES_PER_TICK_MAX
     }
 
     pub(crate) fn push(&mut self, cue: GivenCue, now: Tick) -> CueRef {
@@ -226,7 +230,7 @@ mod tests {
     #[test]
     fn a_cue_rides_until_its_datagram_arrives() {
         let (mut book, mut queue) = (CueBook::default(), CueQueue::default());
-        book.begin(Tick(5));
+        book.begin(Tick(5), 1);
         let cue = book.push(given(3), Tick(5));
         assert!(queue.push(&book, cue, 10));
         let mask = queue.first(1);
@@ -239,7 +243,7 @@ mod tests {
     #[test]
     fn a_cue_rides_until_its_life_is_over() {
         let (mut book, mut queue) = (CueBook::default(), CueQueue::default());
-        book.begin(Tick(5));
+        book.begin(Tick(5), 1);
         let cue = book.push(given(3), Tick(5));
         queue.push(&book, cue, 0);
         assert_eq!(queue.expire(Tick(8)), 0);
@@ -250,7 +254,7 @@ mod tests {
     #[test]
     fn waiting_cues_have_different_numbers_and_a_most() {
         let (mut book, mut queue) = (CueBook::default(), CueQueue::default());
-        book.begin(Tick(1));
+        book.begin(Tick(1), 1);
         let mut ids = std::collections::BTreeSet::new();
         for _ in 0..CUES_PENDING_MAX {
             let cue = book.push(given(15), Tick(1));

@@ -70,7 +70,9 @@ impl World {
         let cue = self.cues.push(given, self.now);
         for idx in recipients.filter(|idx| Some(*idx) != from) {
             let Some(view) = self.replication.view_mut(idx) else { continue };
-            if view.hear(&self.cues, cue) {
+            let room = self.cues.deliveries > 0;
+            self.cues.deliveries = self.cues.deliveries.saturating_sub(1);
+            if room && view.hear(&self.cues, cue) {
                 self.counters.cues_queued += 1;
             } else {
                 self.counters.cues_dropped += 1;

@@ -29,6 +29,8 @@ pub(crate) struct View {
     pub(crate) cue_ids: CueIds,
     /// How many of them in which tick.
     given: (Tick, u32),
+    /// When it was told last that one was refused.
+    refusal_told: Option<Tick>,
     pub(super) cues: CueQueue,
     pub(super) bulks: Vec<BulkSent>,
     pub(super) bulk_sequence: u32,
@@ -192,6 +194,16 @@ impl View {
         }
         self.given.1 += 1;
         self.given.1 <= CUES_PER_TICK_MAX
+    }
+
+    /// May the session be told once more that a cue of its was refused?
+    pub(crate) fn may_tell_refusal(&mut self, now: Tick, second: u32) -> bool {
+        let waited = |told: Tick| now.since(told).is_some_and(|ticks| ticks >= second);
+        let due = self.refusal_told.is_none_or(waited);
+        if due {
+            self.refusal_told = Some(now);
+        }
+        due
     }
 
     /// Queues a cue for this session.

@@ -21,7 +21,7 @@ use starling_world::config::{Profile, WorldConfig};
 use starling_world::executor::Serial;
 use starling_world::grants::{Grants, Principal};
 use starling_world::input::*;
-use starling_world::output::Output;
+use starling_world::output::{Output, Write};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Splitmix64: the same seed, the same run.
@@ -173,36 +173,13 @@ impl Sky {
     }
 
     pub fn client_with(&mut self, grants: Grants, capabilities: u32) -> usize {
-        self.last_conn += 1;
-        let conn = ConnId(self.last_conn);
-        let mut token = [0; 32];
-        token[..8].copy_from_slice(&self.last_conn.to_le_bytes());
-        let attach = Attach {
-            conn,
-            principal: Principal { subject: String::new(), grants, expires_us: None },
-            token,
-            token_digest: token,
-            resume: None,
-            schema_hash: None,
-            capabilities,
-        };
-        let mut commands = vec![Command::Attach(Box::new(attach))];
-        let mut out = Output::default();
-        self.world.step(0, &mut commands, &mut out);
-        let welcome = out
-            .writes
-            .iter()
-            .find(|write| write.conn == conn)
-            .map(|write| frames_of(&out.arena[write.bytes.clone()]))
-            .and_then(|frames| frames.into_iter().next())
-            .map(|frame| codec::decode::<ControlDown>(&frame).expect("we wrote it"));
-        let Some(ControlDown::Welcome(welcome)) = welcome else {
-            panic!("no Welcome: {welcome:?}");
-        };
+        let attach = self.knock(grants, capabilities);
+        let conn = attach.conn;
+        let welcome = self.attach(attach);
         let table = Table::new(welcome.track, welcome.space, welcome.tick, 0);
         self.clients.push(Client {
             conn,
-            welcome: *welcome,
+            welcome,
             table,
             own: Vec::new(),
             weather: Weather::default(),
@@ -226,6 +203,58 @@ impl Sky {
             bulk_acks: Vec::new(),
         });
         self.clients.len() - 1
+    }
+
+    fn knock(&mut self, grants: Grants, capabilities: u32) -> Attach {
+        self.last_conn += 1;
+        let mut token = [0; 32];
+        token[..8].copy_from_slice(&self.last_conn.to_le_bytes());
+        Attach {
+            conn: ConnId(self.last_conn),
+            principal: Principal { subject: String::new(), grants, expires_us: None },
+            token,
+            token_digest: token,
+            resume: None,
+            schema_hash: None,
+            capabilities,
+        }
+    }
+
+    fn attach(&mut self, attach: Attach) -> Welcome {
+        let conn = attach.conn;
+        let mut out = Output::default();
+        self.world.step(0, &mut vec![Command::Attach(Box::new(attach))], &mut out);
+        let mine = |write: &&Write| write.conn == conn && write.stream == StreamKind::Control;
+        let write = out.writes.iter().find(mine).expect("an Attach is answered");
+        let frame = frames_of(&out.arena[write.bytes.clone()]).remove(0);
+        match codec::decode(&frame).expect("we wrote it") {
+            ControlDown::Welcome(welcome) => *welcome,
+            other => panic!("no Welcome: {other:?}"),
+        }
+    }
+
+    /// A client loses its connection and takes its session up again on another: its table is
+    /// empty, its session is not.
+    pub fn resume(&mut self, client: usize) {
+        let (old, session, token) = {
+            let client = &self.clients[client];
+            (client.conn, client.welcome.session, client.welcome.resume_token)
+        };
+        self.command(Command::Detach { conn: old });
+        let mut attach = self.knock(Grants::open(), 0);
+        let conn = attach.conn;
+        attach.resume = Some(ResumeRequest { session, token_digest: token, channels: Vec::new() });
+        let welcome = self.attach(attach);
+        assert_eq!(welcome.resumed, ResumeAnswer::Resumed);
+        let client = &mut self.clients[client];
+        client.table = Table::new(welcome.track, welcome.space, welcome.tick, 0);
+        client.conn = conn;
+        client.welcome = welcome;
+        client.frames.clear();
+        client.down.clear();
+        client.up.clear();
+        client.bulk_acks.clear();
+        client.covered.clear();
     }
 
     /// A client with one entity and an area of so many metres round it.
