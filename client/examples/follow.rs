@@ -22,7 +22,7 @@ fn main() -> Result<()> {
     let world = arguments::argument(4).unwrap_or_else(|| "city".into());
     let clock = MonotonicClock::start();
     let options = ConnectOptions::new(world).create(Space::Geodetic).viewer();
-    let options = options.seed(arguments::seed());
+    let options = options.seed(arguments::seed()).token(arguments::token());
     let mut client = Client::connect(clock.now(), &arguments::server()?, options)?;
     let entity = Target::Name(name.clone());
     client.set_interest(0, Interest::new(Shape::Follow { entity }))?;

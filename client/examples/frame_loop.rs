@@ -22,7 +22,10 @@ const CIRCLE_M: f64 = 10.0;
 
 fn main() -> Result<()> {
     let clock = MonotonicClock::start();
-    let options = ConnectOptions::new("plaza").create(Space::Metric).seed(arguments::seed());
+    let options = ConnectOptions::new("plaza")
+        .create(Space::Metric)
+        .seed(arguments::seed())
+        .token(arguments::token());
     let mut client = Client::connect(clock.now(), &arguments::server()?, options)?;
     let me = client.spawn(SpawnSpec::at(circling(0.0)))?;
     client.set_interest_around(0, me, 100.0)?;

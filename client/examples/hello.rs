@@ -20,7 +20,10 @@ use std::time::Duration;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let options = ConnectOptions::new("plaza").create(Space::Metric).seed(arguments::seed());
+    let options = ConnectOptions::new("plaza")
+        .create(Space::Metric)
+        .seed(arguments::seed())
+        .token(arguments::token());
     let client = AsyncClient::connect(&arguments::server()?, options).await?;
     client.with(|session| {
         if let Some(welcome) = session.welcome() {

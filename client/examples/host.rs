@@ -1,9 +1,14 @@
 //! Hosts a world: this program decides where everything is, the server brings it to everyone.
 //!
 //! ```sh
-//! starling serve --world arena=metric,authority=host &
+//! starling token keys --out keys
+//! starling serve --world arena=metric,authority=host --auth-key keys/starling.pub.pem &
+//! export STARLING_TOKEN=$(starling token make --key keys/starling.key.pem \
+//!     --sub host --grant see,move,host)
 //! cargo run -p starling-client --example host -- 127.0.0.1:4433 [FINGERPRINT]
 //! ```
+//! Hosting is never open to everyone, so it takes a token.
+//!
 //! Every player that joins gets an avatar. A player's input is two bytes: how many centimetres to
 //! go east and north, each -128 to 127. An existing headless game server is bound in just like
 //! this: it feeds its own simulation with the inputs and sets poses from it.
@@ -32,7 +37,8 @@ struct Game {
 
 fn main() -> Result<()> {
     let clock = MonotonicClock::start();
-    let options = ConnectOptions::new("arena").host().seed(arguments::seed());
+    let options =
+        ConnectOptions::new("arena").host().seed(arguments::seed()).token(arguments::token());
     let mut client = Client::connect(clock.now(), &arguments::server()?, options)?;
     let mut game = Game::default();
     loop {

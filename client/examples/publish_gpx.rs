@@ -39,7 +39,10 @@ fn main() -> Result<()> {
     println!("{} points as {name}", points.len());
 
     let clock = MonotonicClock::start();
-    let options = ConnectOptions::new("city").create(Space::Geodetic).seed(arguments::seed());
+    let options = ConnectOptions::new("city")
+        .create(Space::Geodetic)
+        .seed(arguments::seed())
+        .token(arguments::token());
     let mut client = Client::connect(clock.now(), &arguments::server()?, options)?;
     let me = client.spawn(SpawnSpec::at(Pose::at(points[0].place)).named(name))?;
     for (n, point) in points.iter().enumerate() {

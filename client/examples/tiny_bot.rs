@@ -35,7 +35,8 @@ struct Bot {
 fn main() -> Result<()> {
     let clock = MonotonicClock::start();
     let seed = arguments::seed();
-    let options = ConnectOptions::new("plaza").create(Space::Metric).seed(seed);
+    let options =
+        ConnectOptions::new("plaza").create(Space::Metric).seed(seed).token(arguments::token());
     let mut client = Client::connect(clock.now(), &arguments::server()?, options)?;
     let heading = (seed % 360) as f64;
     let mut bot = Bot { at: [0.0; 2], since: clock.now(), heading };

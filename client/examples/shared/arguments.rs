@@ -21,6 +21,11 @@ pub(crate) fn argument(place: usize) -> Option<String> {
     std::env::args().nth(place)
 }
 
+/// The access token of the environment variable `STARLING_TOKEN`; none in open mode.
+pub(crate) fn token() -> String {
+    std::env::var("STARLING_TOKEN").unwrap_or_default()
+}
+
 /// A number that differs from run to run, for message ids and back-off.
 pub(crate) fn seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
