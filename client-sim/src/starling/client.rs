@@ -28,6 +28,8 @@ use std::collections::BTreeMap;
 const SEQUENCES: usize = 512;
 /// Ticks without any datagram after which one is taken to be predicted.
 const OVERDUE_TICKS: u32 = 2;
+/// Ticks of silence that are made up for at once.
+const FRAMES_MAX: u32 = 64;
 /// After a despawn was asked for it is taken to be done after this long and two round trips.
 const DESPAWN_NS: u64 = 500_000_000;
 
@@ -140,8 +142,18 @@ impl SimClient {
     }
 
     /// A datagram arrived.
-    pub(super) fn hear(&mut self, at: Nanos, bytes: &[u8], into: &mut Received) {
+    pub(super) fn hear(
+        &mut self,
+        at: Nanos,
+        bytes: &[u8],
+        registry: &Registry,
+        into: &mut Received,
+    ) {
         self.touched = true;
+        // Ticks before its own are over: what the client holds in them is what it holds now.
+        if let Some(tick) = self.tick_of(bytes) {
+            self.frames_to(tick.0.saturating_sub(1), at, registry, into);
+        }
         if !self.session.handle_datagram(at, bytes) {
             return;
         }
@@ -320,26 +332,43 @@ impl SimClient {
         }
     }
 
+    /// The tick of a snapshot datagram: its second and third byte hold the low half.
+    fn tick_of(&self, bytes: &[u8]) -> Option<Tick> {
+        let newest = self.session.view().table()?.newest_tick()?;
+        let low = [*bytes.get(1)?, *bytes.get(2)?];
+        Some(newest.unwrap16(u16::from_le_bytes(low)))
+    }
+
     /// Frames of the ticks that are through: the newest heard, and those that should have been.
     pub(super) fn frames(&mut self, now: Nanos, registry: &Registry, into: &mut Received) {
         let Some(clock) = self.session.clock().filter(|_| self.is_live()) else { return };
         let arrival = Nanos(clock.server_time(now).0.saturating_sub(self.last_rtt_ns / 2));
         let expected = clock.tick_of(arrival).0.0.saturating_sub(OVERDUE_TICKS);
+        let heard = self.heard_tick().unwrap_or(expected);
+        self.frames_to(heard.max(expected), now, registry, into);
+    }
+
+    /// The newest tick of which something was heard since the last frame.
+    fn heard_tick(&self) -> Option<u32> {
+        let newest = self.session.view().table()?.newest_tick();
+        newest.filter(|_| self.news).map(|tick| tick.0)
+    }
+
+    fn frames_to(&mut self, newest: u32, now: Nanos, registry: &Registry, into: &mut Received) {
+        let first = self.frame_tick.map_or(newest, |tick| tick + 1);
+        let heard = self.heard_tick();
         let session = &self.session;
         let (Some(table), Some(welcome)) = (session.view().table(), session.welcome()) else {
             return;
         };
-        let heard = table.newest_tick().filter(|_| self.news).map(|tick| tick.0);
-        let newest = heard.max(Some(expected)).unwrap_or(expected);
-        let first = self.frame_tick.map_or(newest, |tick| tick + 1);
-        if first > newest {
+        if first > newest || !self.is_live() {
             return;
         }
-        for tick in first.max(newest.saturating_sub(64))..=newest {
+        for tick in first.max(newest.saturating_sub(FRAMES_MAX))..=newest {
             let moment = Moment { tick, now, decoded: heard == Some(tick), space: welcome.space };
             frame(&self.plan, table, moment, registry, into);
         }
-        self.news = false;
+        self.news &= heard > Some(newest);
         self.frame_tick = Some(newest);
         self.uplinks.quiet(self.plan.client, newest, into);
     }

@@ -149,7 +149,7 @@ impl<W: Wire> StarlingTarget<W> {
                 self.dials_open = self.dials_open.saturating_sub(1);
                 client.session.handle_connected(now);
             }
-            Event::Datagram { payload, .. } => client.hear(now, &payload, into),
+            Event::Datagram { payload, .. } => client.hear(now, &payload, &self.registry, into),
             Event::Stream { stream, bytes, .. } => {
                 client.session.handle_stream(now, stream, &bytes);
             }
