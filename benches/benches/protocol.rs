@@ -1,0 +1,122 @@
+//! The codec alone: codes, whole datagrams down, and datagrams up.
+//!
+//! The states that are coded and the datagrams that are read were made by a world in which things
+//! move, not made up.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout)] // a bench tells the terminal
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
+use starling_benches::clock::CpuTime;
+use starling_benches::motion::Gait;
+use starling_benches::record::{Change, Recording};
+use starling_benches::scene::{Cast, Scene};
+use starling_protocol::limits::DATAGRAM_BYTES_MAX;
+use starling_protocol::schema::OrientationKind;
+use starling_protocol::snapshot::{Code, Page, SnapshotWriter, knot_code};
+use starling_protocol::space::Space;
+use starling_protocol::units::Tick;
+use starling_protocol::uplink::Uplink;
+use std::hint::black_box;
+use std::time::Duration;
+
+/// Codes in the page that is written.
+const PAGE_CODES: u8 = 100;
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .with_measurement(CpuTime)
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .configure_from_args();
+    for (name, gait) in [("walk", Gait::Walk), ("swerve", Gait::Swerve)] {
+        let recording = record(gait);
+        println!("{name}: {}", recording.summary());
+        codes(&mut criterion, name, &recording);
+        snapshots(&mut criterion, name, &recording);
+    }
+    uplinks(&mut criterion);
+    criterion.final_summary();
+}
+
+/// What one of the clients of a world hears, each with about a hundred others in sight.
+fn record(gait: Gait) -> Recording {
+    let trial = starling_benches::is_trial();
+    let (entities, ticks) = if trial { (200, 40) } else { (2_000, 400) };
+    Recording::take(Cast { gait, ..Cast::walk(entities, entities / 20, 100) }, ticks)
+}
+
+fn codes(criterion: &mut Criterion<CpuTime>, name: &str, recording: &Recording) {
+    let changes = recording.changes();
+    let made: Vec<Code> = changes.iter().filter_map(make).collect();
+    let bits: u32 = made.iter().map(|code| code.len()).sum();
+    println!("{name}: {} codes of {:.1} bits", made.len(), f64::from(bits) / made.len() as f64);
+    let mut group = criterion.benchmark_group("code");
+    group.throughput(Throughput::Elements(changes.len() as u64));
+    group.bench_function(BenchmarkId::new("make", name), |bencher| {
+        bencher.iter(|| changes.iter().filter_map(|c| make(black_box(c))).count());
+    });
+    let mut pages = made.chunks_exact(usize::from(PAGE_CODES)).cycle();
+    let (mut page, mut out) = (Page::new(Space::Metric), Vec::with_capacity(DATAGRAM_BYTES_MAX));
+    group.throughput(Throughput::Elements(u64::from(PAGE_CODES)));
+    group.bench_function(BenchmarkId::new("append", name), |bencher| {
+        let codes = pages.next().expect("more codes than fill a page");
+        bencher.iter(|| append(black_box(codes), &mut page, &mut out));
+    });
+    group.finish();
+}
+
+fn make(change: &Change) -> Option<Code> {
+    knot_code(OrientationKind::Heading, &change.base, &change.now, change.now.tick, change.age)
+}
+
+/// A whole datagram that says nothing but codes.
+fn append(codes: &[Code], page: &mut Page, out: &mut Vec<u8>) -> usize {
+    let tick = Tick(1_000);
+    out.clear();
+    page.start(0, tick, Some(tick - 1));
+    for (slot, code) in codes.iter().enumerate() {
+        page.code(slot as u8, *code);
+    }
+    let mut writer = SnapshotWriter::new(out, tick, 7, DATAGRAM_BYTES_MAX);
+    assert!(writer.page(page), "a hundred codes fit a datagram");
+    writer.finish(std::iter::empty()).0
+}
+
+/// Replays what a client heard into a table, datagram by datagram.
+fn snapshots(criterion: &mut Criterion<CpuTime>, name: &str, recording: &Recording) {
+    let mut group = criterion.benchmark_group("snapshot");
+    group.throughput(Throughput::Elements(recording.updates()));
+    group.bench_function(BenchmarkId::new("decode-per-update", name), |bencher| {
+        bencher.iter_batched_ref(
+            || recording.table(),
+            |table| recording.replay(table),
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
+fn uplinks(criterion: &mut Criterion<CpuTime>) {
+    let mut group = criterion.benchmark_group("uplink");
+    for samples in [1, 20] {
+        let bytes = uplink(samples);
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(BenchmarkId::new("parse", samples), |bencher| {
+            bencher.iter(|| {
+                let uplink = Uplink::decode(Space::Metric, black_box(&bytes)).expect("it is one");
+                uplink.samples().map(|up| up.sample.position.0[0]).fold(0, i32::wrapping_add)
+            });
+        });
+    }
+    group.finish();
+}
+
+/// What a client with so many entities sends.
+fn uplink(samples: u32) -> Vec<u8> {
+    let mut scene = Scene::new(Cast::walk(samples * 20, 20, 10), 1);
+    scene.run(20);
+    scene.prepare();
+    let inputs = scene.inputs();
+    inputs.arena[inputs.datagrams[0].bytes.clone()].to_vec()
+}

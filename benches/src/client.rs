@@ -1,0 +1,142 @@
+//! A client without a network: it moves its entities, and keeps and acknowledges what it hears.
+
+use crate::motion::Mover;
+use starling_protocol::codec;
+use starling_protocol::frame::Frames;
+use starling_protocol::limits::MESSAGE_BYTES_MAX;
+use starling_protocol::message::bulk::{BulkDown, BulkUp};
+use starling_protocol::message::control::{Audience, ControlDown, ControlUp, Spawn};
+use starling_protocol::motion::TrackKind;
+use starling_protocol::schema::Schema;
+use starling_protocol::snapshot::Table;
+use starling_protocol::space::Space;
+use starling_protocol::stream::StreamKind;
+use starling_protocol::units::{Handle, KindId, Tick};
+use starling_protocol::uplink::{SampleUp, UplinkWriter};
+use starling_world::grants::{Grants, Principal};
+use starling_world::input::{Attach, Command, ConnId, Datagram, TickInputs};
+use std::ops::Range;
+
+/// One client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) conn: ConnId,
+    pub(crate) table: Table,
+    /// Its entities among all that move.
+    pub(crate) movers: Range<usize>,
+    handles: Vec<Handle>,
+    /// Of its newest uplink datagram, and of the newest sample of each entity.
+    sequence: u16,
+    control: Frames,
+    bulk: Frames,
+}
+
+impl Client {
+    /// The client of a connection, before it attached.
+    pub(crate) fn new(conn: ConnId, movers: Range<usize>) -> Self {
+        Self {
+            conn,
+            table: Table::new(TrackKind::Knots, Space::Metric, Tick(0), 0),
+            movers,
+            handles: Vec::new(),
+            sequence: 0,
+            control: Frames::new(MESSAGE_BYTES_MAX),
+            bulk: Frames::new(MESSAGE_BYTES_MAX),
+        }
+    }
+
+    pub(crate) fn attach(&self) -> Command {
+        let mut token = [0; 32];
+        token[..8].copy_from_slice(&self.conn.0.to_le_bytes());
+        Command::Attach(Box::new(Attach {
+            conn: self.conn,
+            principal: Principal {
+                subject: String::new(),
+                grants: Grants::open(),
+                expires_us: None,
+            },
+            token,
+            token_digest: token,
+            resume: None,
+            schema_hash: None,
+            capabilities: 0,
+        }))
+    }
+
+    pub(crate) fn say(&self, message: ControlUp) -> Command {
+        Command::Control { conn: self.conn, message }
+    }
+
+    pub(crate) fn spawn(&self, mover: &Mover) -> Command {
+        self.say(ControlUp::Spawn(Box::new(Spawn {
+            request: 1,
+            name: None,
+            kind: KindId(0),
+            team: 0,
+            audience: Audience::All,
+            sample: mover.sample(),
+            fields: Vec::new(),
+            block: Vec::new(),
+            avatar_of: None,
+        })))
+    }
+
+    /// One datagram with an acknowledgement and as many samples as fit.
+    pub(crate) fn send(&mut self, movers: &[Mover], tick: Tick, inputs: &mut TickInputs) {
+        self.sequence = self.sequence.wrapping_add(1);
+        let start = inputs.arena.len();
+        let mut writer = UplinkWriter::new(&mut inputs.arena, Space::Metric, self.sequence, tick);
+        if let Some(ack) = self.table.ack() {
+            writer.ack(ack);
+        }
+        for (handle, mover) in self.handles.iter().zip(&movers[self.movers.clone()]) {
+            let sample = mover.sample();
+            let up = SampleUp { handle: *handle, sequence: self.sequence, sample };
+            assert!(writer.sample(&up), "the samples of a bench's client fit one datagram");
+        }
+        let bytes = start..start + writer.finish();
+        let at_us = u64::from(tick.0) * 50_000 - 10_000;
+        inputs.datagrams.push(Datagram { conn: self.conn, bytes, at_us });
+    }
+
+    /// Takes in what came on a stream; says what there is to answer.
+    pub(crate) fn hear(
+        &mut self,
+        stream: StreamKind,
+        bytes: &[u8],
+        schema: &Schema,
+        answers: &mut Vec<Command>,
+    ) {
+        match stream {
+            StreamKind::Control => self.hear_control(bytes),
+            StreamKind::Bulk => self.hear_bulk(bytes, schema, answers),
+            _ => {}
+        }
+    }
+
+    fn hear_control(&mut self, bytes: &[u8]) {
+        self.control.push(bytes);
+        while let Some(body) = self.control.next_frame().expect("the world writes frames") {
+            match codec::decode(body).expect("the world writes messages") {
+                ControlDown::Welcome(welcome) => {
+                    self.table = Table::new(welcome.track, welcome.space, welcome.tick, 0);
+                }
+                ControlDown::Spawned { handle, .. } => self.handles.push(handle),
+                ControlDown::InterestSet { .. } => {}
+                other => panic!("a bench's client expects no {other:?}"),
+            }
+        }
+    }
+
+    fn hear_bulk(&mut self, bytes: &[u8], schema: &Schema, answers: &mut Vec<Command>) {
+        self.bulk.push(bytes);
+        while let Some(body) = self.bulk.next_frame().expect("the world writes frames") {
+            let message: BulkDown = codec::decode(body).expect("the world writes messages");
+            self.table.apply_bulk(schema, &message).expect("the world writes what tables take");
+            if let BulkDown::Enters { sequence, .. } = message {
+                let message = BulkUp::Ack { sequence };
+                answers.push(Command::Bulk { conn: self.conn, message });
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! How things move in a bench: the same way in every run of a seed.
+
+use starling_protocol::sample::{Orientation, Sample};
+use starling_protocol::space::{METRIC_STEPS, Space};
+
+/// Ticks in a second.
+pub const TICK_HZ: f64 = 20.0;
+/// Share of things that never move.
+const STILL: f64 = 0.4;
+/// Slowest and fastest, in metres per second.
+const SPEED_MPS: [f64; 2] = [1.0, 8.0];
+/// Greatest turn in one tick of what swerves, in radians: 1.2 in a second.
+const TURN: f64 = 0.06;
+
+/// Splitmix64.
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    /// The dice of a seed.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number.
+    pub fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Evenly in `low..high`.
+    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * ((self.roll() >> 11) as f64 / (1u64 << 53) as f64)
+    }
+
+    /// True in this share of cases.
+    pub fn chance(&mut self, share: f64) -> bool {
+        self.between(0.0, 1.0) < share
+    }
+}
+
+/// In which manner things move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gait {
+    /// Straight to one random point after another, as in the scenario `walk`.
+    Walk,
+    /// Never straight: a new turn in every tick, which a straight prediction follows badly.
+    Swerve,
+}
+
+/// One thing in a square.
+#[derive(Clone, Debug)]
+pub struct Mover {
+    dice: Dice,
+    gait: Gait,
+    side_m: f64,
+    at: [f64; 2],
+    goal: [f64; 2],
+    speed_mps: f64,
+    heading: f64,
+}
+
+impl Mover {
+    /// The thing number `n` of a seed, in the square from the origin to (`side_m`, `side_m`).
+    #[must_use]
+    pub fn new(seed: u64, n: u32, gait: Gait, side_m: f64) -> Self {
+        let mut dice = Dice::new(seed.wrapping_mul(0x1_0000_0001) ^ u64::from(n) << 20);
+        let mut point = || [dice.between(0.0, side_m), dice.between(0.0, side_m)];
+        let (at, goal) = (point(), point());
+        let moves = !dice.chance(STILL);
+        let speed_mps = if moves { dice.between(SPEED_MPS[0], SPEED_MPS[1]) } else { 0.0 };
+        let heading = dice.between(0.0, std::f64::consts::TAU);
+        let mut mover = Self { dice, gait, side_m, at, goal, speed_mps, heading };
+        mover.face_goal();
+        mover
+    }
+
+    /// Moves on by one tick.
+    pub fn step(&mut self) {
+        if self.speed_mps == 0.0 {
+            return;
+        }
+        let step = self.speed_mps / TICK_HZ;
+        match self.gait {
+            Gait::Walk => self.seek(step),
+            Gait::Swerve => self.heading += self.dice.between(-TURN, TURN),
+        }
+        self.at[0] += step * self.heading.sin();
+        self.at[1] += step * self.heading.cos();
+        self.stay_inside();
+    }
+
+    fn seek(&mut self, step: f64) {
+        let away = (self.goal[0] - self.at[0]).hypot(self.goal[1] - self.at[1]);
+        if away <= step {
+            self.goal = [0; 2].map(|_: i32| self.dice.between(0.0, self.side_m));
+            self.speed_mps = self.dice.between(SPEED_MPS[0], SPEED_MPS[1]);
+            self.face_goal();
+        }
+    }
+
+    fn face_goal(&mut self) {
+        if self.gait == Gait::Walk {
+            let [dx, dy] = [self.goal[0] - self.at[0], self.goal[1] - self.at[1]];
+            self.heading = dx.atan2(dy);
+        }
+    }
+
+    /// Walls reflect.
+    fn stay_inside(&mut self) {
+        let inside = self.at.map(|c| c.clamp(0.0, self.side_m));
+        if inside[0] != self.at[0] {
+            self.heading = -self.heading;
+        }
+        if inside[1] != self.at[1] {
+            self.heading = std::f64::consts::PI - self.heading;
+        }
+        self.at = inside;
+    }
+
+    /// Where it is, in metres.
+    #[must_use]
+    pub const fn at(&self) -> [f64; 2] {
+        self.at
+    }
+
+    /// What its owner says of it now.
+    #[must_use]
+    pub fn sample(&self) -> Sample {
+        let [x, y] = self.at;
+        let speed = self.speed_mps * METRIC_STEPS;
+        let velocity = [speed * self.heading.sin(), speed * self.heading.cos(), 0.0];
+        let turns = (self.heading / std::f64::consts::TAU).rem_euclid(1.0);
+        Sample {
+            position: Space::Metric.snap([x, y, 0.0]).expect("a bench's square is in range"),
+            velocity: Some(velocity.map(|v| v as i32)),
+            orientation: Orientation::Heading((turns * 256.0) as u8),
+            fix: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where twenty of them are after so many ticks.
+    fn after(ticks: u32, seed: u64, gait: Gait) -> Vec<[f64; 2]> {
+        let mut movers: Vec<_> = (0..20).map(|n| Mover::new(seed, n, gait, 40.0)).collect();
+        (0..ticks).for_each(|_| movers.iter_mut().for_each(Mover::step));
+        movers.iter().map(Mover::at).collect()
+    }
+
+    #[test]
+    fn everything_stays_in_its_square_and_moves_the_same_way_again() {
+        for (seed, gait) in [(1, Gait::Walk), (1, Gait::Swerve), (2, Gait::Walk)] {
+            for ticks in (0..2_000).step_by(97) {
+                let at = after(ticks, seed, gait);
+                assert!(at.iter().flatten().all(|c| (0.0..=40.0).contains(c)), "{gait:?} {ticks}");
+                assert!(at == after(ticks, seed, gait), "{gait:?} after {ticks} ticks");
+            }
+            assert!(after(0, seed, gait) != after(50, seed, gait), "{gait:?} moves");
+        }
+    }
+
+    #[test]
+    fn two_in_five_stand_still() {
+        let still = (0..1_000).filter(|n| Mover::new(9, *n, Gait::Walk, 40.0).speed_mps == 0.0);
+        let still = still.count();
+        assert!((350..450).contains(&still), "{still}");
+    }
+}
