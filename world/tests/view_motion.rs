@@ -317,3 +317,45 @@ fn a_session_that_resumes_sees_everything_anew() {
     crowd.settle();
     crowd.assert_converged(60.);
 }
+
+#[test]
+fn a_slow_bulk_stream_is_never_mistaken_for_news() {
+    for delay in [1, 4, 9] {
+        let mut sky = Sky::new(metric(), u64::from(delay));
+        let owner = sky.client();
+        for i in 0..260 {
+            sky.spawn(owner, [f64::from(i % 20) * 3., f64::from(i / 20) * 3., 0.]);
+        }
+        let viewer = sky.player([30., 20., 0.], 30.);
+        sky.clients[viewer].bulk_delay = delay;
+        sky.clients[viewer].weather = Weather { loss: 0.1, delay: 1, ..Weather::default() };
+        let conn = sky.clients[viewer].conn;
+        sky.allowances.insert(conn, 8 * 1_100);
+        let space = sky.space();
+        let mut rng = Rng(9);
+        for tick in 0..200u32 {
+            for own in &mut sky.clients[owner].own {
+                let [x, y, _] = space.point(own.sample.position);
+                let step = [rng.between(-1., 1.), rng.between(-1., 1.)];
+                own.sample = at(space, [x + step[0], y + step[1], 0.]);
+            }
+            // There and back again, so that crowds leave while their enters are under way.
+            let x = if tick / 7 % 2 == 0 { 30. } else { 500. };
+            sky.place(viewer, [x, 20., 0.]);
+            sky.tick();
+        }
+        sky.clients[viewer].weather = Weather::default();
+        sky.run(40);
+        let space = sky.space();
+        let here = space.point(sky.accepted(sky.clients[viewer].own[0].entity));
+        for own in &sky.clients[owner].own {
+            let there = space.point(sky.accepted(own.entity));
+            let off = [here[0] - there[0], here[1] - there[1]];
+            let away = (off[0] * off[0] + off[1] * off[1]).sqrt();
+            let sees = sky.sees(viewer, own.entity);
+            assert!(sees || away > 29.9, "missing at {away} m, delay {delay}");
+            assert!(!sees || away < 30. * 1.125 + 0.1, "still there at {away} m");
+        }
+        assert!(sky.world.counters().bulks >= 5, "{}", sky.world.counters().bulks);
+    }
+}

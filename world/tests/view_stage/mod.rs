@@ -110,7 +110,10 @@ pub struct Client {
     down: VecDeque<(u32, Vec<u8>)>,
     up: VecDeque<(u32, Vec<u8>)>,
     frames: BTreeMap<StreamKind, Frames>,
-    bulk_acks: Vec<u32>,
+    /// Ticks that bulk messages take down, and their acknowledgements up.
+    pub bulk_delay: u32,
+    bulks: VecDeque<(u32, BulkDown)>,
+    bulk_acks: VecDeque<(u32, u32)>,
 }
 
 pub struct Sky {
@@ -200,7 +203,9 @@ impl Sky {
             down: VecDeque::new(),
             up: VecDeque::new(),
             frames: BTreeMap::new(),
-            bulk_acks: Vec::new(),
+            bulk_delay: 0,
+            bulks: VecDeque::new(),
+            bulk_acks: VecDeque::new(),
         });
         self.clients.len() - 1
     }
@@ -253,6 +258,7 @@ impl Sky {
         client.frames.clear();
         client.down.clear();
         client.up.clear();
+        client.bulks.clear();
         client.bulk_acks.clear();
         client.covered.clear();
     }
@@ -392,21 +398,25 @@ impl Sky {
     }
 
     fn take_writes(&mut self, out: &Output) {
-        let schema = self.world.config().schema.clone();
         for write in &out.writes {
             let bytes = &out.arena[write.bytes.clone()];
             if let Some(client) = self.clients.iter_mut().find(|c| c.conn == write.conn) {
-                client.take_stream(write.stream, bytes, &schema);
+                client.take_stream(write.stream, bytes);
             }
         }
     }
 
     fn acknowledge_bulk(&mut self) {
-        let acks: Vec<_> = self
-            .clients
-            .iter_mut()
-            .flat_map(|c| std::mem::take(&mut c.bulk_acks).into_iter().map(|a| (c.conn, a)))
-            .collect();
+        let now = self.world.now().0;
+        let schema = self.world.config().schema.clone();
+        let mut acks = Vec::new();
+        for client in &mut self.clients {
+            client.take_bulks(&schema, now);
+            while client.bulk_acks.front().is_some_and(|(due, _)| *due <= now) {
+                let (_, sequence) = client.bulk_acks.pop_front().expect("just seen");
+                acks.push((client.conn, sequence));
+            }
+        }
         for (conn, sequence) in acks {
             self.command(Command::Bulk { conn, message: BulkUp::Ack { sequence } });
         }
@@ -576,12 +586,7 @@ impl Client {
         }
     }
 
-    fn take_stream(
-        &mut self,
-        stream: StreamKind,
-        bytes: &[u8],
-        schema: &starling_protocol::schema::Schema,
-    ) {
+    fn take_stream(&mut self, stream: StreamKind, bytes: &[u8]) {
         let frames = self.frames.entry(stream).or_insert_with(|| Frames::new(MESSAGE_BYTES_MAX));
         frames.push(bytes);
         let mut bodies = Vec::new();
@@ -595,12 +600,21 @@ impl Client {
                 }
                 StreamKind::Bulk => {
                     let message: BulkDown = codec::decode(&body).expect("we wrote it");
-                    let applied = self.table.apply_bulk(schema, &message).expect("we wrote it");
-                    self.entered += applied.entered().len();
-                    let BulkDown::Enters { sequence, .. } = message else { continue };
-                    self.bulk_acks.push(sequence);
+                    let BulkDown::Enters { tick, .. } = &message else { continue };
+                    self.bulks.push_back((tick.0 + self.bulk_delay, message));
                 }
                 _ => {}
+            }
+        }
+    }
+
+    fn take_bulks(&mut self, schema: &starling_protocol::schema::Schema, now: u32) {
+        while self.bulks.front().is_some_and(|(due, _)| *due <= now) {
+            let (_, message) = self.bulks.pop_front().expect("just seen");
+            let applied = self.table.apply_bulk(schema, &message).expect("we wrote it");
+            self.entered += applied.entered().len();
+            if let BulkDown::Enters { sequence, .. } = message {
+                self.bulk_acks.push_back((now + self.bulk_delay, sequence));
             }
         }
     }
