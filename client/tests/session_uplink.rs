@@ -4,9 +4,9 @@ mod support;
 
 use starling_client::{CueTo, OwnKey, Pose, RequestError, SpawnSpec};
 use starling_protocol::limits::UPLINK_DATAGRAMS_PER_TICK_MAX;
-use starling_protocol::message::control::{ControlDown, ControlUp};
+use starling_protocol::message::control::{ControlDown, ControlUp, ResumeAnswer};
 use starling_protocol::snapshot::{Clock, Fold};
-use starling_protocol::units::{Handle, Nanos, Tick};
+use starling_protocol::units::{Epoch, Handle, Nanos, Tick};
 use starling_protocol::uplink::{CueScope, SampleUp};
 use support::{Bench, Snapshot, entity, ms, welcome};
 
@@ -234,4 +234,32 @@ fn a_viewer_that_hears_nothing_shows_life_now_and_then() {
     let mut bench = Bench::live(welcome());
     let sent: Vec<_> = (0..20_000).map(ms).filter(|now| !bench.uplinks(*now).is_empty()).collect();
     assert!((6..=8).contains(&sent.len()), "{} uplinks in 20 s", sent.len());
+}
+
+#[test]
+fn in_a_world_whose_ticks_begin_anew_uplinks_go_on() {
+    let (mut bench, keys) = with_entities(1);
+    bench.uplinks(ms(0));
+    bench.session.handle_closed(ms(500), starling_protocol::close::CloseCode::LOST);
+    let now = bench.session.next_timeout(ms(500)).expect("it tries again");
+    bench.session.advance(now);
+    bench.session.handle_connected(now);
+    bench.welcome.epoch = Epoch(2);
+    bench.welcome.tick = Tick(3);
+    bench.welcome.server_time_us = 150_000;
+    bench.welcome.resumed = ResumeAnswer::Resumed;
+    let entity = support::own(0, 0, "e0");
+    bench.welcome.entities = vec![entity];
+    bench.welcome_at(now);
+    let mut labels = Vec::new();
+    for step in 0..500 {
+        let now = Nanos(now.0 + step * support::MS);
+        bench.session.set_pose(keys[0], Pose::at([step as f64, 0.0, 0.0])).expect("in range");
+        for uplink in bench.uplinks(now) {
+            let uplink = bench.read(&uplink);
+            labels.extend(uplink.samples().map(|_| uplink.tick));
+        }
+    }
+    assert_eq!(labels.first(), Some(&3));
+    assert!(labels.len() >= 9, "{labels:?}");
 }

@@ -73,6 +73,7 @@ impl Session {
         let (answer, session) = (welcome.resumed, welcome.session);
         let same_world = self.set_clock(now, &welcome);
         self.view.begin(now, &welcome, same_world);
+        self.uplink.restart();
         self.take_up(&welcome);
         self.welcome = Some(Box::new(welcome));
         self.phase = Phase::Live;

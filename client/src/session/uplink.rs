@@ -103,6 +103,15 @@ impl Uplink {
         }
     }
 
+    /// A session begins or goes on, on another connection and perhaps at another time of the world.
+    /// Sequences go on; what was under way is lost.
+    pub(crate) fn restart(&mut self) {
+        self.pace = Pace::default();
+        self.round = None;
+        self.unanswered = None;
+        self.last_sent = None;
+    }
+
     /// When the first uplink left that the server should have answered, if it did not.
     pub(crate) const fn unanswered(&self) -> Option<Nanos> {
         self.unanswered
