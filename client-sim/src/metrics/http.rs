@@ -57,7 +57,9 @@ impl MetricsUrl {
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         let Self { host, port, path } = self;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n")?;
+        let host = format!("Host: {host}:{port}");
+        let request = format!("GET {path} HTTP/1.1\r\n{host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
         body(&answer)
@@ -122,10 +124,13 @@ mod tests {
         let port = listener.local_addr().expect("it is bound").port();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("a client comes");
-            let mut request = [0; 512];
-            let read = stream.read(&mut request).expect("it asks");
+            let (mut request, mut byte) = (Vec::new(), [0]);
+            while !request.ends_with(b"\r\n\r\n") {
+                stream.read_exact(&mut byte).expect("it asks");
+                request.push(byte[0]);
+            }
             stream.write_all(answer.as_bytes()).expect("it listens");
-            String::from_utf8_lossy(&request[..read]).into_owned()
+            String::from_utf8_lossy(&request).into_owned()
         });
         let url = MetricsUrl::parse(&format!("http://127.0.0.1:{port}/m")).expect("a good address");
         let text = url.get();
