@@ -1,4 +1,5 @@
 //! The command line: flags, their help and their examples.
+#![allow(rustdoc::broken_intra_doc_links)] // comments here are help texts: brackets mean optional
 
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -36,6 +37,10 @@ pub(crate) enum Command {
     /// Make a development certificate, or show the fingerprint of one.
     Cert(CertArgs),
     /// Print a complete configuration file with every default and what it costs.
+    #[command(after_help = "\
+Examples:
+  starling config > starling.toml
+  starling check --config starling.toml")]
     Config,
     /// Check a configuration, or whether a server can be reached well from here.
     Check(CheckArgs),
@@ -47,7 +52,7 @@ Flags beat the environment (STARLING_SECTION__KEY), which beats the file.
 
 Examples:
   starling serve
-  starling serve --world arena=metric,tick-hz=60 --world city=geodetic --worlds listed
+  starling serve --world arena=metric,tick-hz=60 --world city=geodetic
   starling serve --config starling.toml --listen 0.0.0.0:4433
   STARLING_SERVER__LISTEN=127.0.0.1:5000 starling serve")]
 pub(crate) struct ServeArgs {
@@ -110,10 +115,13 @@ Exit codes: 0 verdict pass; 1 bad usage; 2 could not connect or was refused; 3 v
 4 verdict invalid (this machine could not keep up, so nothing was shown).
 
 Examples:
-  starling swarm --insecure --scenario walk --clients 200 --for 30s --metrics http://127.0.0.1:8080/metrics
-  starling swarm --insecure --scenario arena --clients 100 --link \"loss=5%,delay=60ms,jitter=20ms\"
-  starling swarm --insecure --trace buses.csv.gz --speed 20x --world city --viewers 50 --interest viewport=2km
-  starling swarm --insecure --trace match.csv.gz --report report.json --html report.html")]
+  starling swarm --insecure --scenario walk --clients 200 --for 30s \\
+      --metrics http://127.0.0.1:8080/metrics
+  starling swarm --insecure --scenario arena --clients 100 \\
+      --link \"loss=5%,delay=60ms,jitter=20ms\"
+  starling swarm --insecure --trace buses.csv.gz --speed 20x --world city \\
+      --viewers 50 --interest viewport=2km
+  starling swarm --insecure --trace match.csv.gz --report report.json")]
 pub(crate) struct SwarmArgs {
     /// UDP address of the server.
     #[arg(long, default_value = "127.0.0.1:4433", value_name = "ADDR")]
@@ -181,7 +189,7 @@ pub(crate) struct SwarmArgs {
 #[command(after_help = "\
 Examples:
   starling token keys --out keys        writes keys/starling.key.pem and keys/starling.pub.pem
-  starling token make --key keys/starling.key.pem --sub alice --world 'arena*' --grant see,move
+  starling token make --key keys/starling.key.pem --sub alice --grant see,move
   starling serve --auth-key keys/starling.pub.pem")]
 pub(crate) struct TokenArgs {
     #[command(subcommand)]
@@ -191,6 +199,9 @@ pub(crate) struct TokenArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
     /// Make an Ed25519 key pair.
+    #[command(after_help = "\
+Examples:
+  starling token keys --out keys        writes keys/starling.key.pem and keys/starling.pub.pem")]
     Keys {
         /// Folder to write into; existing files are not overwritten.
         #[arg(long, default_value = ".", value_name = "DIR")]
@@ -201,6 +212,11 @@ pub(crate) enum TokenCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  starling token make --key keys/starling.key.pem --sub alice
+  starling token make --key keys/starling.key.pem --sub bot \\
+      --world 'arena*' --grant see --for 5m")]
 pub(crate) struct MakeTokenArgs {
     /// Private key that signs it (PEM).
     #[arg(long, value_name = "FILE")]
@@ -238,6 +254,10 @@ pub(crate) struct CertArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum CertCommand {
     /// Make a self-signed certificate for 13 days.
+    #[command(after_help = "\
+Examples:
+  starling cert make --out certs --host game.example.org
+  starling serve --cert certs/starling.cert.pem --key certs/starling.cert.key.pem")]
     Make {
         /// Folder to write into; existing files are not overwritten.
         #[arg(long, default_value = ".", value_name = "DIR")]
@@ -247,6 +267,9 @@ pub(crate) enum CertCommand {
         hosts: Vec<String>,
     },
     /// Print the fingerprint of a certificate, for `--fingerprint`.
+    #[command(after_help = "\
+Examples:
+  starling cert show certs/starling.cert.pem")]
     Show {
         /// The certificate (PEM).
         file: PathBuf,

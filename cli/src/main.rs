@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => {
             terminal::clear_status();
-            terminal::complain(&format!("{error:#}"));
+            terminal::complain(&terminal::with_causes(&error));
             Exit::Usage.into()
         }
     }

@@ -5,22 +5,25 @@ use crate::exit::Exit;
 use crate::terminal::say;
 use anyhow::{Context, Result};
 use starling_server::config::{Config, Override};
-use starling_server::run::{Ended, Server};
+use starling_server::run::{Ended, Running, Server};
 use starling_server::telemetry;
 
 pub(crate) fn run(args: &ServeArgs, log: Option<&str>) -> Result<Exit> {
     let (config, settings) = Config::load(args.config.as_deref(), std::env::vars(), &flags(args))?;
     telemetry::set_up(log.unwrap_or(&settings.log_filter))?;
     let running = Server::new(config)?.start()?;
+    match running.until_signal(greet).context("could not listen for signals")? {
+        Ended::Broken => anyhow::bail!("the server stopped by itself; the log says why"),
+        Ended::Drained | Ended::Deadline | Ended::Forced => Ok(Exit::Done),
+    }
+}
+
+fn greet(running: &Running) {
     say(&format!("starling {}", env!("CARGO_PKG_VERSION")));
     for line in running.greeting() {
         say(&format!("  {line}"));
     }
     say("  stop with Ctrl-C; a second one does not wait for the clients");
-    match running.until_signal().context("could not listen for signals")? {
-        Ended::Broken => anyhow::bail!("the server stopped by itself; the log says why"),
-        Ended::Drained | Ended::Deadline | Ended::Forced => Ok(Exit::Done),
-    }
 }
 
 /// What the flags lay over file and environment.

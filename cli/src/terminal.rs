@@ -13,6 +13,18 @@ pub(crate) fn say(line: &str) {
     }
 }
 
+/// What went wrong and why, each cause once: some errors tell their cause in their own words.
+pub(crate) fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |mut said, cause| {
+        let cause = cause.to_string();
+        if !said.contains(&cause) {
+            said.push_str(": ");
+            said.push_str(&cause);
+        }
+        said
+    })
+}
+
 /// What went wrong, on standard error.
 pub(crate) fn complain(words: &str) {
     // Where even that cannot be written, the exit code still tells.
@@ -54,4 +66,18 @@ pub(crate) fn write_new(path: &Path, text: &str, secret: bool) -> Result<()> {
     let mut file =
         options.open(path).with_context(|| format!("could not write {}", path.display()))?;
     file.write_all(text.as_bytes()).with_context(|| format!("could not write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+
+    #[test]
+    fn a_cause_that_was_told_is_not_told_again() {
+        let taken = anyhow!("port 1 is taken").context("server.listen: port 1 is taken");
+        assert_eq!(with_causes(&taken), "server.listen: port 1 is taken");
+        let wrapped = taken.context("could not start");
+        assert_eq!(with_causes(&wrapped), "could not start: server.listen: port 1 is taken");
+    }
 }

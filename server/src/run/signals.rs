@@ -23,20 +23,24 @@ pub enum Ended {
 
 impl Running {
     /// Runs until SIGTERM, SIGINT or Ctrl-C; then drains, until all are gone, the deadline has
-    /// passed, or a second signal comes.
+    /// passed, or a second signal comes. `greet` is called once signals are listened to, so that
+    /// whoever is told that the server is up may stop it at once.
     ///
     /// # Errors
     /// When signals cannot be listened to.
-    pub fn until_signal(self) -> io::Result<Ended> {
+    pub fn until_signal(self, greet: impl FnOnce(&Self)) -> io::Result<Ended> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let ended = runtime.block_on(self.wait())?;
+        let ended = runtime.block_on(async {
+            let signals = Signals::listen()?;
+            greet(&self);
+            self.wait(signals).await
+        })?;
         tracing::info!(?ended, "stopped");
         self.stop();
         Ok(ended)
     }
 
-    async fn wait(&self) -> io::Result<Ended> {
-        let mut signals = Signals::listen()?;
+    async fn wait(&self, mut signals: Signals) -> io::Result<Ended> {
         tokio::select! {
             biased;
             () = signals.next() => {}

@@ -1,0 +1,8 @@
+//! The program as a person or a script runs it: what it prints, writes and exits with.
+
+mod credentials;
+mod flying;
+mod helping;
+mod serving;
+mod settings;
+mod shell;
