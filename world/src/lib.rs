@@ -26,9 +26,11 @@ mod replicate;
 pub mod session;
 pub mod space;
 pub mod spatial;
+mod stats;
 mod step;
 mod tick;
 mod track;
 mod world;
 
+pub use stats::Stats;
 pub use world::World;

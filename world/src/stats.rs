@@ -1,0 +1,33 @@
+//! What a world holds now.
+
+use crate::World;
+
+/// What a world holds at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Sessions that a connection carries.
+    pub sessions_live: usize,
+    /// Sessions that wait for their connection to come back.
+    pub sessions_parked: usize,
+    /// Entities.
+    pub entities: usize,
+    /// Slots in use: pairs of a session and an entity in its view.
+    pub visible_pairs: usize,
+    /// Named channels, presence lists included.
+    pub channels: usize,
+}
+
+impl World {
+    /// What the world holds now.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let live = self.sessions.live();
+        Stats {
+            sessions_live: live,
+            sessions_parked: self.sessions.len() - live,
+            entities: self.entities.len(),
+            visible_pairs: self.replication.slots(),
+            channels: self.channels.len(),
+        }
+    }
+}
