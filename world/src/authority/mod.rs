@@ -6,7 +6,7 @@
 //! | server | [`Game::step`] | [`Game::step`] of the next tick |
 //! | host | the hosting session | the hosting session, with the next tick |
 //!
-//! Inputs are taken from datagrams when a tick begins ([`World::take_input`]) and handed on in the
+//! Inputs are taken from datagrams when a tick begins (`World::take_input`) and handed on in the
 //! same tick, in order of session and number, each once.
 
 mod context;
