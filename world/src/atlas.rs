@@ -2,8 +2,9 @@
 
 use crate::config::{Profile, WorldConfig};
 use crate::entity::{Entities, EntityIdx};
+use crate::leaf::{Grid, Probe};
 use crate::space::{Cartesian, cartesian, flattened};
-use crate::spatial::{Entry, Grid, Index, Probe};
+use crate::spatial::{Entry, Index};
 use starling_protocol::space::{IPos, METRIC_STEPS, Space};
 use starling_protocol::units::{KindId, Tick};
 

@@ -3,7 +3,7 @@
 //! Square cells seen from above, a list in each. Simple enough to be right at a glance.
 
 use crate::entity::EntityIdx;
-use crate::spatial::Grid;
+use crate::leaf::Grid;
 use std::collections::BTreeMap;
 
 /// Entities by cell.

@@ -19,6 +19,7 @@ pub mod grants;
 pub mod grid;
 pub mod input;
 mod interest;
+pub mod leaf;
 mod mail;
 pub mod output;
 mod presence;

@@ -8,107 +8,15 @@
 //! it decides which entities share a leaf, and never which are found.
 
 use crate::entity::EntityIdx;
+use crate::leaf::{Grid, GridBox, LEAF, Leaf, Probe};
 use rstar::{AABB, DefaultParams, RStarInsertionStrategy, RTree, RTreeObject, RTreeParams};
 use starling_protocol::units::KindId;
 use std::ops::ControlFlow;
 
-/// Entities of a leaf: as many as a mask has bits.
-pub const LEAF: usize = 64;
-/// Steps beyond which coordinates are no longer subtracted in 32 bits.
-const REACH_MAX: u32 = 1 << 30;
 /// Bits of each coordinate that the Hilbert curve looks at.
 const HILBERT_BITS: u32 = 12;
 /// No lane.
-const NONE: u32 = u32::MAX;
-
-/// A point of the index: metric, the canonical grid; geodetic, ECEF on the ellipsoid in 1/256 m.
-pub type Grid = [i32; 3];
-
-/// An axis-aligned box with its faces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GridBox {
-    /// Least coordinates.
-    pub min: Grid,
-    /// Greatest coordinates.
-    pub max: Grid,
-}
-
-impl GridBox {
-    /// Holds nothing.
-    pub const EMPTY: Self = Self { min: [i32::MAX; 3], max: [i32::MIN; 3] };
-    /// Holds everything.
-    pub const ALL: Self = Self { min: [i32::MIN; 3], max: [i32::MAX; 3] };
-
-    fn include(&mut self, p: Grid) {
-        for (axis, coordinate) in p.into_iter().enumerate() {
-            self.min[axis] = self.min[axis].min(coordinate);
-            self.max[axis] = self.max[axis].max(coordinate);
-        }
-    }
-
-    fn contains(&self, p: Grid) -> bool {
-        (0..3).all(|axis| (self.min[axis]..=self.max[axis]).contains(&p[axis]))
-    }
-
-    fn intersects(&self, other: &Self) -> bool {
-        (0..3).all(|a| self.min[a] <= other.max[a] && other.min[a] <= self.max[a])
-    }
-
-    /// The box with each face moved outwards.
-    #[must_use]
-    pub fn grown(&self, by: i32) -> Self {
-        Self {
-            min: self.min.map(|c| c.saturating_sub(by)),
-            max: self.max.map(|c| c.saturating_add(by)),
-        }
-    }
-
-    fn envelope(&self) -> AABB<[f64; 3]> {
-        AABB::from_bounds(self.min.map(f64::from), self.max.map(f64::from))
-    }
-}
-
-/// What to look for. Finds everything inside and perhaps a little more: the caller's exact test
-/// decides.
-#[derive(Clone, Copy, Debug)]
-pub enum Probe {
-    /// A sphere; a cylinder without end when `flat`.
-    Sphere {
-        /// Its centre.
-        center: Grid,
-        /// Its radius in grid steps.
-        radius: u32,
-        /// Ignore the third coordinate.
-        flat: bool,
-    },
-    /// A box.
-    Box(GridBox),
-}
-
-impl Probe {
-    /// A sphere of so many steps, or everything where that is too far for 32 bits.
-    #[must_use]
-    pub fn sphere(center: Grid, radius: f64, flat: bool) -> Self {
-        if radius < f64::from(REACH_MAX) {
-            Self::Sphere { center, radius: radius.ceil() as u32, flat }
-        } else {
-            Self::Box(GridBox::ALL)
-        }
-    }
-
-    fn bounds(&self) -> GridBox {
-        match *self {
-            Self::Box(bounds) => bounds,
-            Self::Sphere { center, radius, flat } => {
-                let mut bounds = GridBox { min: center, max: center }.grown(radius as i32);
-                if flat {
-                    (bounds.min[2], bounds.max[2]) = (i32::MIN, i32::MAX);
-                }
-                bounds
-            }
-        }
-    }
-}
+const NO_LANE: u32 = u32::MAX;
 
 /// One entity as the index sees it.
 #[derive(Clone, Copy, Debug)]
@@ -123,98 +31,9 @@ pub struct Entry {
     pub curve: [i32; 2],
 }
 
-/// Up to 64 neighbours, axis by axis.
-#[derive(Clone, Debug)]
-struct Leaf {
-    axes: [[i32; LEAF]; 3],
-    entities: [u32; LEAF],
-    /// Lanes in use.
-    used: u64,
-    /// Kinds of its entities, or of those that were here since the rebuild.
-    kinds: u64,
-    bounds: GridBox,
-}
-
-impl Leaf {
-    fn empty() -> Self {
-        Self {
-            axes: [[0; LEAF]; 3],
-            entities: [NONE; LEAF],
-            used: 0,
-            kinds: 0,
-            bounds: GridBox::EMPTY,
-        }
-    }
-
-    fn put(&mut self, lane: usize, entity: EntityIdx, kind: KindId, at: Grid) {
-        self.place(lane, at);
-        self.entities[lane] = entity.0;
-        self.used |= 1 << lane;
-        self.kinds |= 1 << (kind.0 & 63);
-        self.bounds.include(at);
-    }
-
-    fn place(&mut self, lane: usize, at: Grid) {
-        for (axis, coordinate) in self.axes.iter_mut().zip(at) {
-            axis[lane] = coordinate;
-        }
-    }
-
-    /// Lanes that the probe may hit.
-    fn mask(&self, probe: &Probe) -> u64 {
-        let hits = match *probe {
-            Probe::Sphere { center, radius, flat } => self.within(center, radius, flat),
-            Probe::Box(bounds) => self.inside(&bounds),
-        };
-        hits & self.used
-    }
-
-    /// Squares in 32-bit floats with a little room: plain loops that the compiler turns into SIMD.
-    /// Differences may wrap round for entities far away, which can only add false hits.
-    fn within(&self, center: Grid, radius: u32, flat: bool) -> u64 {
-        let reach = radius as f32;
-        let limit = reach * reach * 1.000_01 + 4.0;
-        let [xs, ys, zs] = &self.axes;
-        let mut squares = [0.0f32; LEAF];
-        for lane in 0..LEAF {
-            let dx = xs[lane].wrapping_sub(center[0]) as f32;
-            let dy = ys[lane].wrapping_sub(center[1]) as f32;
-            squares[lane] = dx * dx + dy * dy;
-        }
-        if !flat {
-            for lane in 0..LEAF {
-                let dz = zs[lane].wrapping_sub(center[2]) as f32;
-                squares[lane] += dz * dz;
-            }
-        }
-        mask(|lane| squares[lane] <= limit)
-    }
-
-    fn inside(&self, bounds: &GridBox) -> u64 {
-        let [xs, ys, zs] = &self.axes;
-        let (min, max) = (bounds.min, bounds.max);
-        mask(|lane| {
-            (xs[lane] >= min[0])
-                & (xs[lane] <= max[0])
-                & (ys[lane] >= min[1])
-                & (ys[lane] <= max[1])
-                & (zs[lane] >= min[2])
-                & (zs[lane] <= max[2])
-        })
-    }
-}
-
-/// Eight at a time, which compilers turn into one compare and one gather of bits.
-fn mask(test: impl Fn(usize) -> bool) -> u64 {
-    let mut bits = 0;
-    for byte in 0..LEAF / 8 {
-        let mut part = 0u8;
-        for bit in 0..8 {
-            part |= u8::from(test(byte * 8 + bit)) << bit;
-        }
-        bits |= u64::from(part) << (byte * 8);
-    }
-    bits
+/// A box as rstar knows it.
+fn envelope(bounds: &GridBox) -> AABB<[f64; 3]> {
+    AABB::from_bounds(bounds.min.map(f64::from), bounds.max.map(f64::from))
 }
 
 /// A leaf as the tree holds it.
@@ -307,7 +126,7 @@ impl Index {
     /// Takes in an entity that it does not hold.
     pub fn insert(&mut self, entity: EntityIdx, kind: KindId, at: Grid) {
         if self.lanes.len() <= entity.at() {
-            self.lanes.resize(entity.at() + 1, NONE);
+            self.lanes.resize(entity.at() + 1, NO_LANE);
             self.strides.resize(entity.at() + 1, 0);
         }
         self.strides[entity.at()] = 0;
@@ -330,20 +149,19 @@ impl Index {
 
     fn lane(&self, entity: EntityIdx) -> Option<(usize, usize)> {
         let lane = *self.lanes.get(entity.at())?;
-        (lane != NONE).then_some((lane as usize / LEAF, lane as usize % LEAF))
+        (lane != NO_LANE).then_some((lane as usize / LEAF, lane as usize % LEAF))
     }
 
     /// Forgets an entity.
     pub fn remove(&mut self, entity: EntityIdx) {
         let Some((leaf, lane)) = self.lane(entity) else { return };
         self.vacate(leaf, lane);
-        self.lanes[entity.at()] = NONE;
+        self.lanes[entity.at()] = NO_LANE;
         self.len -= 1;
     }
 
     fn vacate(&mut self, leaf: usize, lane: usize) {
-        self.leaves[leaf].used &= !(1 << lane);
-        self.leaves[leaf].entities[lane] = NONE;
+        self.leaves[leaf].vacate(lane);
         self.loose -= usize::from(leaf >= self.in_tree);
     }
 
@@ -371,7 +189,7 @@ impl Index {
         self.leaves.clear();
         self.loose = 0;
         self.len = entries.len();
-        self.lanes.fill(NONE);
+        self.lanes.fill(NO_LANE);
         let order = std::mem::take(&mut self.order);
         for members in order.chunks(LEAF) {
             self.grow_leaf(entries, members, ticks);
@@ -380,7 +198,7 @@ impl Index {
         self.in_tree = self.leaves.len();
         let boughs = self.leaves.iter().enumerate();
         let boughs = boughs
-            .map(|(i, leaf)| Bough { envelope: leaf.bounds.envelope(), leaf: i as u32 })
+            .map(|(i, leaf)| Bough { envelope: envelope(&leaf.bounds), leaf: i as u32 })
             .collect();
         self.tree = RTree::bulk_load_with_params(boughs);
     }
@@ -417,7 +235,7 @@ impl Index {
             let entry = &entries[i as usize];
             leaf.put(lane, entry.entity, entry.kind, entry.at);
             if self.lanes.len() <= entry.entity.at() {
-                self.lanes.resize(entry.entity.at() + 1, NONE);
+                self.lanes.resize(entry.entity.at() + 1, NO_LANE);
                 self.strides.resize(entry.entity.at() + 1, 0);
             }
             self.lanes[entry.entity.at()] = (number * LEAF + lane) as u32;
@@ -451,7 +269,7 @@ impl Index {
             }
         }
         let _: ControlFlow<()> =
-            self.tree.locate_in_envelope_intersecting_int(bounds.envelope(), |bough| {
+            self.tree.locate_in_envelope_intersecting_int(envelope(&bounds), |bough| {
                 visit(&self.leaves[bough.leaf as usize]);
                 ControlFlow::Continue(())
             });

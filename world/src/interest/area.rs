@@ -2,8 +2,8 @@
 
 use super::region::Region;
 use crate::atlas::grid;
+use crate::leaf::Grid;
 use crate::space::{Cartesian, cartesian, place};
-use crate::spatial::Grid;
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::NEAREST_MAX;
 use starling_protocol::message::interest::{Interest, Point, Shape, Target};

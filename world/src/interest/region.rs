@@ -2,10 +2,10 @@
 //! in which whoever was visible stays so and whoever was not does not become so.
 
 use crate::atlas::{Atlas, Place, to_grid};
+use crate::leaf::{Grid, GridBox, Probe};
 use crate::space::{
     Cartesian, EARTH_A_M, EARTH_E2, distance2, ecef, flat_distance2, flattened, metres_per_degree,
 };
-use crate::spatial::{Grid, GridBox, Probe};
 use starling_protocol::message::interest::Point;
 use starling_protocol::space::{METRIC_STEPS, Space};
 
