@@ -98,6 +98,14 @@ fn dense_rows_are_interpolated_to_the_moment_asked_for() {
 }
 
 #[test]
+fn what_is_held_at_the_end_of_a_dense_run_stands() {
+    let trace = open("match.csv.gz");
+    let mut car = player(&trace, "match/p0", 1.0);
+    assert_eq!(at(&mut car, 1.95).velocity, Some([10.0, 0.0, 0.0]));
+    assert_eq!(at(&mut car, 2.05).velocity, Some([0.0, 0.0, 0.0]));
+}
+
+#[test]
 fn a_jump_is_not_interpolated() {
     let trace = open("match.csv.gz");
     let mut car = player(&trace, "match/p1", 1.0);

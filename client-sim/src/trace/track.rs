@@ -95,6 +95,15 @@ impl TrackPlayer {
         Self { track, speed, cursor: 0 }
     }
 
+    /// A fix that holds until the next. At the end of a dense run that is a standstill, whatever
+    /// the velocity on arrival.
+    fn held(&self, fix: &Fix) -> Pose {
+        let ends_run = self.cursor.checked_sub(1).is_some_and(|before| self.track.is_dense(before));
+        let pose = self.pose_of(fix);
+        let velocity = if ends_run { pose.velocity.map(|_| [0.0; 3]) } else { pose.velocity };
+        Pose { velocity, ..pose }
+    }
+
     fn pose_of(&self, fix: &Fix) -> Pose {
         Pose {
             at_s: fix.t_s / self.speed,
@@ -117,7 +126,7 @@ impl Motion for TrackPlayer {
             return None;
         }
         if !self.track.is_dense(self.cursor) {
-            return Some(self.pose_of(fix));
+            return Some(self.held(fix));
         }
         Some(self.pose_of(&between(self.track.space, fix, &fixes[self.cursor + 1], trace_s)))
     }

@@ -51,6 +51,9 @@ pub(super) struct Scene<'a> {
     pub measured: bool,
 }
 
+/// For so long after its last sample an entity may be followed on its line.
+const LINE_NS: u64 = 500_000_000;
+
 const NEVER: u32 = u32::MAX - 1;
 
 impl Observer {
@@ -144,10 +147,7 @@ impl Observer {
         let Some(place) = subject.place() else { return };
         let error_m = scene.space.distance_m(copy.position, place.position);
         let right = error_m <= scene.bound_m;
-        // Where packets are lost a server does well to follow a line on which nothing new was
-        // said for a moment; then only what it took in this very tick tells whether it errs.
-        let fresh = subject.newest().is_some_and(|(tick, _)| tick == frame.tick);
-        let told = frame.decoded && copy.told && (fresh || !scene.faulted);
+        let told = frame.decoded && copy.told && is_settled(subject, frame.tick, scene);
         if scene.measured {
             found.visible_updates += u64::from(right);
             found.changed += u64::from(right && copy.changed);
@@ -301,6 +301,14 @@ fn settle(
         }
     }
     pair.settled = frame.tick;
+}
+
+/// Is it beyond doubt where the server has the entity at this tick? It is in the tick of a sample,
+/// and again when none has come for a while. In between a server does well to follow the line that
+/// the entity was on: a sample may be missing because it was lost.
+fn is_settled(subject: &Subject, tick: u32, scene: &Scene<'_>) -> bool {
+    let silent = subject.newest().and_then(|(newest, _)| tick.checked_sub(newest));
+    silent.is_some_and(|ticks| ticks == 0 || u64::from(ticks) * scene.tick_ns > LINE_NS)
 }
 
 /// Two ticks and a round trip; on a link with faults a second and two round trips.
