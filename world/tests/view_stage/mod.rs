@@ -123,6 +123,9 @@ pub struct Sky {
     pub checks: usize,
     pub worst_steps: f64,
     pub allowances: BTreeMap<ConnId, u32>,
+    /// Read before and after each tick of the world; the differences are kept.
+    pub meter: fn() -> usize,
+    pub metered: Vec<usize>,
     inputs: TickInputs,
     out: Output,
     /// Of the last ticks: where everything was, and when that was accepted.
@@ -159,6 +162,8 @@ impl Sky {
             checks: 0,
             worst_steps: 0.0,
             allowances: BTreeMap::new(),
+            meter: || 0,
+            metered: Vec::new(),
             inputs: TickInputs::default(),
             out: Output::default(),
             past: VecDeque::new(),
@@ -352,7 +357,9 @@ impl Sky {
         }
         self.inputs.now_us = u64::from(next.0) * 50_000;
         self.out.clear();
+        let before = (self.meter)();
         self.world.tick(&self.inputs, &mut self.out, &Serial);
+        self.metered.push((self.meter)() - before);
         self.remember();
         self.deliver();
         self.acknowledge_bulk();
