@@ -12,7 +12,8 @@ use starling_benches::scene::{Cast, Scene};
 use starling_benches::spread::Spread;
 use starling_protocol::units::KindId;
 use starling_world::entity::EntityIdx;
-use starling_world::spatial::{Entry, Grid, Index, Probe};
+use starling_world::leaf::{Grid, Probe};
+use starling_world::spatial::{Entry, Index};
 use std::hint::black_box;
 use std::time::Duration;
 
