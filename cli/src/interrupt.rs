@@ -26,7 +26,7 @@ async fn watch(flag: &AtomicBool) {
             return;
         }
         if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(crate::exit::Exit::Usage as u8));
+            crate::terminal::leave(crate::exit::Exit::Usage);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is written to the terminal and to new files.
 
+use crate::exit::Exit;
 use anyhow::{Context, Result, bail};
 use std::fs::OpenOptions;
 use std::io::{IsTerminal, Write};
@@ -9,8 +10,14 @@ use std::path::Path;
 pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
+        leave(Exit::Done);
     }
+}
+
+/// Ends the program at once, where there is nobody left to return to.
+#[expect(clippy::disallowed_methods, reason = "the command line is where a process may end")]
+pub(crate) fn leave(exit: Exit) -> ! {
+    std::process::exit(exit as i32)
 }
 
 /// What went wrong and why, each cause once: some errors tell their cause in their own words.
