@@ -67,6 +67,8 @@ struct Own {
     key: Option<OwnKey>,
     /// (sequence, number) by sequence modulo the length.
     numbers: Vec<(u16, u32)>,
+    /// The newest sequence that left.
+    last_sent: Option<u16>,
 }
 
 impl SimClient {
@@ -76,6 +78,7 @@ impl SimClient {
             name: e.name.clone(),
             key: None,
             numbers: Vec::new(),
+            last_sent: None,
         });
         let mut client = Self {
             own: own.collect(),
@@ -282,15 +285,11 @@ impl SimClient {
             own.key = self.session.spawn(spec).ok();
         }
         let Some(key) = own.key else { return };
-        let before = self.session.sample_sequence(key);
         if self.session.set_pose(key, pose).is_err() {
             return;
         }
-        let after = self.session.sample_sequence(key);
-        if let Some(sequence) = after.filter(|_| after != before || own.numbers.is_empty()) {
-            own.remember(sequence, sample.number);
-        } else if let Some(sequence) = after {
-            own.replace_unsent(sequence, sample.number);
+        if let Some(sequence) = self.session.sample_sequence(key) {
+            own.note(sequence, sample.number);
         }
         self.touched = true;
     }
@@ -302,6 +301,7 @@ impl SimClient {
             let _ = self.session.despawn(key);
         }
         own.numbers.clear();
+        own.last_sent = None;
         self.uplinks.forget(entity);
         self.removing.push((entity, now.0 + DESPAWN_NS + 2 * self.last_rtt_ns));
         self.touched = true;
@@ -322,8 +322,10 @@ impl SimClient {
     /// A datagram is about to leave: remembers which samples it carries.
     pub(super) fn note_uplink(&mut self, space: WireSpace, bytes: &[u8]) {
         let Ok(uplink) = Uplink::decode(space, bytes) else { return };
+        let (own, session) = (&mut self.own, &self.session);
         let samples = uplink.samples().filter_map(|up| {
-            let own = self.own.iter().find(|own| own.handle(&self.session) == Some(up.handle))?;
+            let own = own.iter_mut().find(|own| own.handle(session) == Some(up.handle))?;
+            own.last_sent = Some(up.sequence);
             Some((own.entity, own.number(up.sequence)?))
         });
         let samples: Vec<_> = samples.collect();
@@ -392,20 +394,17 @@ impl SimClient {
 }
 
 impl Own {
-    fn remember(&mut self, sequence: u16, number: u32) {
+    /// The pose that was just set goes under this sequence. A sample that was not sent yet is
+    /// replaced under its own; one that was sent stands for every pose that is equal to it.
+    fn note(&mut self, sequence: u16, number: u32) {
+        if self.last_sent == Some(sequence) {
+            return;
+        }
         let slot = usize::from(sequence) % SEQUENCES;
         if self.numbers.len() <= slot {
             self.numbers.resize(slot + 1, (0, 0));
         }
         self.numbers[slot] = (sequence, number);
-    }
-
-    /// The same sequence with another pose: one that was never sent was replaced.
-    fn replace_unsent(&mut self, sequence: u16, number: u32) {
-        let slot = usize::from(sequence) % SEQUENCES;
-        if self.numbers.get(slot).is_none_or(|(s, n)| *s != sequence || *n == 0) {
-            self.remember(sequence, number);
-        }
     }
 
     fn number(&self, sequence: u16) -> Option<u32> {
