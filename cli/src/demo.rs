@@ -3,7 +3,7 @@
 use crate::args::DemoArgs;
 use crate::exit::Exit;
 use crate::interrupt;
-use crate::swarm::{exit, threads};
+use crate::swarm::exit;
 use crate::terminal::{clear_status, complain, say, status};
 use anyhow::{Context, Result};
 use starling_client_sim::report::Report;
@@ -127,7 +127,6 @@ fn options(server: &Running, half: &Half, args: &DemoArgs) -> SwarmOptions {
     options.seed = args.seed;
     options.visible = VISIBLE;
     options.events_per_s = EVENTS_PER_S;
-    options.threads = threads(half.clients).min(1);
     options.commit = option_env!("STARLING_COMMIT").map(str::to_owned);
     options
 }

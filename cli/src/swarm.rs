@@ -93,7 +93,11 @@ fn options(args: &SwarmArgs) -> Result<SwarmOptions> {
     options.interests = args.interests.iter().map(|i| i.parse()).collect::<Result<_>>()?;
     options.link = LinkProfile::parse(&args.link).context("--link")?;
     options.link_name = (!options.link.is_none()).then(|| args.link.clone());
-    options.threads = threads(args.clients + args.viewers);
+    options.threads = match options.work {
+        Work::Scenario(_) => threads(args.clients + args.viewers),
+        // How many sessions a trace makes is known only once it is read.
+        Work::Traces(_) => threads(usize::MAX),
+    };
     options.commit = option_env!("STARLING_COMMIT").map(str::to_owned);
     Ok(options)
 }

@@ -104,6 +104,18 @@ impl Flock {
         }
     }
 
+    /// Looks for what was acknowledged, at the end of a run. Whoever was reset may have missed some.
+    pub(crate) fn end(&mut self) {
+        for (client, bird) in self.birds.iter().enumerate().filter(|(_, bird)| !bird.was_reset) {
+            for (key, channel) in &bird.channels {
+                self.witness.reached_top(client, *key, channel);
+            }
+        }
+        if self.birds.iter().all(|bird| !bird.was_reset) {
+            self.witness.end();
+        }
+    }
+
     fn note(&mut self, number: u64) {
         self.trace = (self.trace ^ number).wrapping_mul(0x0100_0000_01b3).rotate_left(17);
     }

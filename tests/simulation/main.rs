@@ -7,7 +7,6 @@
 mod dice;
 mod flock;
 mod orbit;
-mod regressions;
 mod seeds;
 mod stage;
 mod weather;

@@ -1,6 +1,7 @@
 //! Many seeds, each run twice.
 
 use crate::stage::{Outcome, run};
+use crate::witness::Checks;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::available_parallelism;
 
@@ -29,29 +30,36 @@ fn a_thousand_seeds_keep_every_promise_and_repeat_exactly() {
     let next = AtomicU64::new(0);
     let work = || {
         let mut failed = Vec::new();
-        let mut positions = 0;
+        let mut checks = Checks::default();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds {
-                return (failed, positions);
+                return (failed, checks);
             }
             match judge(seed) {
-                Ok(outcome) => positions += outcome.checks.positions,
+                Ok(outcome) => checks.add(&outcome.checks),
                 Err(words) => failed.push(format!("seed {seed}: {words}")),
             }
         }
     };
     let threads = available_parallelism().map_or(1, usize::from);
-    let (failed, positions) = std::thread::scope(|scope| {
+    let (failed, checks) = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let results = workers.into_iter().map(|w| w.join().expect("a worker that ends"));
-        results.fold((Vec::new(), 0), |mut sum, (failed, positions)| {
+        results.fold((Vec::new(), Checks::default()), |mut sum, (failed, checks)| {
             sum.0.extend(failed);
-            (sum.0, sum.1 + positions)
+            sum.1.add(&checks);
+            sum
         })
     });
     assert!(failed.is_empty(), "{} of {seeds} seeds failed:\n{}", failed.len(), failed.join("\n"));
-    assert!(positions > seeds * 100, "only {positions} positions were checked");
+    println!("{seeds} seeds: {checks:?}");
+    let enough = checks.positions > seeds * 1_000
+        && checks.sets > seeds * 100
+        && checks.deliveries > seeds * 100
+        && checks.cues > seeds * 10
+        && checks.ends > seeds / 2;
+    assert!(enough, "too little was checked to have shown anything: {checks:?}");
 }
 
 #[test]

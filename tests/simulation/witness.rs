@@ -48,6 +48,18 @@ pub(crate) struct Checks {
     pub(crate) sets: u64,
     pub(crate) deliveries: u64,
     pub(crate) cues: u64,
+    /// Runs in which all that was acknowledged was looked for at the end.
+    pub(crate) ends: u64,
+}
+
+impl Checks {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.positions += other.positions;
+        self.sets += other.sets;
+        self.deliveries += other.deliveries;
+        self.cues += other.cues;
+        self.ends += other.ends;
+    }
 }
 
 impl Witness {
@@ -186,8 +198,20 @@ impl Witness {
         }
     }
 
-    /// At the end: everything acknowledged was delivered to the one who listened throughout.
+    /// At the end, of a client that was never reset: it has heard its channel to the top.
+    pub(crate) fn reached_top(&mut self, client: ClientNo, key: ChannelKey, channel: &str) {
+        let acked = self.acked.get(channel).and_then(|log| log.last_key_value());
+        let Some((top, _)) = acked else { return };
+        let next = self.next.get(&(client, key)).copied().unwrap_or_default();
+        if next.0 <= top.0 {
+            let words = format!("P6 client {client}: {channel} stands at {next:?}, top is {top:?}");
+            self.broken.push(words);
+        }
+    }
+
+    /// At the end: everything acknowledged was delivered to those who listened throughout.
     pub(crate) fn end(&mut self) {
+        self.checks.ends += 1;
         for (channel, acked) in &self.acked {
             let log = self.logs.get(channel);
             for (offset, message) in acked {
@@ -301,6 +325,16 @@ mod tests {
         let position = ChannelPosition { epoch: Epoch(1), offset: Offset(1) };
         witness.published("a", MessageId(7), Receipt::Channel(position));
         witness.end();
+        breaks(&witness, "P6");
+    }
+
+    #[test]
+    fn a_listener_that_stops_short_of_the_top_breaks_p6() {
+        let mut witness = Witness::default();
+        let position = ChannelPosition { epoch: Epoch(1), offset: Offset(2) };
+        witness.delivered(0, "a", &event(1, 1, 7));
+        witness.published("a", MessageId(8), Receipt::Channel(position));
+        witness.reached_top(0, ChannelKey(1), "a");
         breaks(&witness, "P6");
     }
 

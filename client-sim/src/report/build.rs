@@ -149,6 +149,7 @@ fn events(truth: &Findings) -> Events {
         duplicated: events.duplicated,
         out_of_order: events.out_of_order,
         latency_ms: (&events.latency_ms).into(),
+        refused: events.refused,
         named: events.named.clone(),
     }
 }

@@ -151,6 +151,8 @@ pub struct Events {
     pub out_of_order: u64,
     /// From handing over to arrival.
     pub latency_ms: Median99Max,
+    /// Refused by the server.
+    pub refused: u64,
     /// The first of the lost, doubled and disordered ones.
     pub named: Vec<String>,
 }

@@ -42,7 +42,7 @@ pub struct Measured<'a> {
 /// Judges a run. Every condition is in the list, held or not.
 #[must_use]
 pub fn decide(asked: &Asked, found: &Measured<'_>) -> (Vec<SloResult>, Verdict) {
-    let generator = of_the_swarm(found.generator);
+    let generator = of_the_swarm(found.generator, found.positions);
     let mut server = of_the_clients(asked, found.clients);
     server.extend(of_the_positions(asked, found.positions));
     server.extend(of_the_events(asked, found.events));
@@ -60,14 +60,15 @@ pub fn decide(asked: &Asked, found: &Measured<'_>) -> (Vec<SloResult>, Verdict) 
     (server, verdict)
 }
 
-fn of_the_swarm(generator: &Generator) -> Vec<SloResult> {
+fn of_the_swarm(generator: &Generator, positions: &Positions) -> Vec<SloResult> {
+    // Whoever sent nothing was late with nothing.
+    let silent = (positions.sent_per_s == 0.0).then_some(0.0);
+    let late = generator.late_sends_ms.p99.or(silent);
     vec![
-        at_most(
-            "generator.late_sends_ms.p99",
-            LATE_SENDS_MS,
-            generator.late_sends_ms.p99.or(Some(0.0)),
-        ),
+        at_most("generator.late_sends_ms.p99", LATE_SENDS_MS, late),
         at_most("generator.socket_drops", 0.0, Some(generator.socket_drops as f64)),
+        // A judge that looked away has shown nothing.
+        at_most("generator.frames_unjudged", 0.0, Some(generator.frames_unjudged as f64)),
     ]
 }
 
@@ -113,6 +114,9 @@ fn of_the_events(asked: &Asked, events: &Events) -> Vec<SloResult> {
     ];
     if asked.events_expected >= EVENTS_EXPECTED_MIN {
         list.push(at_least("events.acked", 1.0, Some(events.acked as f64)));
+    }
+    if !asked.faulted {
+        list.push(at_most("events.refused", 0.0, Some(events.refused as f64)));
     }
     let latency = asked.slo.event_latency_p99_ms.filter(|_| events.latency_ms.p99.is_some());
     list.extend(latency.map(|ms| at_most("events.latency_ms.p99", ms, events.latency_ms.p99)));

@@ -40,6 +40,7 @@ use crate::room::directory::{Directory, Lives};
 use crate::room::pool::{Clock, Pool};
 use aws_lc_rs::digest::{SHA256, digest};
 use driver::{Bell, Driver};
+use starling_protocol::message::control::Authority;
 use starling_protocol::units::{Epoch, Nanos};
 use starling_transport::quic::{QuinnServer, RuntimeChoice, ServerError, ServerOptions};
 use starling_transport::tls::{Identity, TlsError, development_certificate};
@@ -83,6 +84,12 @@ pub enum StartError {
     /// A game was given for a world that is not listed.
     #[error("a game is given for world `{0}`, which is not listed")]
     NoSuchWorld(String),
+    /// A world's server is to decide, and nothing says how.
+    #[error(
+        "world `{0}` has authority `server`, which needs a game: build it into a server of your own \
+         with `Server::game`, or let clients or a host decide"
+    )]
+    NoGame(String),
     /// A thread cannot be had.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -137,6 +144,12 @@ impl Server {
         let listed = |name: &String| self.settings.listed.iter().any(|w| w.name == *name);
         if let Some(stray) = self.games.keys().find(|name| !listed(name)) {
             return Err(StartError::NoSuchWorld(stray.clone()));
+        }
+        let idle = |world: &&WorldConfig| {
+            world.authority == Authority::Server && !self.games.contains_key(&world.name)
+        };
+        if let Some(world) = self.settings.listed.iter().find(idle) {
+            return Err(StartError::NoGame(world.name.clone()));
         }
         let verifier = self.judge()?;
         let identity = identity(&self.settings.certificate)?;
