@@ -1,3 +1,12 @@
 //! Integration tests: one binary, one module per behaviour.
 
 mod house_rules;
+
+mod awaiting;
+mod doors;
+mod games;
+mod meeting;
+mod resuming;
+mod rudeness;
+mod stage;
+mod talking;
