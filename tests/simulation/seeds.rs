@@ -25,6 +25,7 @@ fn judge(seed: u64) -> Result<Outcome, String> {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "how much was checked is what a run is for")]
 fn a_thousand_seeds_keep_every_promise_and_repeat_exactly() {
     let seeds = number("STARLING_SEEDS").unwrap_or(SEEDS);
     let next = AtomicU64::new(0);
