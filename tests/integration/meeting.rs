@@ -1,8 +1,11 @@
 //! Two meet on real sockets: they see each other, move within the stated bound, and part.
 
-use crate::stage::{GLOBE, Player, Stage, config, stage};
-use starling_client::{ClientEvent, ConnectOptions, Interest, Nanos, Shape};
-use starling_server::config::WorldEntry;
+use crate::stage::{GLOBE, Player, Stage, YARD, config, distance, stage};
+use starling_client::{
+    ClientEvent, ConnectOptions, Interest, Nanos, Pose, RequestError, Shape, Space, SpawnSpec,
+    Value,
+};
+use starling_server::config::{FieldEntry, KindEntry, OrientationName, VisibleName, WorldEntry};
 use std::f64::consts::TAU;
 use std::time::{Duration, Instant};
 
@@ -119,4 +122,75 @@ fn vehicles_meet_across_the_antimeridian() {
             (lat - 10.001).abs() < 50e-7 && (lon - 179.9998).abs() < 50e-7
         })
     });
+}
+
+#[test]
+fn a_gateway_with_three_hundred_entities_is_seen_whole() {
+    let mut stage = stage();
+    let gateway = stage.knocks(ConnectOptions::new(YARD));
+    let place = |number: usize| [(number % 20) as f64, (number / 20) as f64, 0.0];
+    let keys: Vec<_> = (0..300)
+        .map(|number| {
+            let spec = SpawnSpec::at(Pose::at(place(number))).named(format!("bird/{number}"));
+            stage[gateway].client.spawn(spec).expect("far fewer than a session may own")
+        })
+        .collect();
+    let viewer = stage.knocks(ConnectOptions::new(YARD).viewer());
+    let whole = Shape::Point { center: [10.0, 7.0, 0.0], radius_m: 100.0 };
+    stage[viewer].client.set_interest(0, Interest::new(whole)).expect("the first of eight");
+    stage.until("all are seen", |stage| stage[viewer].client.view().len() == keys.len());
+    // All at once one metre up: more than one datagram of a tick can say.
+    for (number, key) in keys.iter().enumerate() {
+        let [x, y, _] = place(number);
+        stage[gateway].client.set_pose(*key, Pose::at([x, y, 1.0])).expect("a place of this world");
+    }
+    stage.until("all have risen", |stage| {
+        let bound_m = stage[viewer].bound_m();
+        let view = stage[viewer].client.view();
+        (0..keys.len()).all(|number| {
+            let shown = view.find(&format!("bird/{number}")).map(|seen| seen.pose().position);
+            let [x, y, _] = place(number);
+            shown.is_some_and(|at| distance(at, [x, y, 1.0]) <= bound_m)
+        })
+    });
+    assert_eq!(stage[viewer].client.stats().decode_errors, 0);
+}
+
+#[test]
+fn a_field_that_changes_is_seen_by_those_it_is_for() {
+    let mut config = config();
+    config.worlds = vec![fighters()];
+    let mut stage = Stage::of(config);
+    let pair @ [ann, bob] = stage.pair();
+    let me = stage[ann].me();
+    let changes = [(0, Value::Number(62.5)), (1, Value::Int(30))];
+    stage[ann].client.set_fields(me, &changes).expect("they are declared so");
+    stage.until("her health is seen", |stage| {
+        let seen = stage[bob].client.view().find("ann");
+        seen.and_then(|seen| seen.field_named("health")) == Some(Value::Number(62.5))
+    });
+    let seen = stage[bob].client.view().find("ann").and_then(|seen| seen.field_named("ammo"));
+    assert_eq!(seen, Some(Value::Int(0)), "her ammunition is for her alone to know");
+    let wrong = stage[ann].client.set_fields(me, &[(0, Value::Bool(true))]);
+    assert_eq!(wrong, Err(RequestError::BadField));
+    stage.others_go_on(pair);
+}
+
+/// A yard of fighters, who show their health and hide their ammunition.
+fn fighters() -> WorldEntry {
+    let field = |name: &str, ty: &str, visible| FieldEntry {
+        name: name.into(),
+        r#type: ty.into(),
+        visible,
+    };
+    let fighter = KindEntry {
+        name: "fighter".into(),
+        orientation: OrientationName::None,
+        block: false,
+        fields: vec![
+            field("health", "range:0..100/0.5", VisibleName::All),
+            field("ammo", "bits:10", VisibleName::Owner),
+        ],
+    };
+    WorldEntry { kinds: vec![fighter], ..WorldEntry::new(YARD, Space::Metric) }
 }

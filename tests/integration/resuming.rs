@@ -1,11 +1,15 @@
 //! A connection moves, falls dark or is cut, on real sockets: the session goes on, and nobody else
 //! sees more than a pause.
 
-use crate::stage::{Stage, Who, YARD, stage};
+use crate::stage::{Folder, Stage, Who, YARD, config, hello, stage};
 use starling_client::conditioner::LinkProfile;
 use starling_client::{
-    ClientEvent, ConnectOptions, Nanos, Publication, Reconnect, ResumeAnswer, SubscribeOptions,
+    ClientEvent, CloseCode, ConnectOptions, Nanos, Publication, Reconnect, ResumeAnswer,
+    SubscribeOptions,
 };
+use starling_protocol::message::control::{Hello, Resume};
+use starling_protocol::message::events::Answer;
+use starling_transport::tls::development_certificate;
 use std::time::Duration;
 
 const NEWS: &str = "news";
@@ -144,4 +148,83 @@ fn a_connection_that_was_cut_is_made_again_and_the_session_goes_on() {
     assert_eq!(stage[ann].client.owned().count(), 1, "her entity stood all the time");
     news.reached(&mut stage, ann);
     stage.until("she sees him as before", |stage| stage[ann].has_in_place(&stage[bob]));
+}
+
+#[test]
+fn on_a_bad_link_nothing_that_was_said_is_lost_and_everyone_is_in_place_in_the_end() {
+    let mut stage = stage();
+    let link = "loss=5%,delay=40ms,jitter=20ms,dup=1%,reorder=2%";
+    let [ann, bob] = at_home_and_away(&mut stage, link, |_| {}, None);
+    stage[ann].walks(to_and_fro);
+    let mut news = News::by(bob);
+    stage.until_with("forty lines", |stage| news.go_on(stage), |s| s[bob].position()[1] > 0.4);
+    news.reached(&mut stage, ann);
+    stage[ann].stops([5.0, 5.0, 0.0]);
+    stage.until("they are in place", |stage| {
+        stage[bob].has_in_place(&stage[ann]) && stage[ann].has_in_place(&stage[bob])
+    });
+}
+
+#[test]
+fn a_session_that_is_taken_up_elsewhere_is_told_to_the_older_connection() {
+    let mut stage = stage();
+    let pair = stage.pair();
+    let old = stage.guest(YARD);
+    let welcome = stage.rude[old].welcome().expect("it is in").clone();
+    let (session, token) = (welcome.session, welcome.resume_token);
+    let resume = Resume { session, token, channels: Vec::new() };
+    let again = Hello { resume: Some(resume), ..hello(YARD) };
+    let [new, thief] = [0; 2].map(|_| {
+        let at = stage.stranger();
+        stage.rude[at].says(&again);
+        stage.until("it is welcome", |stage| stage.rude[at].welcome().is_some());
+        at
+    });
+    let answer = |stage: &Stage, at: usize| {
+        stage.rude[at].welcome().map(|welcome| (welcome.resumed, welcome.session == session))
+    };
+    assert_eq!(answer(&stage, new), Some((ResumeAnswer::Resumed, true)));
+    assert_eq!(answer(&stage, thief), Some((ResumeAnswer::Denied, false)), "a token works once");
+    stage.until("the older is closed", |stage| stage.rude[old].closed.is_some());
+    assert_eq!(stage.rude[old].closed, Some(CloseCode::REPLACED));
+    stage.counts_close(CloseCode::REPLACED);
+    assert_eq!(stage.rude[new].closed, None);
+    stage.others_go_on(pair);
+}
+
+#[test]
+fn a_server_that_came_back_is_joined_anew_and_all_that_was_wanted_is_asked_for_again() {
+    let folder = Folder::made();
+    let year = Duration::from_secs(86_400);
+    let made = development_certificate(&["localhost".into()], year).expect("the name is right");
+    let mut config = config();
+    config.tls.cert_file = Some(folder.file("cert.pem", &made.certificate));
+    config.tls.key_file = Some(folder.file("key.pem", &made.key));
+    let mut stage = Stage::of(config.clone());
+    let [ann, bob] = stage.pair();
+    let key = stage[ann].client.subscribe(NEWS, SubscribeOptions::default()).expect("the first");
+    stage.until("it stands", |stage| {
+        stage[ann].has_heard(|event| matches!(event, ClientEvent::Subscribed { .. }))
+    });
+
+    let mut stage = stage.comes_back(config);
+    stage.until("both are back", |stage| {
+        [ann, bob].iter().all(|who| !stage[*who].answers().is_empty())
+    });
+    for who in [ann, bob] {
+        let answer = stage[who].answers()[0];
+        assert!(matches!(answer, ResumeAnswer::Reset | ResumeAnswer::Denied), "{answer:?}");
+    }
+    let anew = |event: &&ClientEvent| {
+        matches!(event, ClientEvent::Subscribed { key: which, answer: Answer::Reset(_) }
+            if *which == key)
+    };
+    stage.until("the channel is asked for again", |stage| {
+        stage[ann].events.iter().filter(anew).count() == 2
+    });
+    stage[ann].goes_to([2.0, 2.0, 0.0]);
+    stage[bob].goes_to([4.0, 4.0, 0.0]);
+    stage.until("they see each other again", |stage| {
+        stage[bob].has_in_place(&stage[ann]) && stage[ann].has_in_place(&stage[bob])
+    });
 }

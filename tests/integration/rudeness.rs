@@ -3,10 +3,10 @@
 
 use crate::stage::{GLOBE, Stage, Who, YARD, config, hello, spawn, stage};
 use starling_client::{
-    ClientEvent, CloseCode, ConnectOptions, Interest, Pose, RequestError, Shape, Space, SpawnSpec,
-    SubscribeOptions, Target,
+    ClientEvent, CloseCode, ConnectOptions, Interest, Pose, Publication, RequestError, Shape,
+    Space, SpawnSpec, SubscribeOptions, Target,
 };
-use starling_protocol::limits::{DATAGRAM_BYTES_MAX, MESSAGE_BYTES_MAX};
+use starling_protocol::limits::{DATAGRAM_BYTES_MAX, EVENT_BYTES_MAX, MESSAGE_BYTES_MAX};
 use starling_protocol::message::control::{ControlDown, ControlUp, RejectReason};
 use starling_protocol::message::events::{Action, EventDown, EventUp, Publish, Scope};
 use starling_protocol::sample::Sample;
@@ -320,5 +320,45 @@ fn a_player_cannot_move_what_the_server_decides() {
             matches!(message, ControlDown::SpawnRefused { code: CloseCode::WRONG_AUTHORITY, .. })
         })
     });
+    stage.others_go_on(pair);
+}
+
+#[test]
+fn who_does_not_read_is_closed_and_the_others_hear_everything() {
+    let mut config = config();
+    config.limits.unsent_bytes = 65_536;
+    let mut stage = Stage::of(config);
+    let pair @ [ann, bob] = stage.pair();
+    let deaf = stage.guest(YARD);
+    let key = ChannelKey(1);
+    let subscribe =
+        EventUp::Subscribe { key, channel: "news".into(), resume: None, presence: false };
+    stage.rude[deaf].event(&subscribe);
+    stage[bob].client.subscribe("news", SubscribeOptions::default()).expect("the first");
+    stage.until("both are on air", |stage| {
+        let deaf_is =
+            |m: &EventDown| matches!(m, EventDown::Subscribed { key: k, .. } if *k == key);
+        let bob_is = |event: &ClientEvent| matches!(event, ClientEvent::Subscribed { .. });
+        stage.rude[deaf].events.iter().any(deaf_is) && stage[bob].has_heard(bob_is)
+    });
+    stage.rude[deaf].deaf = true;
+    let mut said = 0;
+    let closed = "starling_net_closes_total\
+        {transport=\"quic\",by=\"server\",code=\"slow_consumer\"}";
+    stage.until_with(
+        "the deaf one is closed",
+        |stage| {
+            if stage[ann].client.publishes_in_flight() == 0 {
+                said += 1;
+                let page = Publication::to_channel("news", vec![7; EVENT_BYTES_MAX]);
+                stage[ann].client.publish(page).expect("none is in flight");
+            }
+        },
+        |stage| stage.shown(closed).is_some(),
+    );
+    stage.until("what was said is answered", |s| s[ann].client.publishes_in_flight() == 0);
+    let refused = |event: &&ClientEvent| matches!(event, ClientEvent::PublishRefused { .. });
+    let accepted = said - stage[ann].events.iter().filter(refused).count();
+    stage.until("bob has heard it all", |stage| stage[bob].delivered().count() == accepted);
     stage.others_go_on(pair);
 }

@@ -4,7 +4,7 @@ mod key;
 mod player;
 mod rude;
 
-pub(crate) use key::{Key, token};
+pub(crate) use key::{Folder, Key, token};
 pub(crate) use player::{Player, distance};
 pub(crate) use rude::{Rude, hello, spawn};
 
@@ -63,6 +63,23 @@ impl Stage {
         let running = server.start().expect("a server starts on free ports");
         let clock = MonotonicClock::start();
         Self { running, clock, players: Vec::new(), rude: Vec::new() }
+    }
+
+    /// The server ends, and another one of this configuration has its address.
+    pub(crate) fn comes_back(self, mut config: Config) -> Self {
+        let Self { running, clock, players, rude } = self;
+        config.server.listen = running.local_addr();
+        running.stop();
+        let deadline = Instant::now() + PATIENCE;
+        let start = || Server::new(config.clone()).and_then(Server::start);
+        let running = loop {
+            match start() {
+                Ok(running) => break running,
+                // The last one's socket is let go of a moment after its end.
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+        };
+        Self { running, clock, players, rude }
     }
 
     /// Where the server is, and why it is believed.
@@ -181,17 +198,23 @@ impl Stage {
         answer
     }
 
-    /// A number of the metrics, labels included in the name as they are shown.
-    pub(crate) fn metric(&self, name: &str) -> f64 {
+    /// A number of the metrics, labels included in the name as they are shown; a close code that
+    /// never occurred is not shown.
+    pub(crate) fn shown(&self, name: &str) -> Option<f64> {
         let text = self.get("/metrics");
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        let value = line.and_then(|value| value.trim().parse().ok());
-        value.unwrap_or_else(|| panic!("no metric `{name}` in\n{text}"))
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        line.trim().parse().ok()
+    }
+
+    /// A number that is always shown.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        self.shown(name).unwrap_or_else(|| panic!("no metric `{name}`"))
     }
 
     /// Runs until a number of the metrics has come to so much; it is shown a moment later.
     pub(crate) fn counts(&mut self, name: &str, at_least: f64) {
-        self.until(&format!("{name} is {at_least}"), |stage| stage.metric(name) >= at_least);
+        let reached = |stage: &Self| stage.shown(name).is_some_and(|value| value >= at_least);
+        self.until(&format!("{name} is {at_least}"), reached);
     }
 
     /// Runs until the server has counted that it closed a connection with this code.

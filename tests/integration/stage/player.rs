@@ -82,6 +82,12 @@ impl Player {
         self.way = Some(way);
     }
 
+    /// It walks no further than here.
+    pub(crate) fn stops(&mut self, at: [f64; 3]) {
+        self.way = None;
+        self.goes_to(at);
+    }
+
     /// Is this one in sight?
     pub(crate) fn sees(&self, name: &str) -> bool {
         self.client.view().find(name).is_some()

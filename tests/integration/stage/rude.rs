@@ -27,6 +27,8 @@ pub(crate) struct Rude {
     pub(crate) control: Vec<ControlDown>,
     pub(crate) events: Vec<EventDown>,
     pub(crate) closed: Option<CloseCode>,
+    /// It leaves what arrives in its socket.
+    pub(crate) deaf: bool,
 }
 
 /// A Hello that is welcome on an open server.
@@ -77,6 +79,7 @@ impl Rude {
             control: Vec::new(),
             events: Vec::new(),
             closed: None,
+            deaf: false,
         }
     }
 
@@ -112,6 +115,9 @@ impl Rude {
     }
 
     pub(super) fn turn(&mut self) {
+        if self.deaf {
+            return;
+        }
         let now = self.clock.now();
         for stream in StreamKind::ALL {
             let unsent = &mut self.unsent[stream as usize];
