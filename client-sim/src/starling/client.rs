@@ -52,6 +52,8 @@ pub(super) struct SimClient {
     news: bool,
     channels: Vec<(ChannelKey, ChannelNo)>,
     messages: BTreeMap<MessageId, EventNo>,
+    /// Events that the session itself refused.
+    unpublished: Vec<EventNo>,
     removing: Vec<(EntityNo, u64)>,
     was_connected: bool,
     /// It was connected and is not.
@@ -92,6 +94,7 @@ impl SimClient {
             news: false,
             channels: Vec::new(),
             messages: BTreeMap::new(),
+            unpublished: Vec::new(),
             removing: Vec::new(),
             was_connected: false,
             is_down: false,
@@ -186,8 +189,8 @@ impl SimClient {
         while let Some(event) = self.session.poll_event() {
             self.note(event, now, registry, names, into);
         }
-        let client = &mut self.removing;
-        client.retain(|(entity, due_ns)| {
+        into.refused_events.append(&mut self.unpublished);
+        self.removing.retain(|(entity, due_ns)| {
             let waits = now.0 < *due_ns;
             if !waits {
                 into.removed.push(*entity);
@@ -313,8 +316,11 @@ impl SimClient {
             EventScope::Channel(channel) => Publication::to_channel(channel_name(channel), payload),
             EventScope::Near { radius_m } => Publication::near_mine(radius_m as f32, payload),
         };
-        if let Ok(message) = self.session.publish(publication) {
-            self.messages.insert(message, event.event);
+        match self.session.publish(publication) {
+            Ok(message) => {
+                self.messages.insert(message, event.event);
+            }
+            Err(_) => self.unpublished.push(event.event),
         }
         self.touched = true;
     }

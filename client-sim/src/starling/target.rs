@@ -41,6 +41,8 @@ pub struct StarlingOptions {
     pub token: String,
     /// Feeds message ids and back-off.
     pub seed: u64,
+    /// Keep trying to get in: the link loses packets.
+    pub patient: bool,
     /// Names of all entities of the run, by number.
     pub names: Arc<[String]>,
     /// Milliseconds since 1970 at the run's start, for the times of fixes.
@@ -98,8 +100,9 @@ impl<W: Wire> StarlingTarget<W> {
             keep_alive: KeepAlive::Auto,
             reconnect: Reconnect {
                 after_loss: true,
+                // The network has one way in; a second connection would double its traffic.
                 race: false,
-                before_first: false,
+                before_first: self.options.patient,
                 give_up_ms: None,
             },
             ..options

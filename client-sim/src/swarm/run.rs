@@ -140,6 +140,7 @@ pub fn run(
             space: venue.space,
             token: options.token.clone(),
             seed: options.seed ^ (u64::from(std::process::id()) << 32),
+            patient: !options.link.is_none(),
             names: Arc::clone(&venue.names),
             unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
         };
@@ -238,7 +239,9 @@ impl Run<'_> {
         let range = self.schedule.measured_ns().unwrap_or(0..0);
         self.court.set_measured(range.clone());
         let measured = Duration::from_nanos(range.end - range.start);
-        let give_up_ns = self.clock.now_ns() + DRAIN_NS;
+        // In the dark nothing arrives: that time is not the server's.
+        let dark_ns = self.options.link.blackout.map_or(0, |blackout| blackout.length_ns);
+        let give_up_ns = self.clock.now_ns() + DRAIN_NS + dark_ns;
         while !self.court.events_settled() && self.clock.now_ns() < give_up_ns {
             self.look(prepared, progress);
         }
