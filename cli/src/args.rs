@@ -95,10 +95,10 @@ pub(crate) struct DemoArgs {
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) seconds: Option<Duration>,
     /// Players in the game world.
-    #[arg(long, default_value_t = 60, value_name = "N")]
+    #[arg(long, default_value_t = 40, value_name = "N")]
     pub(crate) players: usize,
     /// Vehicles in the fleet world.
-    #[arg(long, default_value_t = 200, value_name = "N")]
+    #[arg(long, default_value_t = 80, value_name = "N")]
     pub(crate) vehicles: usize,
     /// Seed of everything random.
     #[arg(long, default_value_t = 1, value_name = "SEED")]
