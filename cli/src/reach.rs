@@ -20,6 +20,8 @@ const CONNECT_NS: u64 = 5 * Nanos::SECOND;
 const LISTEN_NS: u64 = 5 * Nanos::SECOND;
 /// Socket buffer below which a busy client loses datagrams.
 const BUFFER_BYTES_GOOD: usize = 512 * 1024;
+/// What QUIC adds to a datagram at the most: short header, connection id, frame header and tag.
+const QUIC_BYTES: usize = 1 + 20 + 4 + 3 + 16;
 /// How long a frame of the check's loop sleeps.
 const FRAME: Duration = Duration::from_millis(2);
 
@@ -65,9 +67,12 @@ fn reach(host: &str, args: &CheckArgs) -> Result<Exit> {
     say(&format!("udp      ok: connected to {address} in {:.1} ms", clock.now().0 as f64 / 1e6));
     status("measuring the link ...");
     let until = clock.now() + LISTEN_NS;
-    // A loss in mid-check is told by the statistics below.
-    drop(run_until(&mut client, &clock, LISTEN_NS, |_| clock.now() >= until));
+    let listened = run_until(&mut client, &clock, LISTEN_NS, |_| clock.now() >= until);
     clear_status();
+    if let Err(why) = listened {
+        say(&format!("session  FAILED: lost while it was measured: {why}"));
+        return Ok(Exit::NoConnection);
+    }
     link(&client, &clock);
     client.goodbye(clock.now());
     drop(run_until(&mut client, &clock, Nanos::SECOND / 5, |_| false));
@@ -76,9 +81,11 @@ fn reach(host: &str, args: &CheckArgs) -> Result<Exit> {
 
 fn link(client: &Client, clock: &MonotonicClock) {
     if let Some(quic) = client.quic_stats() {
+        let fits = usize::from(quic.mtu) >= DATAGRAM_BYTES_MAX + QUIC_BYTES;
+        let (word, can) = if fits { ("ok", "fit") } else { ("FAILED", "do not fit") };
+        let mtu = quic.mtu;
         say(&format!(
-            "mtu      ok: packets of {} bytes; datagrams of up to {DATAGRAM_BYTES_MAX} fit",
-            quic.mtu
+            "mtu      {word}: packets of {mtu} bytes; datagrams of {DATAGRAM_BYTES_MAX} {can}"
         ));
     }
     let stats = client.stats();
