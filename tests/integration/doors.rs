@@ -27,9 +27,9 @@ fn is_refused(hello: &Hello, code: CloseCode) {
 fn a_client_of_another_protocol_does_not_get_past_the_handshake() {
     let mut stage = stage();
     let pair = stage.pair();
-    let fingerprint = ServerTrust::Fingerprint(stage.running.fingerprint());
+    let fingerprint = ServerTrust::Fingerprint(stage.running().fingerprint());
     let tls = ClientTls::with_alpn(&fingerprint, b"starling/0").expect("a pin needs no roots");
-    let target = Target::new(stage.running.local_addr(), tls);
+    let target = Target::new(stage.running().local_addr(), tls);
     stage.rude.push(Rude::to(stage.clock, &target));
     stage.until("it is closed", |stage| stage.rude[0].closed.is_some());
     assert_eq!(stage.rude[0].closed, Some(CloseCode::VERSION));

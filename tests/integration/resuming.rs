@@ -207,7 +207,7 @@ fn a_server_that_came_back_is_joined_anew_and_all_that_was_wanted_is_asked_for_a
         stage[ann].has_heard(|event| matches!(event, ClientEvent::Subscribed { .. }))
     });
 
-    let mut stage = stage.comes_back(config);
+    stage.comes_back(config);
     stage.until("both are back", |stage| {
         [ann, bob].iter().all(|who| !stage[*who].answers().is_empty())
     });

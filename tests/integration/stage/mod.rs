@@ -32,7 +32,8 @@ pub(crate) struct Who(usize);
 
 /// A server, its players, and those who behave badly.
 pub(crate) struct Stage {
-    pub(crate) running: Running,
+    /// Absent only while one server makes room for the next.
+    running: Option<Running>,
     pub(crate) clock: MonotonicClock,
     players: Vec<Player>,
     pub(crate) rude: Vec<Rude>,
@@ -62,30 +63,32 @@ impl Stage {
     pub(crate) fn on(server: Server) -> Self {
         let running = server.start().expect("a server starts on free ports");
         let clock = MonotonicClock::start();
-        Self { running, clock, players: Vec::new(), rude: Vec::new() }
+        Self { running: Some(running), clock, players: Vec::new(), rude: Vec::new() }
+    }
+
+    pub(crate) fn running(&self) -> &Running {
+        self.running.as_ref().expect("there is a server but for the moment of a change")
     }
 
     /// The server ends, and another one of this configuration has its address.
-    pub(crate) fn comes_back(self, mut config: Config) -> Self {
-        let Self { running, clock, players, rude } = self;
-        config.server.listen = running.local_addr();
-        running.stop();
+    pub(crate) fn comes_back(&mut self, mut config: Config) {
+        config.server.listen = self.running().local_addr();
+        self.running.take().expect("it was just asked").stop();
         let deadline = Instant::now() + PATIENCE;
         let start = || Server::new(config.clone()).and_then(Server::start);
-        let running = loop {
+        while self.running.is_none() {
             match start() {
-                Ok(running) => break running,
+                Ok(running) => self.running = Some(running),
                 // The last one's socket is let go of a moment after its end.
                 Err(error) => assert!(Instant::now() < deadline, "{error}"),
             }
-        };
-        Self { running, clock, players, rude }
+        }
     }
 
     /// Where the server is, and why it is believed.
     pub(crate) fn place(&self) -> Place {
-        let trust = ServerTrust::Fingerprint(self.running.fingerprint());
-        Place::new(self.running.local_addr(), trust)
+        let trust = ServerTrust::Fingerprint(self.running().fingerprint());
+        Place::new(self.running().local_addr(), trust)
     }
 
     /// Somebody knocks; whether it is let in is seen later.
@@ -188,7 +191,7 @@ impl Stage {
 
     /// Asks the internal listener.
     pub(crate) fn get(&self, path: &str) -> String {
-        let address = self.running.http_addr().expect("it is on by default");
+        let address = self.running().http_addr().expect("it is on by default");
         let mut stream = TcpStream::connect(address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
@@ -222,6 +225,19 @@ impl Stage {
         let label = code.label();
         let labels = format!("transport=\"quic\",by=\"server\",code=\"{label}\"");
         self.counts(&format!("starling_net_closes_total{{{labels}}}"), 1.0);
+    }
+}
+
+/// The cast leaves before the server ends, which else would wait for them a while.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        self.players.iter_mut().for_each(Player::leaves);
+        self.rude.iter_mut().for_each(Rude::leaves);
+        while self.players.iter().any(Player::is_here) && Instant::now() < deadline {
+            self.turn();
+        }
+        self.turn();
     }
 }
 

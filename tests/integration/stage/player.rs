@@ -50,6 +50,14 @@ impl Player {
         self.cues.extend(std::iter::from_fn(|| self.client.poll_cue()));
     }
 
+    pub(super) fn leaves(&mut self) {
+        self.client.goodbye(self.clock.now());
+    }
+
+    pub(super) fn is_here(&self) -> bool {
+        !self.frozen && !self.client.is_closed()
+    }
+
     pub(super) fn appear(&mut self, name: &str, at: [f64; 3]) {
         let spec = SpawnSpec::at(Pose::at(at)).named(name);
         let me = self.client.spawn(spec).expect("one entity is few enough");

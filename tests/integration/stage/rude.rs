@@ -110,6 +110,10 @@ impl Rude {
         self.udp.send_datagram(self.clock.now(), self.conn, payload).is_ok()
     }
 
+    pub(super) fn leaves(&mut self) {
+        self.udp.close(self.clock.now(), self.conn, CloseCode::GOODBYE, "");
+    }
+
     pub(super) fn wait(&mut self, at_most: Duration) {
         self.udp.wait(at_most);
     }
