@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, VecDeque};
 const CLEARLY_NS: u64 = 1_000_000_000;
 /// Events followed in one run.
 const EVENTS_MAX: usize = 4_000_000;
+/// Deliveries that wait for the news of their event.
+const EARLY_MAX: usize = 4_096;
 /// Of the lost, doubled and disordered events this many are named.
 const NAMED_MAX: usize = 50;
 
@@ -17,6 +19,9 @@ const NAMED_MAX: usize = 50;
 #[derive(Debug, Default)]
 pub(super) struct EventBook {
     events: BTreeMap<EventNo, Entry>,
+    /// Deliveries of events of which nothing is known yet: another thread's news of the same
+    /// moment came first.
+    early: VecDeque<Delivery>,
     /// Events by place whose recipients are not settled yet, in order of time.
     undecided: VecDeque<EventNo>,
     members: BTreeMap<ChannelNo, Vec<ClientNo>>,
@@ -86,6 +91,17 @@ impl EventBook {
         let delivered = Vec::new();
         self.events
             .insert(event, Entry { scope, at_ns, acked: false, refused: false, owed, delivered });
+        self.take_early(event);
+    }
+
+    fn take_early(&mut self, event: EventNo) {
+        for _ in 0..self.early.len() {
+            let Some(delivery) = self.early.pop_front() else { return };
+            match delivery.event == event {
+                true => self.deliver(&delivery),
+                false => self.early.push_back(delivery),
+            }
+        }
     }
 
     /// Members that have been connected for long enough to have subscribed.
@@ -115,7 +131,13 @@ impl EventBook {
     }
 
     pub(super) fn deliver(&mut self, delivery: &Delivery) {
-        let Some(entry) = self.events.get_mut(&delivery.event) else { return };
+        let Some(entry) = self.events.get_mut(&delivery.event) else {
+            if self.early.len() == EARLY_MAX {
+                self.early.pop_front();
+            }
+            self.early.push_back(*delivery);
+            return;
+        };
         if entry.delivered.contains(&delivery.client) {
             self.found.duplicated += 1;
             name(&mut self.found, "duplicated", delivery.event, delivery.client);
@@ -240,5 +262,27 @@ fn name(found: &mut EventFindings, what: &str, event: EventNo, at: ClientNo) {
         found
             .named
             .push(format!("event {number} of client {} {what} at client {}", publisher.0, at.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_may_be_heard_of_before_its_event() {
+        let mut book = EventBook::new(2);
+        let (publisher, reader, channel) = (ClientNo(0), ClientNo(1), ChannelNo(0));
+        book.subscribe(reader, channel);
+        book.connect(reader, 0);
+        let event = EventNo { publisher, number: 1 };
+        let at_ns = 2 * CLEARLY_NS;
+        let stream = Some(channel);
+        book.deliver(&Delivery { client: reader, event, channel: stream, offset: 1, at_ns });
+        assert_eq!(book.found.delivered, 0);
+        book.publish(event, EventScope::Channel(channel), at_ns);
+        book.ack(event);
+        let found = book.finish();
+        assert_eq!((found.delivered, found.lost), (1, 0));
     }
 }
