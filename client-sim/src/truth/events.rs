@@ -98,7 +98,7 @@ impl EventBook {
         for _ in 0..self.early.len() {
             let Some(delivery) = self.early.pop_front() else { return };
             match delivery.event == event {
-                true => self.deliver(&delivery),
+                true => self.count(&delivery),
                 false => self.early.push_back(delivery),
             }
         }
@@ -131,22 +131,29 @@ impl EventBook {
     }
 
     pub(super) fn deliver(&mut self, delivery: &Delivery) {
-        let Some(entry) = self.events.get_mut(&delivery.event) else {
-            if self.early.len() == EARLY_MAX {
-                self.early.pop_front();
-            }
-            self.early.push_back(*delivery);
-            return;
-        };
-        if entry.delivered.contains(&delivery.client) {
+        let Delivery { client, event, .. } = *delivery;
+        let known = self.events.get(&event).is_some_and(|entry| entry.delivered.contains(&client));
+        let waits = || self.early.iter().any(|d| (d.client, d.event) == (client, event));
+        if known || waits() {
             self.found.duplicated += 1;
-            name(&mut self.found, "duplicated", delivery.event, delivery.client);
+            name(&mut self.found, "duplicated", event, client);
             return;
         }
+        self.check_order(delivery);
+        if self.events.contains_key(&event) {
+            return self.count(delivery);
+        }
+        if self.early.len() == EARLY_MAX {
+            self.early.pop_front();
+        }
+        self.early.push_back(*delivery);
+    }
+
+    fn count(&mut self, delivery: &Delivery) {
+        let Some(entry) = self.events.get_mut(&delivery.event) else { return };
         entry.delivered.push(delivery.client);
         self.found.delivered += 1;
         self.found.latency_ms.record_ns(delivery.at_ns.saturating_sub(entry.at_ns));
-        self.check_order(delivery);
     }
 
     /// Numbers of one publisher, and offsets of one stream, only ever grow.
