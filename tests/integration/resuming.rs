@@ -195,8 +195,8 @@ fn a_session_that_is_taken_up_elsewhere_is_told_to_the_older_connection() {
 #[test]
 fn a_server_that_came_back_is_joined_anew_and_all_that_was_wanted_is_asked_for_again() {
     let folder = Folder::made();
-    let year = Duration::from_secs(86_400);
-    let made = development_certificate(&["localhost".into()], year).expect("the name is right");
+    let day = Duration::from_secs(86_400);
+    let made = development_certificate(&["localhost".into()], day).expect("the name is right");
     let mut config = config();
     config.tls.cert_file = Some(folder.file("cert.pem", &made.certificate));
     config.tls.key_file = Some(folder.file("key.pem", &made.key));
