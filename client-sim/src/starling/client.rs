@@ -1,22 +1,20 @@
 //! One simulated client: a session of the SDK, and what the swarm knows about it.
 
+use super::own::Own;
 use super::registry::Registry;
 use super::uplinks::Uplinks;
-use crate::motion::{Facing as SwarmFacing, Pose as SwarmPose};
+use super::words::{channel_name, event_no, interest, payload, resumption, wire_pose};
 use crate::space::Space;
 use crate::target::{
     ChannelNo, ClientPlan, Delivery, EntityNo, EventNo, EventScope, Frame, Held, Link, Publish,
-    Received, Resumption, Sample, View,
+    Received, Sample, View,
 };
 use crate::truth::Area;
 use starling_client::{
-    ClientEvent, ConnectOptions, Facing, OwnKey, Pose, Publication, Session, SessionState,
-    SpawnSpec, SubscribeOptions,
+    ClientEvent, ConnectOptions, Publication, Session, SessionState, SpawnSpec, SubscribeOptions,
 };
-use starling_protocol::message::control::{INBOX, ResumeAnswer};
+use starling_protocol::message::control::INBOX;
 use starling_protocol::message::events::Event;
-use starling_protocol::message::interest::{Interest, Shape, Target as Named};
-use starling_protocol::sample::{Fix, FixSource};
 use starling_protocol::snapshot::{EntityView, Table};
 use starling_protocol::space::Space as WireSpace;
 use starling_protocol::units::{ChannelKey, Handle, MessageId, Nanos, Tick};
@@ -24,8 +22,6 @@ use starling_protocol::uplink::Uplink;
 use starling_transport::ConnKey;
 use std::collections::BTreeMap;
 
-/// Sequences of one entity whose number in the swarm is remembered.
-const SEQUENCES: usize = 512;
 /// Ticks without any datagram after which one is taken to be predicted.
 const OVERDUE_TICKS: u32 = 2;
 /// Ticks of silence that are made up for at once.
@@ -63,25 +59,9 @@ pub(super) struct SimClient {
     pub rejected: u64,
 }
 
-struct Own {
-    entity: EntityNo,
-    name: String,
-    key: Option<OwnKey>,
-    /// (sequence, number) by sequence modulo the length.
-    numbers: Vec<(u16, u32)>,
-    /// The newest sequence that left.
-    last_sent: Option<u16>,
-}
-
 impl SimClient {
     pub(super) fn new(now: Nanos, plan: ClientPlan, options: ConnectOptions) -> Self {
-        let own = plan.entities.iter().map(|e| Own {
-            entity: e.entity,
-            name: e.name.clone(),
-            key: None,
-            numbers: Vec::new(),
-            last_sent: None,
-        });
+        let own = plan.entities.iter().map(|e| Own::new(e.entity, e.name.clone()));
         let mut client = Self {
             own: own.collect(),
             session: Session::new(now, options),
@@ -303,8 +283,7 @@ impl SimClient {
             // An outbox that is full keeps the entity, which then shows as still present.
             let _ = self.session.despawn(key);
         }
-        own.numbers.clear();
-        own.last_sent = None;
+        own.forget();
         self.uplinks.forget(entity);
         self.removing.push((entity, now.0 + DESPAWN_NS + 2 * self.last_rtt_ns));
         self.touched = true;
@@ -399,33 +378,6 @@ impl SimClient {
     }
 }
 
-impl Own {
-    /// The pose that was just set goes under this sequence. A sample that was not sent yet is
-    /// replaced under its own; one that was sent stands for every pose that is equal to it.
-    fn note(&mut self, sequence: u16, number: u32) {
-        if self.last_sent == Some(sequence) {
-            return;
-        }
-        let slot = usize::from(sequence) % SEQUENCES;
-        if self.numbers.len() <= slot {
-            self.numbers.resize(slot + 1, (0, 0));
-        }
-        self.numbers[slot] = (sequence, number);
-    }
-
-    fn number(&self, sequence: u16) -> Option<u32> {
-        let (known, number) = *self.numbers.get(usize::from(sequence) % SEQUENCES)?;
-        (known == sequence && number > 0).then_some(number)
-    }
-
-    fn handle(&self, session: &Session) -> Option<Handle> {
-        match session.own(self.key?)? {
-            starling_client::OwnState::Stands { handle, .. } => Some(handle),
-            _ => None,
-        }
-    }
-}
-
 /// The tick that a frame is made of.
 #[derive(Clone, Copy)]
 struct Moment {
@@ -473,68 +425,4 @@ fn held(table: &Table, seen: &EntityView<'_>, entity: EntityNo, moment: Moment) 
         changed: state.tick() == tick,
         told: table.covered(seen.slot) == Some(tick),
     })
-}
-
-fn interest(area: &Area, own: Option<Handle>, names: &[String]) -> Option<Interest> {
-    let (shape, flat) = match *area {
-        Area::Around { radius_m, flat } => {
-            (Shape::Around { entity: Some(own?), radius_m: radius_m as f32 }, flat)
-        }
-        Area::Point { centre, radius_m } => {
-            (Shape::Point { center: centre, radius_m: radius_m as f32 }, false)
-        }
-        Area::Viewport { centre, side_m } => {
-            (Shape::Viewport { center: centre, side_m: side_m as f32 }, false)
-        }
-        Area::Follow { entity } => {
-            let name = names.get(entity.0 as usize)?.clone();
-            (Shape::Follow { entity: Named::Name(name) }, false)
-        }
-        Area::Nearest { count, centre } => {
-            (Shape::Nearest { count: u16::try_from(count).ok()?, center: centre }, false)
-        }
-    };
-    // The swarm knows entities by id: names would be bytes that nobody reads.
-    Some(Interest { flat, names: false, ..Interest::new(shape) })
-}
-
-fn wire_pose(pose: &SwarmPose, space: Space, unix_ms: u64) -> Pose {
-    let facing = match pose.facing {
-        SwarmFacing::None => Facing::None,
-        SwarmFacing::Heading(degrees) => Facing::Heading(degrees as f32),
-        SwarmFacing::Quaternion(q) => Facing::Quaternion(q.map(|c| c as f32)),
-    };
-    let fix = (space == Space::Geodetic).then(|| Fix {
-        time_ms: unix_ms,
-        accuracy_dm: None,
-        speed_cmps: pose.velocity.map(|v| (v[0].hypot(v[1]) * 100.0).min(65_535.0) as u16),
-        source: FixSource::Gnss,
-    });
-    Pose { position: pose.position, velocity: pose.velocity, facing, fix }
-}
-
-fn resumption(answer: ResumeAnswer) -> Resumption {
-    match answer {
-        ResumeAnswer::Resumed => Resumption::Resumed,
-        ResumeAnswer::New | ResumeAnswer::Reset => Resumption::Reset,
-        ResumeAnswer::Denied => Resumption::Denied,
-    }
-}
-
-fn channel_name(channel: ChannelNo) -> String {
-    format!("swarm-{}", channel.0)
-}
-
-/// Publisher and number, and as much again as a short message has.
-fn payload(event: EventNo) -> Vec<u8> {
-    let mut bytes = vec![0; 32];
-    bytes[..4].copy_from_slice(&event.publisher.0.to_le_bytes());
-    bytes[4..8].copy_from_slice(&event.number.to_le_bytes());
-    bytes
-}
-
-fn event_no(payload: &[u8]) -> Option<EventNo> {
-    let word = |at: usize| payload.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
-    let publisher = crate::target::ClientNo(word(0)?);
-    (payload.len() == 32).then_some(EventNo { publisher, number: word(4)? })
 }

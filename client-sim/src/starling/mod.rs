@@ -2,10 +2,12 @@
 //! one thread.
 
 mod client;
+mod own;
 mod registry;
 mod target;
 mod uplinks;
 mod wire;
+mod words;
 
 pub use registry::Registry;
 pub use target::{StarlingOptions, StarlingTarget};
