@@ -109,7 +109,7 @@ impl Uplinks {
         self.doubt_unreported(fold, before, into);
         for at in from..=tick {
             let Some(newest) = fold.newest_at((tick - at) as usize) else { continue };
-            self.take_run(before, newest, at, fold, into);
+            self.take_run(before, newest, (at, tick), fold, into);
             if newer16(newest, before) {
                 before = newest;
             }
@@ -120,18 +120,34 @@ impl Uplinks {
         (self.known_to, self.newest) = (Some(tick), Some(fold.newest));
     }
 
-    /// Datagrams after one and up to another were folded in one tick, if they arrived.
-    fn take_run(&mut self, after: u16, to: u16, tick: u32, fold: &Fold, into: &mut Received) {
-        for at in 0..self.sent.len() {
+    /// The newest datagram of a run was folded in the tick that the report says. The others were
+    /// too if that is the tick of the report itself; else some may have come after newer ones, in
+    /// a later tick: they are left to [`Uplinks::take_late`] unless the newest outdates them.
+    fn take_run(
+        &mut self,
+        after: u16,
+        newest: u16,
+        (tick, report_tick): (u32, u32),
+        fold: &Fold,
+        into: &mut Received,
+    ) {
+        for at in (0..self.sent.len()).rev() {
             let sequence = self.sent[at].sequence;
-            let in_run = newer16(sequence, after) && !newer16(sequence, to);
-            if in_run && arrived(fold, sequence) == Some(true) {
+            let in_run = newer16(sequence, after) && !newer16(sequence, newest);
+            let certain = sequence == newest || tick == report_tick || self.is_outdated(at);
+            if in_run && certain && arrived(fold, sequence) == Some(true) {
                 self.take(at, tick, into);
             }
         }
     }
 
-    /// Datagrams that arrived after newer ones: in which tick is not told.
+    /// Was something newer taken of all that this datagram speaks of?
+    fn is_outdated(&self, at: usize) -> bool {
+        let taken = |entity| self.entities.iter().find(|p| p.entity == entity).map(|p| p.taken);
+        self.sent[at].samples.iter().all(|(entity, number)| taken(*entity) >= Some(*number))
+    }
+
+    /// Datagrams that arrived after newer ones, or may have: in which tick is not told.
     fn take_late(&mut self, tick: u32, fold: &Fold, into: &mut Received) -> bool {
         let before = into.accepted.len();
         for at in 0..self.sent.len() {
@@ -247,6 +263,17 @@ mod tests {
         uplinks.report(CLIENT, 12, &fold(2, 1, &[0, 0, 2]), &mut into);
         assert_eq!(into.accepted[1..], [Accepted { entity: other, tick: 12, number: 1 }]);
         assert_eq!(into.known[1..], [Known { client: CLIENT, from: 12, to: 12 }]);
+    }
+
+    #[test]
+    fn a_datagram_that_may_have_come_late_is_not_put_into_an_earlier_tick() {
+        let (mut uplinks, mut into) = (Uplinks::default(), Received::default());
+        uplinks.sent(1, vec![(ME, 1)]);
+        uplinks.sent(2, vec![]);
+        // 2 came in tick 11. 1 may have come with it, or after it in tick 12.
+        uplinks.report(CLIENT, 12, &fold(2, 1, &[0, 2]), &mut into);
+        assert_eq!(taken(&into), [(12, 1)]);
+        assert_eq!(into.known, [Known { client: CLIENT, from: 12, to: 12 }]);
     }
 
     #[test]
