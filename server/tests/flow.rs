@@ -69,6 +69,24 @@ fn a_client_that_does_not_read_is_closed_and_the_others_get_everything() {
 }
 
 #[test]
+fn a_client_that_leaves_little_unread_is_closed_by_its_age() {
+    let mut hall = hall();
+    let (from, deaf) = (hall.guest(), hall.guest());
+    hall.event(deaf, &subscribe("news"));
+    hall.run_ms(60);
+    hall.clients[deaf].deaf = true;
+    // A link holds 64 KiB, so that only the last of these wait, far from any bound in bytes.
+    for message in 0..6 {
+        hall.event(from, &publish(message, "news", EVENT_BYTES_MAX));
+        hall.run_ms(25);
+    }
+    hall.run_ms(4_700);
+    assert_eq!(hall.closes(CloseCode::SLOW_CONSUMER), 0, "it has five seconds");
+    hall.run_ms(600);
+    assert_eq!(hall.closes(CloseCode::SLOW_CONSUMER), 1);
+}
+
+#[test]
 fn a_lost_client_takes_its_session_up_again() {
     let mut hall = hall();
     let lost = hall.guest();

@@ -75,14 +75,14 @@ fn channels_share_a_narrow_link() {
 }
 
 #[test]
-fn a_session_that_takes_no_event_for_ten_seconds_is_closed_and_may_resume() {
+fn a_session_that_takes_no_event_for_five_seconds_is_closed_and_may_resume() {
     let mut stage = Stage::new();
     let (alice, bob) = (stage.guest(), stage.guest());
     stage.subscribe(bob.conn, 1, "chat");
     stage.allow(bob.conn, 0);
     stage.ticks(10);
     stage.say(alice.conn, "chat", 1).expect("accepted");
-    stage.ticks(200);
+    stage.ticks(100);
     assert_eq!(stage.closed(bob.conn), None);
     stage.ticks(2);
     assert_eq!(stage.closed(bob.conn), Some(CloseCode::SLOW_CONSUMER));

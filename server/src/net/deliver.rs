@@ -13,7 +13,7 @@ use starling_world::output::{Note, Output};
 use std::sync::Arc;
 
 /// A client that leaves bytes unread for so long is too slow.
-const UNSENT_AGE_NS: u64 = 10 * Nanos::SECOND;
+const UNSENT_AGE_NS: u64 = 5 * Nanos::SECOND;
 
 impl<T: Transport, L: Lender> Front<T, L> {
     /// Carries out what the rooms want done.
@@ -95,7 +95,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
                 taken
             });
             if connection.unsent.age_ns(now) > UNSENT_AGE_NS {
-                self.close(now, conn, CloseCode::SLOW_CONSUMER, "bytes unread for ten seconds");
+                self.close(now, conn, CloseCode::SLOW_CONSUMER, "bytes unread for five seconds");
             } else if connection.unsent.bytes() > 0 {
                 self.stuck.insert(conn);
             }

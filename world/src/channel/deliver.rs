@@ -25,7 +25,7 @@ const TURN_BYTES: usize = 4 * 1024;
 const PAGE_MEMBERS_MAX: usize = 512;
 const PAGE_BYTES_MAX: usize = 16 * 1024;
 /// A session whose oldest message waits longer than this is closed.
-const PATIENCE_MS: u64 = 10_000;
+const PATIENCE_MS: u64 = 5_000;
 
 /// What was written to one session.
 #[derive(Default)]
