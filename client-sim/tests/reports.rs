@@ -67,6 +67,15 @@ fn the_page_is_self_contained_and_says_the_verdict() {
 }
 
 #[test]
+fn a_run_in_which_not_every_client_is_judged_says_so() {
+    let mut report = Run { seconds: 1, ..Run::default() }.go();
+    assert_eq!((report.clients.judged, report.clients.looking), (30, 30));
+    assert!(!summary(&report).contains("that look are judged"), "{}", summary(&report));
+    report.clients.judged = 8;
+    assert!(summary(&report).contains("30 of 30; 8 of 30 that look are judged"));
+}
+
+#[test]
 fn the_summary_names_what_fails() {
     let report = Run::with(Fault::DoubleEvent(60));
     let text = summary(&report);

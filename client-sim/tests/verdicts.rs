@@ -3,6 +3,7 @@
 mod rig;
 
 use rig::{Run, failing};
+use starling_client_sim::report::summary;
 use starling_client_sim::swarm::InterestSpec;
 use starling_client_sim::target::loopback::Fault;
 use starling_client_sim::target::{ClientNo, EntityNo};
@@ -57,6 +58,15 @@ fn one_entity_a_decimetre_off_fails_as_error() {
     assert_eq!(failing(&report), ["positions.error_m.max"]);
     let max = report.positions.error_m.max.expect("errors were measured");
     assert!((max - 0.1).abs() < 1e-6, "{max}");
+}
+
+#[test]
+fn one_copy_that_goes_back_in_time_fails_by_name() {
+    let back = |entity| Run::with(Fault::GoBack(ClientNo(3), EntityNo(entity), 1140));
+    let report = (0..30).map(back).find(|r| r.positions.went_back > 0).expect("client 3 sees some");
+    assert!(failing(&report).contains(&"positions.went_back"), "{:?}", failing(&report));
+    assert_eq!(report.positions.went_back, 1);
+    assert!(summary(&report).contains("1 copies went back"), "{}", summary(&report));
 }
 
 #[test]

@@ -30,6 +30,10 @@ pub struct RunFacts {
     pub seconds: f64,
     /// Clients wanted.
     pub clients: u64,
+    /// Of these, those whose every copy is compared with the truth.
+    pub judged: u64,
+    /// Those that look at anything.
+    pub looking: u64,
     /// Limits for this link.
     pub slo: Slo,
     /// Events that were to be published, about.
@@ -91,6 +95,8 @@ fn clients(facts: &RunFacts, swarm: &GeneratorMeter) -> Clients {
     Clients {
         asked: facts.clients,
         connected: swarm.connected,
+        judged: facts.judged,
+        looking: facts.looking,
         refused: swarm.refused,
         lost: swarm.lost,
         reasons: swarm.reasons.clone(),
@@ -136,6 +142,7 @@ fn positions(facts: &RunFacts, swarm: &GeneratorMeter, truth: &Findings) -> Posi
         pairs_checked: truth.pairs_checked,
         wrong_set: truth.wrong_set,
         wrong: truth.wrong.clone(),
+        went_back: truth.went_back,
     }
 }
 

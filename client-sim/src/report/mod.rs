@@ -70,6 +70,10 @@ pub struct Clients {
     pub asked: u64,
     /// Let in at some time.
     pub connected: u64,
+    /// Those whose every copy was compared with the truth: in a large run every k-th that looks.
+    pub judged: u64,
+    /// Those that look at anything.
+    pub looking: u64,
     /// Not let in.
     pub refused: u64,
     /// Times that a connection broke.
@@ -132,6 +136,8 @@ pub struct Positions {
     pub wrong_set: u64,
     /// The first of them.
     pub wrong: Vec<WrongPair>,
+    /// Copies that fell back to a state of an earlier tick.
+    pub went_back: u64,
 }
 
 /// Events.

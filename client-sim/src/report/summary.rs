@@ -32,6 +32,9 @@ fn head(out: &mut String, report: &Report) {
             let _ = write!(text, ", {count} {what}");
         }
     }
+    if clients.judged < clients.looking {
+        let _ = write!(text, "; {} of {} that look are judged", clients.judged, clients.looking);
+    }
     line(out, "clients", &text);
     clients.reasons.iter().take(3).for_each(|reason| line(out, "", reason));
 }
@@ -57,6 +60,9 @@ fn positions(out: &mut String, report: &Report) {
     line(out, "view age", &two(&p.view_age_ms, "ms", 1));
     let wrong = format!("{} wrong of {} pairs checked", p.wrong_set, p.pairs_checked);
     line(out, "who sees whom", &wrong);
+    if p.went_back > 0 {
+        line(out, "", &format!("{} copies went back in time", p.went_back));
+    }
     for pair in p.wrong.iter().take(5) {
         let what = format!("{:?}", pair.what).to_lowercase().replace("still", "still ");
         let text = format!(

@@ -422,6 +422,7 @@ fn held(table: &Table, seen: &EntityView<'_>, entity: EntityNo, moment: Moment) 
     Some(Held {
         entity,
         position: moment.space.point(state.position(tick)),
+        state_tick: state.tick().0,
         changed: state.tick() == tick,
         told: table.covered(seen.slot) == Some(tick),
     })

@@ -205,6 +205,13 @@ impl Crew {
         &self.plans
     }
 
+    /// Clients that look at anything, and those of them that the truth follows.
+    #[must_use]
+    pub fn lookers(&self) -> (u64, u64) {
+        let looking = self.plans.iter().filter(|plan| !plan.areas.is_empty());
+        looking.fold((0, 0), |(all, judged), plan| (all + 1, judged + u64::from(plan.judged)))
+    }
+
     /// Clients that publish.
     #[must_use]
     pub fn publishers(&self) -> usize {

@@ -365,6 +365,7 @@ impl Run<'_> {
         let seconds = measured.as_secs_f64();
         let options = self.options;
         let publishers = prepared.crew.publishers() as f64;
+        let (looking, judged) = prepared.crew.lookers();
         let facts = RunFacts {
             scenario: prepared.name,
             seed: options.seed,
@@ -374,6 +375,8 @@ impl Run<'_> {
             terms,
             seconds,
             clients: prepared.crew.plans().len() as u64,
+            judged,
+            looking,
             slo: prepared.slo,
             events_expected: publishers * options.events_per_s * seconds,
             trace: prepared.trace,

@@ -21,6 +21,8 @@ pub enum Fault {
     WithholdLeave(ClientNo, EntityNo),
     /// This client's copy of this entity is off by so many metres.
     Shift(ClientNo, EntityNo, f64),
+    /// In this tick this client gets a copy of this entity as of two ticks before.
+    GoBack(ClientNo, EntityNo, u32),
     /// State reaches clients so many ticks late.
     Delay(u32),
     /// The n-th delivery of an event does not happen.
@@ -167,7 +169,9 @@ impl Loopback {
             Fault::Delay(ticks) => Some(*ticks as usize),
             _ => None,
         });
-        let mut position = state.past[late.unwrap_or(0).min(3)]?;
+        let back = self.has(Fault::GoBack(client, entity, self.tick));
+        let age = if back { 2 } else { late.unwrap_or(0).min(3) };
+        let mut position = state.past[age]?;
         let changed = state.past[0] != state.past[1];
         for fault in &self.faults {
             if let Fault::Shift(c, e, metres) = *fault
@@ -176,7 +180,8 @@ impl Loopback {
                 position = self.terms.space.offset(position, metres, 0.0, 0.0);
             }
         }
-        Some(Held { entity, position, changed, told: true })
+        let state_tick = self.tick - age as u32;
+        Some(Held { entity, position, state_tick, changed, told: true })
     }
 
     /// Enters and leaves of one client.

@@ -221,6 +221,8 @@ pub struct Held {
     pub entity: EntityNo,
     /// Where the client takes it to be at the frame's tick.
     pub position: Position,
+    /// The tick as of which the server set the state that this follows from.
+    pub state_tick: u32,
     /// Did the frame bring a state that differs from what the client predicted?
     pub changed: bool,
     /// Did what arrived for this tick speak of the entity, if only to say that it is as

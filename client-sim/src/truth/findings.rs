@@ -15,6 +15,8 @@ pub struct Findings {
     pub wrong_set: u64,
     /// The first of them.
     pub wrong: Vec<WrongPair>,
+    /// Copies whose state was of an earlier tick than one that the client had before.
+    pub went_back: u64,
     /// Frames of judged clients.
     pub frames: u64,
     /// Entities that they held, summed.

@@ -6,7 +6,7 @@ use super::news::{News, Taken};
 use super::observer::{Observer, Scene};
 use super::subject::Subject;
 use crate::meter::Current;
-use crate::target::{ClientPlan, EntityNo, Frame, Held, Link, Terms, View};
+use crate::target::{ClientPlan, EntityNo, Frame, Held, Link, Resumption, Terms, View};
 use std::collections::VecDeque;
 
 /// A tick is judged at the latest when this many newer ones have been heard of, plus a second.
@@ -137,6 +137,9 @@ impl Judge {
             match link {
                 Link::Connected | Link::Resumed(_) => {
                     self.owners[index].connect();
+                    if *link != Link::Resumed(Resumption::Resumed) {
+                        self.observers[index].iter_mut().for_each(Observer::begin_anew);
+                    }
                     self.book.connect(*client, now_ns);
                 }
                 Link::Lost(_) => {

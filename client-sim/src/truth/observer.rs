@@ -28,6 +28,8 @@ struct Pair {
     seen: u32,
     /// The tick up to which the client's copy reflects what the server took.
     settled: u32,
+    /// The newest tick that a state of the client's copy was of.
+    state_tick: u32,
     /// The client got it with the frame at hand.
     entered: bool,
     /// It was found wrong and has not been right since.
@@ -63,6 +65,7 @@ impl Observer {
             since: 0,
             seen: NEVER,
             settled: 0,
+            state_tick: 0,
             entered: false,
             wrong: false,
             awaited_ns: 0,
@@ -92,6 +95,11 @@ impl Observer {
     /// The connection broke: judging starts over when frames come again.
     pub(super) fn forget(&mut self) {
         self.last_tick = None;
+    }
+
+    /// It has a new session, perhaps with a server that counts its ticks anew.
+    pub(super) fn begin_anew(&mut self) {
+        self.pairs.iter_mut().for_each(|pair| pair.state_tick = 0);
     }
 
     pub(super) fn judge(
@@ -139,6 +147,8 @@ impl Observer {
         let Some(pair) = self.pairs.get_mut(copy.entity.0 as usize) else { return };
         pair.entered = pair.seen.wrapping_add(1) != frame.tick;
         pair.seen = frame.tick;
+        found.went_back += u64::from(scene.measured && copy.state_tick < pair.state_tick);
+        pair.state_tick = pair.state_tick.max(copy.state_tick);
         if pair.entered {
             // What was taken before it came is no concern of this client.
             pair.settled = pair.settled.max(frame.tick.saturating_sub(1));
@@ -304,11 +314,13 @@ fn settle(
 }
 
 /// Is it beyond doubt where the server has the entity at this tick? It is in the tick of a sample,
-/// and again when none has come for a while. In between a server does well to follow the line that
-/// the entity was on: a sample may be missing because it was lost.
+/// from then on if that sample says that it has stopped, and again when none has come for a while.
+/// Else a server does well to follow the line that the entity was on: a sample may be missing
+/// because it was lost.
 fn is_settled(subject: &Subject, tick: u32, scene: &Scene<'_>) -> bool {
     let silent = subject.newest().and_then(|(newest, _)| tick.checked_sub(newest));
-    silent.is_some_and(|ticks| ticks == 0 || u64::from(ticks) * scene.tick_ns > LINE_NS)
+    let for_long = |ticks| u64::from(ticks) * scene.tick_ns > LINE_NS;
+    silent.is_some_and(|ticks| ticks == 0 || subject.stands() || for_long(ticks))
 }
 
 /// Two ticks and a round trip; on a link with faults a second and two round trips.

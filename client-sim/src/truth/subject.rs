@@ -124,6 +124,12 @@ impl Subject {
         self.recent.back().map(|taken| (taken.tick, taken.sampled_ns))
     }
 
+    /// Was it in one place in its last two samples? Then it has stopped.
+    pub(super) fn stands(&self) -> bool {
+        let mut newest = self.recent.iter().rev().map(|taken| taken.position);
+        newest.next().zip(newest.next()).is_some_and(|(last, before)| last == before)
+    }
+
     /// Samples taken after one tick and up to another, newest first.
     pub(super) fn taken_between(&self, after: u32, to: u32) -> impl Iterator<Item = &Taken> {
         let recent = self.recent.iter().rev();

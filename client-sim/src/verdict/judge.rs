@@ -89,6 +89,7 @@ fn of_the_positions(asked: &Asked, positions: &Positions) -> Vec<SloResult> {
     let mut list = vec![
         at_least("positions.pairs_checked", 1.0, Some(positions.pairs_checked as f64)),
         at_most("positions.wrong_set", 0.0, Some(positions.wrong_set as f64)),
+        at_most("positions.went_back", 0.0, Some(positions.went_back as f64)),
         at_most("positions.error_m.p99", bound_m, error.p99),
     ];
     let mut limit = |name: &str, limit: Option<f64>, value: Option<f64>| {

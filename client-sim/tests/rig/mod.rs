@@ -87,6 +87,7 @@ impl Run {
         let crew = Crew::plan(source, &options).expect("there is something to do");
         let mut judge = Judge::new(crew.plans(), self.link.is_some());
         let clients = crew.plans().len() as u64;
+        let (looking, judged) = crew.lookers();
 
         let clock = Virtual::default();
         let schedule = Arc::new(Schedule::default());
@@ -119,6 +120,8 @@ impl Run {
             terms,
             seconds: self.seconds as f64,
             clients,
+            judged,
+            looking,
             events_expected: self.events_per_s * f64::from(self.clients) * self.seconds as f64,
             trace: None,
         };
