@@ -2,15 +2,15 @@
 
 use crate::dice::Dice;
 use crate::orbit::Orbit;
-use crate::witness::{RADIUS_M, Witness};
+use crate::witness::{CueReach, RADIUS_M, Witness};
 use starling_client::net::{ClientIndex, Pilot};
 use starling_client::{
-    ClientEvent, Cue, CueTo, OwnKey, Pose, Publication, Sampling, Session, SpawnSpec,
+    ClientEvent, Cue, CueTo, OwnKey, Pose, Publication, Sampling, Session, SessionState, SpawnSpec,
     SubscribeOptions,
 };
 use starling_protocol::message::events::{Answer, Scope};
 use starling_protocol::message::interest::{Interest, Shape};
-use starling_protocol::units::{ChannelKey, EntityId, MessageId, Nanos};
+use starling_protocol::units::{ChannelKey, EntityId, MessageId, Nanos, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The channels that everyone subscribes to.
@@ -38,8 +38,6 @@ pub(crate) struct Flock {
     next_id: u64,
     /// Rolling hash of all that was heard, in order.
     pub(crate) trace: u64,
-    /// Faults have stopped long enough: views must be complete.
-    pub(crate) complete: bool,
 }
 
 impl Flock {
@@ -57,7 +55,6 @@ impl Flock {
             witness: Witness::default(),
             next_id: 1,
             trace: 0xcbf2_9ce4_8422_2325,
-            complete: false,
         }
     }
 
@@ -93,15 +90,32 @@ impl Flock {
             5 => drop(session.publish(Publication::new(Scope::World, payload))),
             _ => {
                 let Some(me) = bird.me else { return };
-                let to = if bird.dice.chance(0.5) {
-                    CueTo::NearMine(me, RADIUS_M as f32)
+                let (to, reach) = if bird.dice.chance(0.5) {
+                    (CueTo::NearMine(me, RADIUS_M as f32), CueReach::Near)
                 } else {
-                    CueTo::World
+                    (CueTo::World, CueReach::World)
                 };
                 // A session that is not live says so; then there is no cue.
-                let _ = session.send_cue(to, 7, CUE_LIFE, &payload);
+                if session.send_cue(to, 7, CUE_LIFE, &payload).is_ok() {
+                    self.witness.cue_sent(client, id, reach);
+                }
             }
         }
+    }
+
+    /// Judges the view of a client while there are no faults.
+    pub(crate) fn judge(&mut self, client: usize, session: &Session, arrived: bool) {
+        let state = session.state();
+        let live = state == SessionState::Live;
+        let Some(table) = session.view().table().filter(|_| live) else {
+            return self.witness.broken.push(format!("P3 client {client} is {state:?}"));
+        };
+        let entities = table.slots().filter_map(|slot| Some((table.entity(slot)?.entity, slot)));
+        let slots: BTreeMap<EntityId, Slot> = entities.collect();
+        let view = slots.keys().copied().collect();
+        self.witness.view(client, arrived, &view, |entity, tick| {
+            table.position(*slots.get(&entity)?, tick)
+        });
     }
 
     /// Looks for what was acknowledged, at the end of a run. Whoever was reset may have missed some.
@@ -136,9 +150,6 @@ impl Pilot for Flock {
         let heard = session.view().heard().clone();
         self.note(at.0 ^ u64::from(heard.tick.0) << 40);
         let Some(table) = session.view().table() else { return };
-        for left in &heard.left {
-            self.witness.left(client.0, left.entity);
-        }
         let mut view = BTreeSet::<EntityId>::new();
         for entity in table.slots().filter_map(|slot| table.entity(slot)) {
             view.insert(entity.entity);
@@ -147,7 +158,7 @@ impl Pilot for Flock {
             self.witness.position(client.0, entity.entity, heard.tick, state, copy);
             self.trace ^= copy.0.iter().fold(0, |sum, c| sum * 31 + *c as u64);
         }
-        self.witness.set(client.0, heard.tick, &view, self.complete);
+        self.witness.set(client.0, heard.tick, &view);
     }
 
     fn event(&mut self, client: ClientIndex, _: &mut Session, event: ClientEvent) {
@@ -171,6 +182,7 @@ impl Pilot for Flock {
             ClientEvent::Reconnected { answer, .. } => {
                 use starling_protocol::message::control::ResumeAnswer;
                 bird.was_reset |= answer != ResumeAnswer::Resumed;
+                self.witness.reconnected(client.0);
                 self.note(7);
             }
             ClientEvent::Closed { error } => {
@@ -183,8 +195,7 @@ impl Pilot for Flock {
     fn cue(&mut self, client: ClientIndex, session: &mut Session, cue: Cue) {
         let id = cue.payload().try_into().map_or(0, u64::from_le_bytes);
         let newest = session.view().heard().tick;
-        let age = newest.since(cue.tick).unwrap_or(0);
-        self.witness.cue(client.0, id, age, u32::from(CUE_LIFE));
+        self.witness.cue(client.0, id, cue.tick, newest, u32::from(CUE_LIFE));
         self.note(id);
     }
 }

@@ -8,6 +8,7 @@ mod dice;
 mod flock;
 mod orbit;
 mod seeds;
+mod sight;
 mod stage;
 mod weather;
 mod witness;

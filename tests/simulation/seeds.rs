@@ -59,6 +59,9 @@ fn a_thousand_seeds_keep_every_promise_and_repeat_exactly() {
         && checks.sets > seeds * 100
         && checks.deliveries > seeds * 100
         && checks.cues > seeds * 10
+        && checks.views > seeds * 1_000
+        && checks.copies.iter().all(|copies| *copies > seeds * 500)
+        && checks.calls > seeds
         && checks.ends > seeds / 2;
     assert!(enough, "too little was checked to have shown anything: {checks:?}");
 }

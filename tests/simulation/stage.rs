@@ -20,8 +20,10 @@ const CLIENTS: usize = 10;
 const FAULTS_NS: u64 = 4 * Nanos::SECOND;
 /// Faults have stopped; nothing new is published from here on.
 const SETTLE_NS: u64 = 2 * Nanos::SECOND;
-/// Views must be complete throughout.
-const COMPLETE_NS: u64 = Nanos::SECOND / 2;
+/// Views must be whole throughout.
+const WHOLE_NS: u64 = Nanos::SECOND;
+/// What a tick sent has arrived after this time, on a link without faults.
+const ARRIVAL_NS: u64 = 4 * Nanos::MILLISECOND;
 /// Longest step of the clock.
 const STEP_NS: u64 = 10 * Nanos::MILLISECOND;
 /// Time between two actions of a client, on average.
@@ -50,6 +52,10 @@ struct Stage {
     /// Cables that are cut, and when they are mended.
     cuts: BTreeMap<ClientIndex, Nanos>,
     next_act: Nanos,
+    /// When the server ran its newest tick.
+    ticked: Nanos,
+    /// Faults are over long enough.
+    settled: bool,
 }
 
 /// Runs one seed.
@@ -58,8 +64,8 @@ pub(crate) fn run(seed: u64) -> Outcome {
     stage.run_until(Nanos(FAULTS_NS), true);
     stage.calm();
     stage.run_until(Nanos(FAULTS_NS + SETTLE_NS), false);
-    stage.flock.complete = true;
-    stage.run_until(Nanos(FAULTS_NS + SETTLE_NS + COMPLETE_NS), false);
+    stage.settled = true;
+    stage.run_until(Nanos(FAULTS_NS + SETTLE_NS + WHOLE_NS), false);
     stage.finish()
 }
 
@@ -92,6 +98,8 @@ impl Stage {
             dice,
             cuts: BTreeMap::new(),
             next_act,
+            ticked: now,
+            settled: false,
         }
     }
 
@@ -104,7 +112,17 @@ impl Stage {
                 self.act();
                 self.fault();
             }
+            if self.settled {
+                self.judge();
+            }
             self.now = self.next_moment().min(end);
+        }
+    }
+
+    fn judge(&mut self) {
+        let arrived = self.now.since(self.ticked) >= ARRIVAL_NS;
+        for (client, session) in self.clients.iter() {
+            self.flock.judge(client.0, session, arrived);
         }
     }
 
@@ -132,10 +150,11 @@ impl Stage {
             .map(|idx| {
                 let state = entities.accepted(idx);
                 let owner = entities.name(idx).strip_prefix("bird/").and_then(|n| n.parse().ok());
-                let fresh = state.tick == world.now();
-                (entities.id(idx), Accepted { position: state.position, fresh, owner })
+                let (position, tick) = (state.position, state.tick);
+                (entities.id(idx), Accepted { position, tick, owner })
             })
             .collect();
+        self.ticked = self.now;
         self.flock.witness.tick(world.now(), accepted);
     }
 
@@ -189,15 +208,15 @@ impl Stage {
     fn finish(mut self) -> Outcome {
         for client in (0..CLIENTS).map(ClientIndex) {
             let session = self.clients.get(client).expect("nobody was removed");
-            let (state, stats) = (session.state(), session.stats());
-            if state != starling_client::SessionState::Live {
-                self.flock.witness.broken.push(format!("P3 client {} is {state:?}", client.0));
-            }
+            let stats = session.stats();
             if stats.breaches + stats.decode_errors > 0 {
                 self.flock.witness.broken.push(format!("client {} counted {stats:?}", client.0));
             }
         }
         self.flock.end();
+        if self.weather.is_fair() {
+            self.flock.witness.all_heard(CLIENTS);
+        }
         let checksum = self.server.room(WORLD).map_or(0, |room| room.world().checksum());
         let Flock { witness, trace, .. } = self.flock;
         Outcome { trace, checksum, checks: witness.checks, broken: witness.broken }

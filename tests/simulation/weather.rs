@@ -13,6 +13,7 @@ pub(crate) struct Weather {
     pub(crate) cuts_per_s: f64,
     /// Chance in each second that a client's address changes.
     pub(crate) rebinds_per_s: f64,
+    fair: bool,
 }
 
 impl Weather {
@@ -32,7 +33,12 @@ impl Weather {
             up_to(20.0),
         );
         let profile = LinkProfile::parse(&text).expect("a well-formed list of faults");
-        Self { profile, cuts_per_s: up_to(0.1), rebinds_per_s: up_to(0.3) }
+        Self { profile, cuts_per_s: up_to(0.1), rebinds_per_s: up_to(0.3), fair: wild == 0.0 }
+    }
+
+    /// No faults at all.
+    pub(crate) const fn is_fair(&self) -> bool {
+        self.fair
     }
 
     /// What links do once the faults have stopped.

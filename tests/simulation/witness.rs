@@ -1,6 +1,7 @@
 //! The sequential oracle: what was accepted, published and delivered, and whether every promise
 //! was kept. Written apart from the code that it judges.
 
+use crate::sight::{Sight, Word};
 use starling_protocol::message::events::{Event, Receipt};
 use starling_protocol::space::IPos;
 use starling_protocol::units::{ChannelKey, EntityId, MessageId, Offset, Tick};
@@ -9,21 +10,24 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Enter radius of every client's area of interest, in metres.
 pub(crate) const RADIUS_M: f64 = 40.0;
 /// Leave radius over enter radius, as the world's default has it.
-const HYSTERESIS: f64 = 1.125;
+pub(crate) const HYSTERESIS: f64 = 1.125;
 /// The bound that Welcome states, and the snapping of the sample itself.
 const BOUND_M: f64 = 0.040;
 /// Ticks whose accepted positions are kept.
 const HISTORY: usize = 128;
+/// A quarter of a second at 20 Hz: so long a line is followed without a sample, then the entity is
+/// held where it was last accepted.
+const FOLLOW_TICKS: u32 = 5;
 const STEPS: f64 = 1024.0;
 
-type ClientNo = usize;
+pub(crate) type ClientNo = usize;
 
 /// One entity as the server accepted it, after one tick.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Accepted {
     pub(crate) position: IPos,
-    /// It was accepted in this very tick.
-    pub(crate) fresh: bool,
+    /// In which tick it was accepted.
+    pub(crate) tick: Tick,
     /// Owner's number among the clients.
     pub(crate) owner: Option<ClientNo>,
 }
@@ -32,10 +36,13 @@ pub(crate) struct Accepted {
 #[derive(Debug, Default)]
 pub(crate) struct Witness {
     accepted: BTreeMap<Tick, BTreeMap<EntityId, Accepted>>,
+    /// As of the newest tick, and as of the one before.
+    sight: [Sight; 2],
     newest_state: BTreeMap<(ClientNo, EntityId), Tick>,
     logs: BTreeMap<String, BTreeMap<Offset, (MessageId, Vec<u8>)>>,
     next: BTreeMap<(ClientNo, ChannelKey), Offset>,
     acked: BTreeMap<String, BTreeMap<Offset, MessageId>>,
+    sent_cues: BTreeMap<u64, (ClientNo, CueReach)>,
     heard_cues: BTreeSet<(ClientNo, u64)>,
     pub(crate) checks: Checks,
     pub(crate) broken: Vec<String>,
@@ -48,6 +55,12 @@ pub(crate) struct Checks {
     pub(crate) sets: u64,
     pub(crate) deliveries: u64,
     pub(crate) cues: u64,
+    /// Views that were judged whole after the faults.
+    pub(crate) views: u64,
+    /// Positions in them, and those among them that stood still.
+    pub(crate) copies: [u64; 2],
+    /// Cues of quiet runs that everyone had to hear.
+    pub(crate) calls: u64,
     /// Runs in which all that was acknowledged was looked for at the end.
     pub(crate) ends: u64,
 }
@@ -58,13 +71,26 @@ impl Checks {
         self.sets += other.sets;
         self.deliveries += other.deliveries;
         self.cues += other.cues;
+        self.views += other.views;
+        self.copies = [0, 1].map(|i| self.copies[i] + other.copies[i]);
+        self.calls += other.calls;
         self.ends += other.ends;
     }
+}
+
+/// To whom a cue of the simulation goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CueReach {
+    World,
+    /// Those within [`RADIUS_M`] of its sender.
+    Near,
 }
 
 impl Witness {
     /// The server ran a tick.
     pub(crate) fn tick(&mut self, tick: Tick, accepted: BTreeMap<EntityId, Accepted>) {
+        self.sight[1] = self.sight[0].clone();
+        self.sight[0].tick(&accepted);
         self.accepted.insert(tick, accepted);
         while self.accepted.len() > HISTORY {
             self.accepted.pop_first();
@@ -92,7 +118,7 @@ impl Witness {
         }
         *newest = (*newest).max(state);
         let truth = self.accepted.get(&tick).and_then(|all| all.get(&entity));
-        let Some(truth) = truth.filter(|truth| truth.fresh) else { return };
+        let Some(truth) = truth.filter(|truth| truth.tick == tick) else { return };
         self.checks.positions += 1;
         let error = distance_m(copy, truth.position);
         if error > BOUND_M {
@@ -104,41 +130,64 @@ impl Witness {
         }
     }
 
-    /// An entity left a client's view: its next state may start anywhere.
-    pub(crate) fn left(&mut self, client: ClientNo, entity: EntityId) {
-        self.newest_state.remove(&(client, entity));
-    }
-
-    /// I3: nothing is in a view that lies outside of the leave radius. With `complete`, P3: and
-    /// everything is that lies inside of the enter radius.
-    pub(crate) fn set(
-        &mut self,
-        client: ClientNo,
-        tick: Tick,
-        view: &BTreeSet<EntityId>,
-        complete: bool,
-    ) {
+    /// I3, of every datagram: nothing is in a view that lies outside of the leave radius.
+    pub(crate) fn set(&mut self, client: ClientNo, tick: Tick, view: &BTreeSet<EntityId>) {
         let Some(all) = self.accepted.get(&tick) else { return };
         let Some(me) = all.values().find(|a| a.owner == Some(client)) else { return };
         self.checks.sets += 1;
-        for (entity, other) in all {
+        for (entity, other) in all.iter().filter(|(entity, _)| view.contains(entity)) {
             let away = distance_m(me.position, other.position);
-            let seen = view.contains(entity);
-            let mine = other.owner == Some(client);
-            if seen && (mine || away > RADIUS_M * HYSTERESIS + BOUND_M) {
+            if other.owner == Some(client) || away > RADIUS_M * HYSTERESIS + BOUND_M {
                 self.broken.push(format!(
                     "I3 client {client} at tick {tick} sees {entity}, {away:.2} m away"
                 ));
             }
-            if complete && !seen && !mine && away < RADIUS_M - BOUND_M {
+        }
+    }
+
+    /// P3, of every moment once the faults are over: the view is what the oracle says, and each
+    /// position in it the latest accepted one. `arrived` says that what the newest tick sent must
+    /// be here; until then a view may be that of the tick before.
+    pub(crate) fn view(
+        &mut self,
+        client: ClientNo,
+        arrived: bool,
+        view: &BTreeSet<EntityId>,
+        copy: impl Fn(EntityId, Tick) -> Option<IPos>,
+    ) {
+        let mut newest = self.accepted.iter().rev();
+        let Some((&tick, all)) = newest.nth(usize::from(!arrived)) else { return };
+        self.checks.views += 1;
+        let words = if arrived { &self.sight[..1] } else { &self.sight };
+        let known = all.keys().filter(|entity| !view.contains(entity));
+        for entity in known.chain(view) {
+            let wrong = if view.contains(entity) { Word::Out } else { Word::In };
+            if words.iter().all(|sight| sight.of(client, *entity) == wrong) {
+                self.broken.push(format!("P3 client {client}: {entity} is not {wrong:?} {tick}"));
+            }
+        }
+        for entity in view {
+            let Some(truth) = all.get(entity) else { continue };
+            if !arrived && self.sight[1].of(client, *entity) != Word::In {
+                continue; // it entered with the newest tick
+            }
+            let still = tick.since(truth.tick).is_some_and(|ticks| ticks > FOLLOW_TICKS);
+            self.checks.copies[usize::from(still)] += 1;
+            let at = if still { tick } else { truth.tick };
+            let error = copy(*entity, at).map_or(f64::INFINITY, |p| distance_m(p, truth.position));
+            if error > BOUND_M {
                 self.broken.push(format!(
-                    "P3 client {client} at tick {tick} lacks {entity}, {away:.2} m away"
+                    "P3 client {client} at tick {tick}: {entity}, accepted in tick {}, is \
+                     {error:.4} m off",
+                    truth.tick
                 ));
             }
         }
-        if let Some(ghost) = view.iter().find(|e| !all.contains_key(e)).filter(|_| complete) {
-            self.broken.push(format!("P3 client {client} at tick {tick} sees {ghost}, long gone"));
-        }
+    }
+
+    /// The server began anew with a client.
+    pub(crate) fn reconnected(&mut self, client: ClientNo) {
+        self.sight.iter_mut().for_each(|sight| sight.forget(client));
     }
 
     /// A subscription starts after this offset.
@@ -187,14 +236,52 @@ impl Witness {
         }
     }
 
-    /// P17: once, and in time.
-    pub(crate) fn cue(&mut self, client: ClientNo, id: u64, age: u32, life: u32) {
+    /// A client sent a cue.
+    pub(crate) fn cue_sent(&mut self, client: ClientNo, id: u64, reach: CueReach) {
+        self.sent_cues.insert(id, (client, reach));
+    }
+
+    /// P17: once, in time, and only to those for whom it is. `told` is the tick of the cue, `tick`
+    /// the newest that the client has heard of.
+    pub(crate) fn cue(&mut self, client: ClientNo, id: u64, told: Tick, tick: Tick, life: u32) {
         self.checks.cues += 1;
         if !self.heard_cues.insert((client, id)) {
             self.broken.push(format!("P17 client {client} heard cue {id} twice"));
         }
+        let age = tick.since(told).unwrap_or(0);
         if age > life {
             self.broken.push(format!("P17 client {client} heard cue {id} {age} ticks late"));
+        }
+        let Some(&(sender, reach)) = self.sent_cues.get(&id) else {
+            return self
+                .broken
+                .push(format!("P17 client {client} heard cue {id}, which nobody sent"));
+        };
+        if sender == client || reach == CueReach::Near && !self.were_near(client, sender, told) {
+            self.broken.push(format!("P17 client {client} heard cue {id}, not meant for it"));
+        }
+    }
+
+    /// Were two clients near each other in a tick? It moves one after the other.
+    fn were_near(&self, one: ClientNo, other: ClientNo, tick: Tick) -> bool {
+        let ticks = [tick.0, tick.0.saturating_sub(1)];
+        let worlds: Vec<_> = ticks.iter().filter_map(|t| self.accepted.get(&Tick(*t))).collect();
+        let places = |client| {
+            let all = worlds.iter().flat_map(|all| all.values());
+            all.filter(move |a| a.owner == Some(client)).map(|a| a.position)
+        };
+        places(one).any(|a| places(other).any(|b| distance_m(a, b) <= RADIUS_M + BOUND_M))
+    }
+
+    /// P17, at the end of a run without faults: all `clients` heard what was for everyone.
+    pub(crate) fn all_heard(&mut self, clients: usize) {
+        for (id, (sender, reach)) in &self.sent_cues {
+            for client in (0..clients).filter(|c| c != sender && *reach == CueReach::World) {
+                self.checks.calls += 1;
+                if !self.heard_cues.contains(&(client, *id)) {
+                    self.broken.push(format!("P17 client {client} never heard cue {id}"));
+                }
+            }
         }
     }
 
@@ -224,7 +311,7 @@ impl Witness {
     }
 }
 
-fn distance_m(a: IPos, b: IPos) -> f64 {
+pub(crate) fn distance_m(a: IPos, b: IPos) -> f64 {
     let squares = (0..3).map(|axis| {
         let d = (f64::from(a.0[axis]) - f64::from(b.0[axis])) / STEPS;
         d * d
@@ -233,119 +320,4 @@ fn distance_m(a: IPos, b: IPos) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use starling_protocol::message::events::Action;
-    use starling_protocol::units::{ChannelPosition, Epoch};
-
-    const ME: EntityId = EntityId { index: 1, generation: 0 };
-    const OTHER: EntityId = EntityId { index: 2, generation: 0 };
-
-    /// Me at the origin, the other `away_m` to the east, both accepted in tick 5.
-    fn witness(away_m: f64) -> Witness {
-        let at = |x: f64, owner| Accepted {
-            position: IPos([(x * STEPS) as i32, 0, 0]),
-            fresh: true,
-            owner: Some(owner),
-        };
-        let mut witness = Witness::default();
-        witness.tick(Tick(5), BTreeMap::from([(ME, at(0.0, 0)), (OTHER, at(away_m, 1))]));
-        witness
-    }
-
-    fn event(key: u32, offset: u64, message: u64) -> Event {
-        Event {
-            key: ChannelKey(key),
-            offset: Offset(offset),
-            tick: Tick(1),
-            publisher: None,
-            message: MessageId(message),
-            action: Action::Message,
-            state_key: None,
-            payload: vec![message as u8],
-        }
-    }
-
-    /// Exactly one promise is broken, and it is this one.
-    fn breaks(witness: &Witness, promise: &str) {
-        assert_eq!(witness.broken.len(), 1, "{:?}", witness.broken);
-        assert!(witness.broken[0].starts_with(promise), "{:?}", witness.broken);
-    }
-
-    #[test]
-    fn a_state_that_goes_back_breaks_p1() {
-        let mut witness = witness(10.0);
-        witness.position(0, OTHER, Tick(4), Tick(4), IPos::default());
-        witness.position(0, OTHER, Tick(4), Tick(3), IPos::default());
-        breaks(&witness, "P1");
-    }
-
-    #[test]
-    fn a_copy_a_hand_off_breaks_p2() {
-        let mut witness = witness(10.0);
-        witness.position(0, OTHER, Tick(5), Tick(5), IPos([10_240 + 30, 0, 0]));
-        assert_eq!(witness.broken.len(), 0);
-        witness.position(0, OTHER, Tick(5), Tick(5), IPos([10_240 + 102, 0, 0]));
-        breaks(&witness, "P2");
-    }
-
-    #[test]
-    fn seeing_too_far_and_missing_what_is_near_are_told_apart() {
-        let mut far = witness(46.0);
-        far.set(0, Tick(5), &BTreeSet::from([OTHER]), false);
-        breaks(&far, "I3");
-        let mut near = witness(39.0);
-        near.set(0, Tick(5), &BTreeSet::new(), true);
-        breaks(&near, "P3");
-        let mut between = witness(43.0);
-        between.set(0, Tick(5), &BTreeSet::from([OTHER]), true);
-        between.set(0, Tick(5), &BTreeSet::new(), true);
-        assert_eq!(between.broken.len(), 0, "inside the band both are right");
-    }
-
-    #[test]
-    fn a_hole_a_repeat_and_two_contents_break_p4() {
-        let mut hole = Witness::default();
-        hole.delivered(0, "a", &event(1, 1, 7));
-        hole.delivered(0, "a", &event(1, 3, 8));
-        breaks(&hole, "P4");
-        let mut repeat = Witness::default();
-        repeat.delivered(0, "a", &event(1, 1, 7));
-        repeat.delivered(0, "a", &event(1, 1, 7));
-        breaks(&repeat, "P4");
-        let mut contents = Witness::default();
-        contents.delivered(0, "a", &event(1, 1, 7));
-        contents.delivered(1, "a", &event(1, 1, 9));
-        breaks(&contents, "P4");
-    }
-
-    #[test]
-    fn an_acknowledged_event_that_nobody_heard_breaks_p6() {
-        let mut witness = Witness::default();
-        let position = ChannelPosition { epoch: Epoch(1), offset: Offset(1) };
-        witness.published("a", MessageId(7), Receipt::Channel(position));
-        witness.end();
-        breaks(&witness, "P6");
-    }
-
-    #[test]
-    fn a_listener_that_stops_short_of_the_top_breaks_p6() {
-        let mut witness = Witness::default();
-        let position = ChannelPosition { epoch: Epoch(1), offset: Offset(2) };
-        witness.delivered(0, "a", &event(1, 1, 7));
-        witness.published("a", MessageId(8), Receipt::Channel(position));
-        witness.reached_top(0, ChannelKey(1), "a");
-        breaks(&witness, "P6");
-    }
-
-    #[test]
-    fn a_cue_twice_or_late_breaks_p17() {
-        let mut twice = Witness::default();
-        twice.cue(0, 9, 1, 4);
-        twice.cue(0, 9, 2, 4);
-        breaks(&twice, "P17");
-        let mut late = Witness::default();
-        late.cue(0, 9, 5, 4);
-        breaks(&late, "P17");
-    }
-}
+mod tests;

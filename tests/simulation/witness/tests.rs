@@ -1,0 +1,210 @@
+//! Every check can fail.
+
+use super::*;
+use starling_protocol::message::events::Action;
+use starling_protocol::units::{ChannelPosition, Epoch};
+
+const ME: EntityId = EntityId { index: 1, generation: 0 };
+const OTHER: EntityId = EntityId { index: 2, generation: 0 };
+
+/// Me at the origin, the other `away_m` to the east, both accepted in tick 5.
+fn witness(away_m: f64) -> Witness {
+    let at = |x: f64, owner| Accepted {
+        position: IPos([(x * STEPS) as i32, 0, 0]),
+        tick: Tick(5),
+        owner: Some(owner),
+    };
+    let mut witness = Witness::default();
+    witness.tick(Tick(5), BTreeMap::from([(ME, at(0.0, 0)), (OTHER, at(away_m, 1))]));
+    witness
+}
+
+fn event(key: u32, offset: u64, message: u64) -> Event {
+    Event {
+        key: ChannelKey(key),
+        offset: Offset(offset),
+        tick: Tick(1),
+        publisher: None,
+        message: MessageId(message),
+        action: Action::Message,
+        state_key: None,
+        payload: vec![message as u8],
+    }
+}
+
+/// Exactly one promise is broken, and it is this one.
+fn breaks(witness: &Witness, promise: &str) {
+    assert_eq!(witness.broken.len(), 1, "{:?}", witness.broken);
+    assert!(witness.broken[0].starts_with(promise), "{:?}", witness.broken);
+}
+
+#[test]
+fn a_state_that_goes_back_breaks_p1() {
+    let mut witness = witness(10.0);
+    witness.position(0, OTHER, Tick(4), Tick(4), IPos::default());
+    witness.position(0, OTHER, Tick(4), Tick(3), IPos::default());
+    breaks(&witness, "P1");
+}
+
+#[test]
+fn a_copy_a_hand_off_breaks_p2() {
+    let mut witness = witness(10.0);
+    witness.position(0, OTHER, Tick(5), Tick(5), IPos([10_240 + 30, 0, 0]));
+    assert_eq!(witness.broken.len(), 0);
+    witness.position(0, OTHER, Tick(5), Tick(5), IPos([10_240 + 102, 0, 0]));
+    breaks(&witness, "P2");
+}
+
+#[test]
+fn seeing_what_is_too_far_breaks_i3() {
+    let mut far = witness(46.0);
+    far.set(0, Tick(5), &BTreeSet::from([OTHER]));
+    breaks(&far, "I3");
+}
+
+/// What client 0 has of the other, judged ticks after it was accepted.
+fn judged(away_m: f64, ticks: u32, seen: bool, copy: impl Fn(Tick) -> IPos) -> Witness {
+    let mut witness = witness(away_m);
+    for tick in 6..=5 + ticks {
+        let all = witness.accepted[&Tick(5)].clone();
+        witness.tick(Tick(tick), all);
+    }
+    let view = if seen { BTreeSet::from([OTHER]) } else { BTreeSet::new() };
+    witness.view(0, true, &view, |_, tick| Some(copy(tick)));
+    witness
+}
+
+/// Ten metres away in tick 5, and a hand farther with each tick.
+fn sliding(tick: Tick) -> IPos {
+    IPos([10_240 + 102 * (tick.0 as i32 - 5), 0, 0])
+}
+
+#[test]
+fn missing_what_is_near_and_seeing_what_is_far_break_p3() {
+    let truth = |away_m: f64| move |_| IPos([(away_m * STEPS) as i32, 0, 0]);
+    assert_eq!(judged(39.0, 1, true, truth(39.0)).broken, [] as [&str; 0]);
+    breaks(&judged(39.0, 1, false, truth(39.0)), "P3");
+    assert_eq!(judged(43.0, 1, false, truth(43.0)).broken, [] as [&str; 0]);
+    breaks(&judged(43.0, 1, true, truth(43.0)), "P3");
+}
+
+#[test]
+fn between_the_radii_only_what_was_visible_is() {
+    let mut witness = witness(39.0);
+    let mut all = witness.accepted[&Tick(5)].clone();
+    all.get_mut(&OTHER).expect("it is there").position.0[0] = 43 * 1024;
+    witness.tick(Tick(6), all);
+    let copy = |_, _| Some(IPos([43 * 1024, 0, 0]));
+    witness.view(0, true, &BTreeSet::from([OTHER]), copy);
+    assert_eq!(witness.broken, [] as [&str; 0]);
+    witness.view(0, true, &BTreeSet::new(), copy);
+    breaks(&witness, "P3");
+    witness.broken.clear();
+    witness.reconnected(0);
+    witness.view(0, true, &BTreeSet::new(), copy);
+    assert_eq!(witness.broken, [] as [&str; 0], "whoever begins anew may not have seen it");
+}
+
+#[test]
+fn a_ghost_breaks_p3() {
+    let mut witness = witness(39.0);
+    let ghost = EntityId { index: 9, generation: 0 };
+    witness.view(0, true, &BTreeSet::from([OTHER, ghost]), |_, _| Some(IPos([39_936, 0, 0])));
+    breaks(&witness, "P3");
+}
+
+#[test]
+fn a_change_may_take_until_its_tick_has_arrived() {
+    let mut witness = witness(43.0);
+    let mut all = witness.accepted[&Tick(5)].clone();
+    all.get_mut(&OTHER).expect("it is there").position.0[0] = 39 * 1024;
+    witness.tick(Tick(6), all);
+    let copy = |_, _| Some(IPos([43 * 1024, 0, 0]));
+    witness.view(0, false, &BTreeSet::new(), copy);
+    assert_eq!(witness.broken, [] as [&str; 0]);
+    witness.view(0, true, &BTreeSet::new(), copy);
+    breaks(&witness, "P3");
+}
+
+#[test]
+fn what_stands_still_has_to_be_right_in_every_tick_and_what_moves_where_it_was_accepted() {
+    assert_eq!(judged(10.0, 5, true, sliding).broken, [] as [&str; 0]);
+    breaks(&judged(10.0, 6, true, sliding), "P3");
+    breaks(&judged(10.0, 1, true, |tick| sliding(tick + 1)), "P3");
+}
+
+#[test]
+fn a_hole_a_repeat_and_two_contents_break_p4() {
+    let mut hole = Witness::default();
+    hole.delivered(0, "a", &event(1, 1, 7));
+    hole.delivered(0, "a", &event(1, 3, 8));
+    breaks(&hole, "P4");
+    let mut repeat = Witness::default();
+    repeat.delivered(0, "a", &event(1, 1, 7));
+    repeat.delivered(0, "a", &event(1, 1, 7));
+    breaks(&repeat, "P4");
+    let mut contents = Witness::default();
+    contents.delivered(0, "a", &event(1, 1, 7));
+    contents.delivered(1, "a", &event(1, 1, 9));
+    breaks(&contents, "P4");
+}
+
+#[test]
+fn an_acknowledged_event_that_nobody_heard_breaks_p6() {
+    let mut witness = Witness::default();
+    let position = ChannelPosition { epoch: Epoch(1), offset: Offset(1) };
+    witness.published("a", MessageId(7), Receipt::Channel(position));
+    witness.end();
+    breaks(&witness, "P6");
+}
+
+#[test]
+fn a_listener_that_stops_short_of_the_top_breaks_p6() {
+    let mut witness = Witness::default();
+    let position = ChannelPosition { epoch: Epoch(1), offset: Offset(2) };
+    witness.delivered(0, "a", &event(1, 1, 7));
+    witness.published("a", MessageId(8), Receipt::Channel(position));
+    witness.reached_top(0, ChannelKey(1), "a");
+    breaks(&witness, "P6");
+}
+
+#[test]
+fn a_cue_twice_or_late_breaks_p17() {
+    let mut twice = witness(10.0);
+    twice.cue_sent(1, 9, CueReach::World);
+    twice.cue(0, 9, Tick(5), Tick(6), 4);
+    twice.cue(0, 9, Tick(5), Tick(7), 4);
+    breaks(&twice, "P17");
+    let mut late = witness(10.0);
+    late.cue_sent(1, 9, CueReach::World);
+    late.cue(0, 9, Tick(5), Tick(10), 4);
+    breaks(&late, "P17");
+}
+
+#[test]
+fn a_cue_that_is_not_for_its_hearer_breaks_p17() {
+    let heard = |away_m: f64, sender, reach| {
+        let mut witness = witness(away_m);
+        witness.tick(Tick(6), witness.accepted[&Tick(5)].clone());
+        witness.cue_sent(sender, 9, reach);
+        witness.cue(0, 9, Tick(6), Tick(6), 4);
+        witness
+    };
+    assert_eq!(heard(39.0, 1, CueReach::Near).broken, [] as [&str; 0]);
+    breaks(&heard(41.0, 1, CueReach::Near), "P17");
+    breaks(&heard(39.0, 0, CueReach::World), "P17");
+    let mut unsent = witness(10.0);
+    unsent.cue(0, 9, Tick(5), Tick(6), 4);
+    breaks(&unsent, "P17");
+}
+
+#[test]
+fn a_cue_that_one_of_all_never_heard_breaks_p17() {
+    let mut witness = witness(10.0);
+    witness.cue_sent(1, 9, CueReach::World);
+    witness.cue(0, 9, Tick(5), Tick(5), 4);
+    witness.all_heard(2);
+    assert_eq!(witness.broken, [] as [&str; 0]);
+    witness.all_heard(3);
+    breaks(&witness, "P17");
+}
