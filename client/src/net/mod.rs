@@ -13,6 +13,7 @@ pub use client::Client;
 pub use clients::{ClientIndex, Clients, Pilot};
 pub use dial::Dial;
 pub use server::{Server, ServerError};
+pub use starling_transport::quic::Congestion;
 pub use wire::WireStats;
 
 use starling_protocol::units::Nanos;

@@ -52,6 +52,8 @@ pub struct Server {
     pub trust: ServerTrust,
     /// Silence after which the connection is lost: 15 s, and up to 30 min for devices.
     pub idle_timeout: Option<Duration>,
+    /// How the connection shares its path.
+    pub congestion: quic::Congestion,
     /// What both directions of the way there do to packets; for tests.
     pub link: LinkProfile,
 }
@@ -61,7 +63,14 @@ impl Server {
     #[must_use]
     pub fn new(address: SocketAddr, trust: ServerTrust) -> Self {
         let name = "localhost".to_owned();
-        Self { address, name, trust, idle_timeout: None, link: LinkProfile::default() }
+        Self {
+            address,
+            name,
+            trust,
+            idle_timeout: None,
+            congestion: quic::Congestion::default(),
+            link: LinkProfile::default(),
+        }
     }
 
     /// A server by `host:port`; asks the system for the host's address, and waits for it.
@@ -87,6 +96,7 @@ impl Server {
             target = target.with_idle_timeout(idle_timeout);
         }
         target.server_name.clone_from(&self.name);
+        target.congestion = self.congestion;
         Ok(target.with_link(self.link.clone()))
     }
 

@@ -1,13 +1,14 @@
 //! The configuration, validated once: what the rest of the server works with.
 
 use super::error::Fault;
-use super::tree::{AuthMode, Config, WorldPolicy};
+use super::tree::{AuthMode, Config, CongestionChoice, WorldPolicy};
 use super::worlds::WorldEntry;
 use starling_protocol::limits::{
     SESSIONS_MAX, TICK_HZ_MAX, WORLD_NAME_BYTES_MAX, ZONE_ENTITIES_MAX,
 };
 use starling_protocol::space::Space;
 use starling_protocol::units::{Nanos, TickRate};
+use starling_transport::quic::Congestion;
 use starling_world::config::{Profile, WorldConfig};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub templates: Templates,
     /// Threads that run worlds; `None` for one per core.
     pub threads: Option<usize>,
+    /// How connections share their path.
+    pub congestion: Congestion,
     /// Milliseconds of a drain.
     pub drain_ms: u32,
     /// Milliseconds over which clients spread their reconnects.
@@ -118,6 +121,15 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
 }
 
+impl From<CongestionChoice> for Congestion {
+    fn from(choice: CongestionChoice) -> Self {
+        match choice {
+            CongestionChoice::Steady => Self::Steady,
+            CongestionChoice::Cubic => Self::Cubic,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Config::default().limits.validate().expect("the defaults hold")
@@ -152,6 +164,7 @@ impl Config {
             listed: self.listed(templates)?,
             templates,
             threads: self.server.threads.map(usize::from),
+            congestion: self.server.congestion.into(),
             drain_ms: self.server.drain_s * 1_000,
             drain_jitter_ms: self.server.drain_jitter_ms,
             certificate: self.certificate()?,

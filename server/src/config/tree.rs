@@ -46,6 +46,16 @@ pub enum AuthMode {
     Token,
 }
 
+/// How a connection decides how fast it may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CongestionChoice {
+    /// Never below 32 KiB in flight; a lost packet alone is no sign of a full queue.
+    Steady,
+    /// RFC 9438.
+    Cubic,
+}
+
 section! {
     /// The server as a whole.
     pub struct ServerSection {
@@ -62,6 +72,9 @@ section! {
         pub threads: Option<u16> = None,
         /// Seconds from the first request to stop until the server closes what is still open.
         pub drain_s: u32 = 30,
+        /// How connections share their path: "steady" keeps 32 KiB in flight whatever is lost, for
+        /// radio links; "cubic" gives way to other traffic down to two packets.
+        pub congestion: CongestionChoice = CongestionChoice::Steady,
         /// Clients spread their reconnects over this many milliseconds after a drain was told.
         pub drain_jitter_ms: u32 = 5_000,
     }

@@ -30,12 +30,12 @@ const UDP_PAYLOAD_BYTES_MAX: u16 = 1_472;
 /// How a connection decides how fast it may send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Congestion {
-    /// RFC 9438: fair beside other traffic, timid under random loss.
-    #[default]
-    Cubic,
     /// Never below 32 KiB in flight, and little moved by losses that no queue explains: for games
     /// and vehicles on radio links.
+    #[default]
     Steady,
+    /// RFC 9438: fair beside other traffic, down to two packets in flight after a run of losses.
+    Cubic,
 }
 
 impl Congestion {

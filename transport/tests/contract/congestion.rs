@@ -68,3 +68,32 @@ fn cubic_holds_back_at_ten_percent_loss() {
     let (taken, _) = stream_datagrams(Congestion::Cubic, 10);
     assert!(taken < 90, "cubic took {taken} %: is another controller needed at all?");
 }
+
+#[test]
+fn after_a_dead_time_the_very_next_datagram_goes_out_by_default() {
+    let mut stage = QuicStage::with(Sockets::PerConnection, |_| ());
+    let link = "delay=20ms,blackout=2s@500ms";
+    stage.options.link = LinkProfile::parse(link).expect("the profile is right");
+    let (mut troupe, pair) = Troupe::connected(stage);
+    let start = troupe.stage.now();
+    let (dark_end, end) = (2_600 * Nanos::MILLISECOND, 3_100 * Nanos::MILLISECOND);
+    let (mut due, mut after_dark) = (0, 0);
+    troupe.until("all are sent", |t| {
+        let now = t.stage.now();
+        if now.since(start) >= due * Nanos::SECOND / 20 {
+            due += 1;
+            let number = [u8::from(now.since(start) > dark_end); 500];
+            after_dark += u64::from(number[0]);
+            let sent = t.stage.server.send_datagram(now, pair.server, &number);
+            assert_eq!(sent, Ok(()), "the buffer never fills: nothing blocks the sender");
+        }
+        now.since(start) > end
+    });
+    let from = troupe.stage.now();
+    troupe.until("the last ones have arrived", |t| {
+        t.stage.now().since(from) > 200 * Nanos::MILLISECOND
+    });
+    let arrived = troupe.datagrams_at_client().iter().filter(|d| d[0] == 1).count() as u64;
+    assert!(after_dark > 0, "some were sent after the dark");
+    assert_eq!(arrived, after_dark);
+}

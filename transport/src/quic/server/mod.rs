@@ -81,7 +81,7 @@ impl ServerOptions {
             identity,
             connections_max: CONNECTIONS_MAX_DEFAULT,
             segmentation_offload: true,
-            congestion: Congestion::Cubic,
+            congestion: Congestion::Steady,
             secret: None,
             runtime: RuntimeChoice::Own { threads: 1 },
         }
