@@ -93,6 +93,24 @@ fn one_swapped_event_fails_as_out_of_order() {
 }
 
 #[test]
+fn one_event_that_reaches_somebody_else_fails_as_stray() {
+    let stray = |n| Run::with(Fault::StrayEvent(n, ClientNo(29)));
+    let reports: Vec<_> = (20..40).map(stray).filter(|r| r.events.stray > 0).collect();
+    // Client 29 is a member of few channels and close to few: most of what reaches it is astray.
+    assert!(reports.len() > 10, "{}", reports.len());
+    for report in reports {
+        assert_eq!((failing(&report), report.events.stray), (vec!["events.stray"], 1));
+        assert!(report.events.named[0].ends_with("stray at client 29"));
+    }
+}
+
+#[test]
+fn an_event_that_nobody_published_fails_as_stray() {
+    let report = Run::with(Fault::InventEvent(1140));
+    assert_eq!(failing(&report), ["events.stray"]);
+}
+
+#[test]
 fn state_that_comes_late_fails_as_error_and_nothing_else_hides_it() {
     let report = Run::with(Fault::Delay(1));
     assert!(failing(&report).contains(&"positions.error_m.p99"), "{:?}", failing(&report));

@@ -111,6 +111,7 @@ fn generator(facts: &RunFacts, swarm: &GeneratorMeter, truth: &Findings) -> Gene
         socket_drops: swarm.traffic.socket_drops,
         rtt_ms: (&swarm.rtt_ms).into(),
         frames_unjudged: truth.frames_shed,
+        events_unjudged: truth.events.unjudged,
     }
 }
 
@@ -155,6 +156,7 @@ fn events(truth: &Findings) -> Events {
         lost: events.lost,
         duplicated: events.duplicated,
         out_of_order: events.out_of_order,
+        stray: events.stray,
         latency_ms: (&events.latency_ms).into(),
         refused: events.refused,
         named: events.named.clone(),

@@ -95,6 +95,8 @@ pub struct Generator {
     pub rtt_ms: Median99,
     /// Frames that were left unjudged because the truth could not keep up.
     pub frames_unjudged: u64,
+    /// Events and deliveries that were left unjudged because there were too many.
+    pub events_unjudged: u64,
 }
 
 /// State.
@@ -155,11 +157,13 @@ pub struct Events {
     pub duplicated: u64,
     /// Arrived after a later one.
     pub out_of_order: u64,
+    /// Arrived at somebody whom they were clearly not for, or were published by nobody.
+    pub stray: u64,
     /// From handing over to arrival.
     pub latency_ms: Median99Max,
     /// Refused by the server.
     pub refused: u64,
-    /// The first of the lost, doubled and disordered ones.
+    /// The first of the lost, doubled, disordered and stray ones.
     pub named: Vec<String>,
 }
 

@@ -80,7 +80,8 @@ fn events(out: &mut String, report: &Report) {
     }
     let text = format!("{} published, {} acked, {} delivered", e.published, e.acked, e.delivered);
     line(out, "events", &text);
-    let bad = format!("{} lost, {} doubled, {} out of order", e.lost, e.duplicated, e.out_of_order);
+    let (lost, doubled, disordered, stray) = (e.lost, e.duplicated, e.out_of_order, e.stray);
+    let bad = format!("{lost} lost, {doubled} doubled, {disordered} out of order, {stray} stray");
     line(out, "", &bad);
     line(out, "event latency", &three(&e.latency_ms, "ms", 1));
     e.named.iter().take(5).for_each(|named| line(out, "", named));
@@ -97,8 +98,12 @@ fn swarm(out: &mut String, report: &Report) {
     line(out, "round trip", &two(&g.rtt_ms, "ms", 2));
     let cores = g.cpu_cores.map_or_else(|| "-".to_owned(), |cores| format!("{cores:.2} cores"));
     line(out, "swarm processor", &cores);
-    if g.frames_unjudged > 0 {
-        line(out, "frames unjudged", &g.frames_unjudged.to_string());
+    for (name, count) in
+        [("frames unjudged", g.frames_unjudged), ("events unjudged", g.events_unjudged)]
+    {
+        if count > 0 {
+            line(out, name, &count.to_string());
+        }
     }
 }
 

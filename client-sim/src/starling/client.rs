@@ -32,6 +32,8 @@ const DESPAWN_NS: u64 = 500_000_000;
 /// One client.
 pub(super) struct SimClient {
     pub plan: ClientPlan,
+    /// Marks what this run publishes.
+    run: u64,
     pub session: Session,
     pub conn: Option<ConnKey>,
     /// When the session wants to be looked after though nothing arrives.
@@ -60,9 +62,10 @@ pub(super) struct SimClient {
 }
 
 impl SimClient {
-    pub(super) fn new(now: Nanos, plan: ClientPlan, options: ConnectOptions) -> Self {
+    pub(super) fn new(now: Nanos, run: u64, plan: ClientPlan, options: ConnectOptions) -> Self {
         let own = plan.entities.iter().map(|e| Own::new(e.entity, e.name.clone()));
         let mut client = Self {
+            run,
             own: own.collect(),
             session: Session::new(now, options),
             conn: None,
@@ -245,7 +248,7 @@ impl SimClient {
     }
 
     fn deliver(&self, event: &Event, now: Nanos, into: &mut Received) {
-        let Some(number) = event_no(&event.payload) else { return };
+        let Some(number) = event_no(self.run, &event.payload) else { return };
         let channel = self.channels.iter().find(|(key, _)| *key == event.key);
         if event.key != INBOX && channel.is_none() {
             return;
@@ -290,7 +293,7 @@ impl SimClient {
     }
 
     pub(super) fn publish(&mut self, event: &Publish) {
-        let payload = payload(event.event);
+        let payload = payload(self.run, event.event);
         let publication = match event.scope {
             EventScope::Channel(channel) => Publication::to_channel(channel_name(channel), payload),
             EventScope::Near { radius_m } => Publication::near_mine(radius_m as f32, payload),

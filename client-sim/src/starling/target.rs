@@ -39,7 +39,7 @@ pub struct StarlingOptions {
     pub space: Space,
     /// Access token; empty in open mode.
     pub token: String,
-    /// Feeds message ids and back-off.
+    /// Feeds message ids and back-off, and marks what this run publishes.
     pub seed: u64,
     /// Keep trying to get in: the link loses packets.
     pub patient: bool,
@@ -245,7 +245,7 @@ impl<W: Wire> Target for StarlingTarget<W> {
         let now = Nanos(clock.now_ns());
         for plan in plans {
             let options = self.connect_options(plan);
-            let mut client = SimClient::new(now, plan.clone(), options);
+            let mut client = SimClient::new(now, self.options.seed, plan.clone(), options);
             client.look(&self.options.names);
             self.index.insert(plan.client, self.clients.len());
             self.owners.extend(plan.entities.iter().map(|e| (e.entity, self.clients.len())));

@@ -60,16 +60,34 @@ pub(super) fn channel_name(channel: ChannelNo) -> String {
     format!("swarm-{}", channel.0)
 }
 
-/// Publisher and number, and as much again as a short message has.
-pub(super) fn payload(event: EventNo) -> Vec<u8> {
+/// Publisher, number and run, and as much again as a short message has. Another swarm may fly in
+/// the same world: its events are not this run's.
+pub(super) fn payload(run: u64, event: EventNo) -> Vec<u8> {
     let mut bytes = vec![0; 32];
     bytes[..4].copy_from_slice(&event.publisher.0.to_le_bytes());
     bytes[4..8].copy_from_slice(&event.number.to_le_bytes());
+    bytes[8..16].copy_from_slice(&run.to_le_bytes());
     bytes
 }
 
-pub(super) fn event_no(payload: &[u8]) -> Option<EventNo> {
+/// The event of a payload; `None` for what this run has not published.
+pub(super) fn event_no(run: u64, payload: &[u8]) -> Option<EventNo> {
     let word = |at: usize| payload.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
-    let publisher = ClientNo(word(0)?);
-    (payload.len() == 32).then_some(EventNo { publisher, number: word(4)? })
+    let ours = payload.len() == 32 && payload[8..16] == run.to_le_bytes();
+    let (publisher, number) = (ClientNo(word(0)?), word(4)?);
+    ours.then_some(EventNo { publisher, number })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_known_again_in_its_own_run_only() {
+        let event = EventNo { publisher: ClientNo(70_000), number: 9 };
+        let bytes = payload(5, event);
+        assert_eq!(event_no(5, &bytes), Some(event));
+        assert_eq!(event_no(6, &bytes), None);
+        assert_eq!(event_no(5, &bytes[..31]), None);
+    }
 }

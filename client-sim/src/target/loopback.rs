@@ -31,6 +31,10 @@ pub enum Fault {
     DoubleEvent(u64),
     /// The n-th delivery of an event comes after the next one of its stream.
     SwapEvents(u64),
+    /// The n-th event that is published also reaches this client.
+    StrayEvent(u64, ClientNo),
+    /// In this tick an event that nobody published reaches the first client.
+    InventEvent(u32),
     /// This client is refused.
     Refuse(ClientNo),
     /// Every client loses its connection in this tick and resumes in the next.
@@ -53,6 +57,7 @@ pub struct Loopback {
     deliveries: Vec<Delivery>,
     acked: Vec<(EventNo, u64)>,
     delivered: u64,
+    published: u64,
     /// A delivery that waits for the next of its stream.
     swapped: Option<Delivery>,
     traffic: Traffic,
@@ -93,6 +98,7 @@ impl Loopback {
             deliveries: Vec::new(),
             acked: Vec::new(),
             delivered: 0,
+            published: 0,
             swapped: None,
             traffic: Traffic::default(),
             interrupted: false,
@@ -118,6 +124,9 @@ impl Loopback {
                 into.accepted.push(Accepted { entity, tick: self.tick, number });
             }
             entity.past[0] = entity.at;
+        }
+        if self.has(Fault::InventEvent(self.tick)) {
+            self.invent(now_ns);
         }
         if self.has(Fault::Interrupt(self.tick)) {
             self.interrupt(into);
@@ -258,6 +267,27 @@ impl Loopback {
         }
     }
 
+    fn invent(&mut self, at_ns: u64) {
+        let event = EventNo { publisher: ClientNo(u32::MAX), number: 1 };
+        let Some(client) = self.clients.first_mut() else { return };
+        let (offset, client) = (client.next_offset(None), client.plan.client);
+        self.deliver(Delivery { client, event, channel: None, offset, at_ns });
+    }
+
+    /// Whom an event is for, and whom it reaches by a fault.
+    fn reached(&self, event: &Publish) -> Vec<ClientNo> {
+        let mut clients = self.recipients(event);
+        for fault in &self.faults {
+            if let Fault::StrayEvent(number, client) = *fault
+                && number == self.published
+                && !clients.contains(&client)
+            {
+                clients.push(client);
+            }
+        }
+        clients
+    }
+
     fn recipients(&self, event: &Publish) -> Vec<ClientNo> {
         match event.scope {
             EventScope::Channel(channel) => {
@@ -363,7 +393,8 @@ impl Target for Loopback {
                 EventScope::Channel(channel) => Some(channel),
                 EventScope::Near { .. } => None,
             };
-            for client in self.recipients(event) {
+            self.published += 1;
+            for client in self.reached(event) {
                 let member = self.clients.iter_mut().find(|c| c.plan.client == client);
                 let Some(member) = member else { continue };
                 let offset = member.next_offset(channel);

@@ -1,32 +1,33 @@
 //! Which events are owed to whom, and what became of them.
 
 use super::findings::EventFindings;
-use super::subject::Subject;
-use crate::space::{Position, Space};
+use super::past::{CLEARLY_NS, Past, Side, around};
 use crate::target::{ChannelNo, ClientNo, Delivery, EventNo, EventScope};
 use std::collections::{BTreeMap, VecDeque};
 
-/// An event by place is owed to whom it was for during this long before and after.
-const CLEARLY_NS: u64 = 1_000_000_000;
-/// Events followed in one run.
+/// Events followed in one run. A run with more is invalid: it is not known what became of them.
 const EVENTS_MAX: usize = 4_000_000;
 /// Deliveries that wait for the news of their event.
-const EARLY_MAX: usize = 4_096;
+const EARLY_MAX: usize = 65_536;
+/// Deliveries by place that wait until it is clear whether they were for their recipient.
+const SUSPECTS_MAX: usize = 262_144;
 /// Of the lost, doubled and disordered events this many are named.
 const NAMED_MAX: usize = 50;
 
 /// The events of a run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct EventBook {
     events: BTreeMap<EventNo, Entry>,
+    /// Events that may be followed.
+    room: usize,
     /// Deliveries of events of which nothing is known yet: another thread's news of the same
     /// moment came first.
     early: VecDeque<Delivery>,
     /// Events by place whose recipients are not settled yet, in order of time.
     undecided: VecDeque<EventNo>,
+    /// Deliveries by place, in order of time, until it is clear whether they were rightful.
+    suspects: VecDeque<Delivery>,
     members: BTreeMap<ChannelNo, Vec<ClientNo>>,
-    /// Where each client's entity was, tick by tick, for a little more than two seconds.
-    history: VecDeque<Moment>,
     /// Newest number seen, per recipient, stream and publisher.
     newest: BTreeMap<(ClientNo, Option<ChannelNo>, ClientNo), u32>,
     offsets: BTreeMap<(ClientNo, Option<ChannelNo>), u64>,
@@ -52,16 +53,20 @@ struct Connected {
     lost_ns: Option<u64>,
 }
 
-/// Positions of the first entity of every client at one tick.
-#[derive(Debug)]
-struct Moment {
-    at_ns: u64,
-    places: Vec<Option<Position>>,
-}
-
 impl EventBook {
     pub(super) fn new(clients: usize) -> Self {
-        Self { links: vec![Connected::default(); clients], ..Self::default() }
+        Self {
+            events: BTreeMap::new(),
+            room: EVENTS_MAX,
+            early: VecDeque::new(),
+            undecided: VecDeque::new(),
+            suspects: VecDeque::new(),
+            members: BTreeMap::new(),
+            newest: BTreeMap::new(),
+            offsets: BTreeMap::new(),
+            links: vec![Connected::default(); clients],
+            found: EventFindings::default(),
+        }
     }
 
     pub(super) fn subscribe(&mut self, client: ClientNo, channel: ChannelNo) {
@@ -77,7 +82,8 @@ impl EventBook {
     }
 
     pub(super) fn publish(&mut self, event: EventNo, scope: EventScope, at_ns: u64) {
-        if self.events.len() >= EVENTS_MAX {
+        if self.events.len() >= self.room {
+            self.found.unjudged += 1;
             return;
         }
         self.found.published += 1;
@@ -143,8 +149,10 @@ impl EventBook {
         if self.events.contains_key(&event) {
             return self.count(delivery);
         }
-        if self.early.len() == EARLY_MAX {
-            self.early.pop_front();
+        if self.early.len() == EARLY_MAX
+            && let Some(unheard_of) = self.early.pop_front()
+        {
+            self.note_unheard_of(unheard_of);
         }
         self.early.push_back(*delivery);
     }
@@ -154,6 +162,33 @@ impl EventBook {
         entry.delivered.push(delivery.client);
         self.found.delivered += 1;
         self.found.latency_ms.record_ns(delivery.at_ns.saturating_sub(entry.at_ns));
+        let scope = entry.scope;
+        match (scope, delivery.channel) {
+            (EventScope::Channel(channel), Some(stream)) if stream == channel => {
+                let members = self.members.get(&channel);
+                if !members.is_some_and(|members| members.contains(&delivery.client)) {
+                    self.note_stray(delivery);
+                }
+            }
+            (EventScope::Near { .. }, None) if self.suspects.len() < SUSPECTS_MAX => {
+                self.suspects.push_back(*delivery);
+            }
+            (EventScope::Near { .. }, None) => self.found.unjudged += 1,
+            // In a stream that it does not belong to.
+            _ => self.note_stray(delivery),
+        }
+    }
+
+    fn note_stray(&mut self, delivery: &Delivery) {
+        self.found.stray += 1;
+        name(&mut self.found, "stray", delivery.event, delivery.client);
+    }
+
+    /// Nobody published it, unless it was published beyond what is followed.
+    fn note_unheard_of(&mut self, delivery: Delivery) {
+        if self.found.unjudged == 0 {
+            self.note_stray(&delivery);
+        }
     }
 
     /// Numbers of one publisher, and offsets of one stream, only ever grow.
@@ -169,56 +204,49 @@ impl EventBook {
         *top = offset.max(*top);
     }
 
-    /// A tick of the server has passed: settles the events of a second ago.
-    pub(super) fn turn(
-        &mut self,
-        space: Space,
-        at_ns: u64,
-        subjects: &[Subject],
-        firsts: &[Option<usize>],
-    ) {
-        let place = |first: &Option<usize>| first.and_then(|e| subjects[e].place());
-        let places = firsts.iter().map(|first| place(first).map(|p| p.cartesian)).collect();
-        self.history.push_back(Moment { at_ns, places });
+    /// The past reaches up to a moment: settles the events and deliveries of a second ago.
+    pub(super) fn turn(&mut self, past: &Past, at_ns: u64) {
         while let Some(&event) = self.undecided.front() {
             let settled_ns = self.events.get(&event).map_or(0, |entry| entry.at_ns + CLEARLY_NS);
             if settled_ns > at_ns {
                 break;
             }
             self.undecided.pop_front();
-            self.decide(space, event);
+            self.decide(past, event);
         }
-        let keep_ns = at_ns.saturating_sub(2 * CLEARLY_NS + CLEARLY_NS / 2);
-        while self.history.front().is_some_and(|moment| moment.at_ns < keep_ns) {
-            self.history.pop_front();
+        while let Some(delivery) = self.suspects.front().copied() {
+            if delivery.at_ns + CLEARLY_NS > at_ns {
+                break;
+            }
+            self.suspects.pop_front();
+            if self.was_elsewhere(past, &delivery) {
+                self.note_stray(&delivery);
+            }
         }
     }
 
     /// Owed to those who were near in every tick from a second before to a second after.
-    fn decide(&mut self, space: Space, event: EventNo) {
+    fn decide(&mut self, past: &Past, event: EventNo) {
         let Some(entry) = self.events.get(&event) else { return };
         let EventScope::Near { radius_m } = entry.scope else { return };
-        let (from, to) = (entry.at_ns.saturating_sub(CLEARLY_NS), entry.at_ns + CLEARLY_NS);
-        let window = |m: &&Moment| (from..=to).contains(&m.at_ns);
-        let moments: Vec<&Moment> = self.history.iter().filter(window).collect();
-        // Less than the whole window is known: nothing is clear.
-        if moments.first().is_none_or(|m| m.at_ns > from + CLEARLY_NS / 4) {
-            return;
-        }
-        let near = |client: usize| {
-            moments.iter().all(|m| {
-                let pair = m.places[client].zip(m.places[event.publisher.0 as usize]);
-                pair.is_some_and(|(a, b)| {
-                    Space::Metric.distance_m(a, b) <= f64::from(radius_m) * 0.99 - edge_m(space)
-                })
-            })
-        };
-        let clients = (0..self.links.len()).filter(|&c| c != event.publisher.0 as usize && near(c));
-        let owed = clients.map(|c| ClientNo(c as u32)).filter(|&c| self.since(c, entry.at_ns));
+        let during = around(entry.at_ns, entry.at_ns);
+        let owed = past.clients().filter(|c| {
+            let others = *c != event.publisher && self.since(*c, entry.at_ns);
+            others && past.side(*c, event.publisher, radius_m, &during) == Side::Inside
+        });
         let owed: Vec<ClientNo> = owed.collect();
         if let Some(entry) = self.events.get_mut(&event) {
             entry.owed = owed;
         }
+    }
+
+    /// Was the recipient far off all the time from before the publishing to after the arrival?
+    fn was_elsewhere(&self, past: &Past, delivery: &Delivery) -> bool {
+        let Delivery { client, event, at_ns, .. } = *delivery;
+        let Some(entry) = self.events.get(&event) else { return false };
+        let EventScope::Near { radius_m } = entry.scope else { return false };
+        let during = around(entry.at_ns, at_ns.max(entry.at_ns));
+        past.side(client, event.publisher, radius_m, &during) == Side::Outside
     }
 
     /// Everything that was published has been acknowledged and has arrived.
@@ -241,6 +269,9 @@ impl EventBook {
 
     /// Counts what never arrived.
     pub(super) fn finish(mut self) -> EventFindings {
+        for unheard_of in std::mem::take(&mut self.early) {
+            self.note_unheard_of(unheard_of);
+        }
         let entries = std::mem::take(&mut self.events);
         for (event, entry) in &entries {
             let owed = entry.owed.iter().copied();
@@ -256,11 +287,6 @@ impl EventBook {
         }
         self.found
     }
-}
-
-/// Distances on the Earth are judged by chords over hundreds of metres; half a metre is unclear.
-fn edge_m(space: Space) -> f64 {
-    if space == Space::Geodetic { 0.5 } else { 0.05 }
 }
 
 fn name(found: &mut EventFindings, what: &str, event: EventNo, at: ClientNo) {
@@ -290,6 +316,20 @@ mod tests {
         book.publish(event, EventScope::Channel(channel), at_ns);
         book.ack(event);
         let found = book.finish();
-        assert_eq!((found.delivered, found.lost), (1, 0));
+        assert_eq!((found.delivered, found.lost, found.stray), (1, 0, 0));
+    }
+
+    #[test]
+    fn events_beyond_those_that_are_followed_are_counted_and_their_deliveries_are_no_strays() {
+        let (mut book, publisher, channel) = (EventBook::new(2), ClientNo(0), ChannelNo(0));
+        book.room = 1;
+        for number in 1..=3 {
+            let event = EventNo { publisher, number };
+            book.publish(event, EventScope::Channel(channel), 0);
+        }
+        let (client, event) = (ClientNo(1), EventNo { publisher, number: 2 });
+        book.deliver(&Delivery { client, event, channel: Some(channel), offset: 2, at_ns: 0 });
+        let found = book.finish();
+        assert_eq!((found.published, found.unjudged, found.stray), (1, 2, 0));
     }
 }

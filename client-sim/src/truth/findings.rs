@@ -66,9 +66,13 @@ pub struct EventFindings {
     pub duplicated: u64,
     /// Arrived after a later one of the same stream.
     pub out_of_order: u64,
+    /// Arrived at somebody whom they were clearly not for, or were published by nobody.
+    pub stray: u64,
+    /// Not followed: the run published more than can be.
+    pub unjudged: u64,
     /// From handing over to arrival.
     pub latency_ms: Distribution,
-    /// The first of the lost, duplicated and disordered ones.
+    /// The first of the lost, duplicated, disordered and stray ones.
     pub named: Vec<String>,
 }
 

@@ -4,6 +4,7 @@ use super::events::EventBook;
 use super::findings::Findings;
 use super::news::{News, Taken};
 use super::observer::{Observer, Scene};
+use super::past::Past;
 use super::subject::Subject;
 use crate::meter::Current;
 use crate::target::{ClientPlan, EntityNo, Frame, Held, Link, Resumption, Terms, View};
@@ -19,8 +20,7 @@ pub struct Judge {
     terms: Option<Terms>,
     names: Vec<String>,
     subjects: Vec<Subject>,
-    /// Index of each client's first entity.
-    firsts: Vec<Option<usize>>,
+    past: Past,
     observers: Vec<Option<Observer>>,
     owners: Vec<Owner>,
     buckets: VecDeque<Bucket>,
@@ -79,7 +79,7 @@ impl Judge {
             measured_ns: 0..0,
             terms: None,
             subjects,
-            firsts: plans.iter().map(|p| p.entities.first().map(|e| e.entity.0 as usize)).collect(),
+            past: Past::new(plans),
             observers: plans.iter().map(|plan| observer(plan, entities)).collect(),
             owners: plans.iter().map(Owner::of).collect(),
             names: names.into_iter().map(|(_, name)| name).collect(),
@@ -280,7 +280,8 @@ impl Judge {
         self.clock_ns = self.clock_ns.max(bucket.first_ns.unwrap_or(0));
         self.draw(terms);
         if let Some(at_ns) = bucket.first_ns {
-            self.book.turn(terms.space, at_ns, &self.subjects, &self.firsts);
+            self.past.turn(terms.space, at_ns, &self.subjects);
+            self.book.turn(&self.past, at_ns);
         }
     }
 

@@ -9,6 +9,7 @@ mod findings;
 mod judge;
 mod news;
 mod observer;
+mod past;
 mod subject;
 
 pub use area::Area;

@@ -69,6 +69,7 @@ fn of_the_swarm(generator: &Generator, positions: &Positions) -> Vec<SloResult> 
         at_most("generator.socket_drops", 0.0, Some(generator.socket_drops as f64)),
         // A judge that looked away has shown nothing.
         at_most("generator.frames_unjudged", 0.0, Some(generator.frames_unjudged as f64)),
+        at_most("generator.events_unjudged", 0.0, Some(generator.events_unjudged as f64)),
     ]
 }
 
@@ -112,6 +113,7 @@ fn of_the_events(asked: &Asked, events: &Events) -> Vec<SloResult> {
         at_most("events.lost", 0.0, Some(events.lost as f64)),
         at_most("events.duplicated", 0.0, Some(events.duplicated as f64)),
         at_most("events.out_of_order", 0.0, Some(events.out_of_order as f64)),
+        at_most("events.stray", 0.0, Some(events.stray as f64)),
     ];
     if asked.events_expected >= EVENTS_EXPECTED_MIN {
         list.push(at_least("events.acked", 1.0, Some(events.acked as f64)));
