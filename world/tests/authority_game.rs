@@ -8,10 +8,10 @@ use starling_protocol::message::control::*;
 use starling_protocol::message::events::EventDown;
 use starling_protocol::message::host::PlayerInput;
 use starling_protocol::sample::Sample;
-use starling_protocol::units::{Handle, SessionId, Tick};
+use starling_protocol::units::{EntityId, Handle, SessionId, Tick};
 use starling_protocol::uplink;
 use starling_world::World;
-use starling_world::authority::{Game, GameContext, PlayerEvent, tag};
+use starling_world::authority::{Game, GameContext, NewEntity, PlayerEvent, tag};
 use starling_world::config::WorldConfig;
 use std::sync::{Arc, Mutex};
 
@@ -32,6 +32,21 @@ impl Game for Recorder {
         record.comings.extend_from_slice(context.comings());
         let tick = context.tick();
         record.inputs.extend(context.inputs().iter().map(|input| (tick, input.clone())));
+    }
+}
+
+/// A game that puts one statue into its yard with the first player, and never touches it again.
+#[derive(Debug, Default)]
+struct Sculptor {
+    statue: Option<EntityId>,
+}
+
+impl Game for Sculptor {
+    fn step(&mut self, context: &mut GameContext<'_>) {
+        if self.statue.is_none() && !context.comings().is_empty() {
+            let new = NewEntity { name: Some("statue".into()), ..NewEntity::default() };
+            self.statue = Some(context.spawn(new).expect("the yard has room"));
+        }
     }
 }
 
@@ -162,6 +177,18 @@ fn inputs_to_a_world_of_clients_are_refused_once_a_second() {
     };
     assert_eq!(stage.control(guest.conn), [told.clone(), told]);
     assert_eq!(stage.world.counters().inputs_refused, 25);
+}
+
+#[test]
+fn what_a_game_makes_in_a_tick_was_accepted_in_that_tick() {
+    let mut stage = Stage::of(World::with_game(server(), Box::new(Sculptor::default())));
+    stage.ticks(6);
+    stage.guest();
+    stage.tick();
+    let entities = stage.world.entities();
+    let statue = entities.named("statue").expect("the game made it");
+    assert_eq!(stage.world.now(), Tick(7));
+    assert_eq!(entities.accepted(statue).tick, Tick(7));
 }
 
 fn position_of(stage: &Stage, guest: &Guest) -> [f64; 3] {

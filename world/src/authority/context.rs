@@ -140,7 +140,7 @@ impl<'a> GameContext<'a> {
             owner: None,
             avatar_of: None,
         };
-        let entity = self.world.entities.spawn(spec, self.world.now)?;
+        let entity = self.world.entities.spawn(spec, self.last_tick())?;
         if let Some(player) = player {
             self.world.set_avatar(player, entity);
         }
@@ -167,8 +167,7 @@ impl<'a> GameContext<'a> {
     /// `UNKNOWN_ENTITY`, `BAD_FIELD`.
     pub fn set_fields(&mut self, entity: EntityId, fields: &[(u8, u32)]) -> Result<(), CloseCode> {
         let idx = self.find(entity)?;
-        // Like a change between two ticks, it is carried by the datagrams of this one.
-        self.world.entities.set_fields(idx, fields, self.world.now - 1)
+        self.world.entities.set_fields(idx, fields, self.last_tick())
     }
 
     /// Makes an entity disappear.
@@ -234,6 +233,12 @@ impl<'a> GameContext<'a> {
             CueTo::World => self.world.cue_world(None, given),
         }
         Ok(())
+    }
+
+    /// What a game makes and changes is carried by the datagrams of its own tick, like what came
+    /// after the tick before.
+    fn last_tick(&self) -> Tick {
+        self.world.now - 1
     }
 
     fn find(&self, entity: EntityId) -> Result<EntityIdx, CloseCode> {
