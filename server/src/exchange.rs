@@ -6,7 +6,8 @@
 //! merged and never dropped, and beyond [`OUTBOX_BYTES_MAX`] the Room makes no more until the
 //! Front has caught up.
 
-use starling_world::input::{Command, ConnId, TickInputs};
+use starling_protocol::limits::SESSIONS_MAX;
+use starling_world::input::{Command, ConnId, Link, TickInputs};
 use starling_world::output::Output;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,8 +16,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub const COMMANDS_MAX: usize = 65_536;
 /// Bytes of the messages behind those commands.
 pub const COMMAND_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Commands that are told however many others wait: a clean end and a loss for every connection
+/// that a room knows of, in its world or still in the inbox, and the drains of an impatient owner.
+pub const TOLD_MAX: usize = 2 * (SESSIONS_MAX + COMMANDS_MAX) + 16;
 /// Bytes of uplink datagrams that may wait for one room's tick.
 pub const DATAGRAM_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Uplink datagrams that may wait for it, for empty ones take room too.
+pub const DATAGRAMS_MAX: usize = 1024 * 1024;
+/// Links that may wait for it: each one's own, and a newcomer's.
+pub const LINKS_MAX: usize = 2 * SESSIONS_MAX;
 /// Batches that may wait for the Front.
 pub const BATCHES_MAX: usize = 2;
 /// Bytes that may wait for the Front before the Room pauses.
@@ -36,6 +44,8 @@ pub struct Mailbox {
 pub struct Inbox {
     commands: Vec<Command>,
     command_bytes: usize,
+    /// How many of the commands were told.
+    told: usize,
     tick: TickInputs,
     refused: u64,
 }
@@ -50,7 +60,7 @@ impl Inbox {
     /// # Errors
     /// [`Full`]; it is counted.
     pub fn command(&mut self, command: Command, bytes: usize) -> Result<(), Full> {
-        let crowded = self.commands.len() >= COMMANDS_MAX;
+        let crowded = self.commands.len() - self.told >= COMMANDS_MAX;
         if crowded || self.command_bytes + bytes > COMMAND_BYTES_MAX {
             self.refused += 1;
             return Err(Full);
@@ -60,23 +70,35 @@ impl Inbox {
         Ok(())
     }
 
-    /// Takes in what must be told however full the inbox is: that a connection is gone, or that
-    /// the server drains. There is at most one of each per connection.
+    /// Takes in what must be told however full the inbox is: that a connection whose Attach was
+    /// taken in is gone, or that the server drains. More than [`TOLD_MAX`] there cannot be; should
+    /// there be more, they are counted as refused.
     pub fn tell(&mut self, command: Command) {
+        if self.told >= TOLD_MAX {
+            self.refused += 1;
+            return;
+        }
+        self.told += 1;
         self.commands.push(command);
     }
 
     /// Takes a datagram in, or counts it as refused: a newer one will replace it.
     pub fn datagram(&mut self, conn: ConnId, at_us: u64, payload: &[u8]) {
-        if self.tick.arena.len() + payload.len() > DATAGRAM_BYTES_MAX {
+        let crowded = self.tick.datagrams.len() >= DATAGRAMS_MAX;
+        if crowded || self.tick.arena.len() + payload.len() > DATAGRAM_BYTES_MAX {
             self.refused += 1;
             return;
         }
         self.tick.push(conn, at_us, payload);
     }
 
-    /// What a link may carry in the next tick.
-    pub fn link(&mut self, link: starling_world::input::Link) {
+    /// What a link may carry in the next tick. One that finds no room is counted as refused: the
+    /// link keeps what it had.
+    pub fn link(&mut self, link: Link) {
+        if self.tick.links.len() >= LINKS_MAX {
+            self.refused += 1;
+            return;
+        }
         self.tick.links.push(link);
     }
 }
@@ -127,6 +149,7 @@ impl Mailbox {
     pub(crate) fn take_commands(&self, commands: &mut Vec<Command>) {
         let mut inbox = self.inbox();
         inbox.command_bytes = 0;
+        inbox.told = 0;
         std::mem::swap(&mut inbox.commands, commands);
     }
 
@@ -306,6 +329,37 @@ mod tests {
         assert_eq!(inbox.refused, 1);
         inbox.tell(Command::Detach { conn: ConnId(1) });
         assert_eq!(inbox.commands.len(), COMMANDS_MAX + 1);
+    }
+
+    #[test]
+    fn what_is_told_takes_no_place_of_other_commands_and_has_a_bound_of_its_own() {
+        let mut inbox = Inbox::default();
+        let gone = || Command::Detach { conn: ConnId(1) };
+        for _ in 0..TOLD_MAX {
+            inbox.tell(gone());
+        }
+        assert_eq!(inbox.refused, 0);
+        inbox.tell(gone());
+        assert_eq!((inbox.commands.len(), inbox.refused), (TOLD_MAX, 1));
+        assert_eq!(inbox.command(Command::RegrantRefused { conn: ConnId(1) }, 10), Ok(()));
+        let mailbox = Mailbox { inbox: Mutex::new(inbox), ..Mailbox::default() };
+        mailbox.take_commands(&mut Vec::new());
+        mailbox.inbox().tell(gone());
+        assert_eq!(mailbox.backlog().refused, 1, "a room that takes what waits makes room");
+    }
+
+    #[test]
+    fn empty_datagrams_and_links_are_bounded_too() {
+        let mut inbox = Inbox::default();
+        for _ in 0..=DATAGRAMS_MAX {
+            inbox.datagram(ConnId(1), 0, &[]);
+        }
+        assert_eq!((inbox.tick.datagrams.len(), inbox.refused), (DATAGRAMS_MAX, 1));
+        let link = Link { conn: ConnId(1), datagram_bytes: 0, stream_bytes: 0, rtt_us: 0 };
+        for _ in 0..=LINKS_MAX {
+            inbox.link(link);
+        }
+        assert_eq!((inbox.tick.links.len(), inbox.refused), (LINKS_MAX, 2));
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub(super) struct Seat {
     pub(super) entry: Entry,
     /// Subject of the token; stays the same for the life of the connection.
     pub(super) subject: String,
+    /// Its Attach was taken in, so that its room is to hear of its end.
+    pub(super) known: bool,
     /// It may host.
     pub(super) host: bool,
     /// Known once the world has welcomed it.

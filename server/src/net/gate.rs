@@ -95,6 +95,7 @@ impl Gate {
             world: hello.world,
             entry,
             subject: verified.subject,
+            known: false,
             host: verified.grants.host,
             session: None,
             entities: 0,

@@ -239,7 +239,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
         if let Some(session) = seat.session.filter(|_| seat.entities > 0) {
             self.gateways.insert((seat.entry.id, session), seat.entities);
         }
-        if tell {
+        if tell && seat.known {
             seat.entry.mailbox.inbox().tell(Command::Detach { conn: id(conn) });
             self.rung.insert(seat.entry.id);
         }

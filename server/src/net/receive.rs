@@ -14,7 +14,7 @@ use starling_protocol::message::control::{ControlDown, ControlUp, Hello};
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
 use starling_transport::{ConnKey, Event, Transport};
-use starling_world::input::{Command, Link};
+use starling_world::input::{Attach, Command, Link};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -213,11 +213,21 @@ impl<T: Transport, L: Lender> Front<T, L> {
             let link = Link { conn: id(conn), datagram_bytes, stream_bytes, rtt_us };
             entry.mailbox.inbox().link(link);
         }
-        self.command(now, conn, Command::Attach(Box::new(attach)), HELLO_BYTES_MAX);
+        self.attach(now, conn, attach);
         for stream in StreamKind::ALL {
             if stream != StreamKind::Control {
                 self.read(now, conn, stream);
             }
+        }
+    }
+
+    /// Asks the room for a session.
+    fn attach(&mut self, now: Nanos, conn: ConnKey, attach: Attach) {
+        self.command(now, conn, Command::Attach(Box::new(attach)), HELLO_BYTES_MAX);
+        // A connection that found the inbox full is closed already.
+        let seat = self.connections.get_mut(&conn).and_then(|connection| connection.seat.as_mut());
+        if let Some(seat) = seat {
+            seat.known = true;
         }
     }
 
