@@ -14,3 +14,4 @@ pub mod room;
 pub mod run;
 pub mod stepped;
 pub mod telemetry;
+pub mod wall;

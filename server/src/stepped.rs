@@ -7,10 +7,11 @@ use crate::auth::{Open, Verifier};
 use crate::config::{Config, ConfigError, Settings, WorldPolicy};
 use crate::counters::NetCounters;
 use crate::entropy::{Entropy, Seeded};
-use crate::net::{Front, Parts, Wall};
+use crate::net::{Front, Parts};
 use crate::room::Room;
 use crate::room::directory::{Directory, Lender, Lives};
 use crate::room::pool::RoomId;
+use crate::wall::Wall;
 use starling_protocol::units::{Epoch, Nanos};
 use starling_transport::Transport;
 use starling_world::authority::Game;
@@ -78,7 +79,8 @@ pub struct Builder {
     settings: Settings,
     verifier: Arc<dyn Verifier>,
     seed: u64,
-    wall: Wall,
+    /// `None` where time is made up: tokens are judged as in 1970, and fixes by no clock at all.
+    wall: Option<Wall>,
     games: BTreeMap<String, Box<dyn Game>>,
 }
 
@@ -88,7 +90,7 @@ impl Builder {
     #[must_use]
     pub fn new(settings: Settings, seed: u64) -> Self {
         let verifier = Arc::new(Open);
-        Self { settings, verifier, seed, wall: Wall::default(), games: BTreeMap::new() }
+        Self { settings, verifier, seed, wall: None, games: BTreeMap::new() }
     }
 
     /// A server of the default configuration.
@@ -103,7 +105,13 @@ impl Builder {
     #[must_use]
     pub fn verifier(mut self, verifier: Arc<dyn Verifier>, origin_ms: u64) -> Self {
         self.verifier = verifier;
-        self.wall = Wall { origin_ms };
+        self.began_at(origin_ms)
+    }
+
+    /// Unix milliseconds at the clock's origin, by which fixes of the future are told.
+    #[must_use]
+    pub fn began_at(mut self, origin_ms: u64) -> Self {
+        self.wall = Some(Wall { origin_ms });
         self
     }
 
@@ -127,7 +135,8 @@ impl Builder {
         let mut entropy = Seeded::new(self.seed);
         let lives = Lives { epoch: Epoch(1), seed: entropy.number() };
         let open = self.settings.worlds == WorldPolicy::Auto;
-        let mut directory = Directory::new(open, self.settings.templates, lives);
+        let mut directory =
+            Directory::new(open, self.settings.templates, lives, self.wall.map(Into::into));
         let mut rooms = Rooms::default();
         for world in self.settings.listed.drain(..) {
             let game = self.games.remove(&world.name);
@@ -139,7 +148,7 @@ impl Builder {
             directory,
             verifier: self.verifier,
             entropy: Box::new(entropy),
-            wall: self.wall,
+            wall: self.wall.unwrap_or_default(),
             limits: self.settings.limits,
             counters: Arc::new(NetCounters::default()),
         });

@@ -7,12 +7,17 @@ use starling_protocol::codec;
 use starling_protocol::limits::{
     DATAGRAM_BYTES_MAX, EVENT_BYTES_MAX, MESSAGE_BYTES_MAX, SUBSCRIPTIONS_MAX,
 };
-use starling_protocol::message::control::{ControlDown, ControlUp, Hello, INBOX};
+use starling_protocol::message::control::{
+    ControlDown, ControlUp, Hello, INBOX, RejectReason, Rejection,
+};
 use starling_protocol::message::events::{Action, Answer, EventDown, EventUp, Publish, Scope};
 use starling_protocol::message::interest::{Interest, Shape, Target};
-use starling_protocol::space::Space;
+use starling_protocol::sample::{Fix, Sample};
+use starling_protocol::space::{IPos, Space};
 use starling_protocol::stream::StreamKind;
-use starling_protocol::units::{ChannelKey, Handle, MessageId, Nanos};
+use starling_protocol::units::{ChannelKey, Handle, MessageId, Nanos, Tick};
+use starling_protocol::uplink::{SampleUp, UplinkWriter};
+use starling_server::config::Templates;
 use starling_server::stepped::Builder;
 use support::{Hall, hall, hall_of, hello, metric_world, settings, spawn};
 
@@ -326,6 +331,49 @@ fn latitude_91_and_other_places_that_are_none_are_refused() {
     });
     assert_eq!(refused.count(), 4, "{:?}", hall.clients[at].control);
     assert_eq!(hall.closed(at), None);
+}
+
+#[test]
+fn a_fix_that_lies_an_hour_ahead_is_rejected_and_counted() {
+    const NOON_MS: u64 = 1_800_000_000_000;
+    let mut globe = Templates::default().created("globe", Space::Geodetic);
+    globe.speed_max_mps = None;
+    let builder = Builder::new(settings(|_| {}), 1).world(globe).began_at(NOON_MS);
+    let mut hall = hall_of(builder);
+    let at = hall.says(Hello { world: "globe".into(), ..hello() });
+    hall.control(at, &spawn("bus", [0, 0, 0]));
+    hall.run_ms(600);
+    let say = |hall: &mut Hall, sequence: u16, time_ms: u64| {
+        let position = IPos([i32::from(sequence) * 100, 0, 0]);
+        let fix = Some(Fix { time_ms, ..Fix::default() });
+        let sample = Sample { position, fix, ..Sample::default() };
+        let mut datagram = Vec::new();
+        let mut writer = UplinkWriter::new(&mut datagram, Space::Geodetic, sequence, Tick(0));
+        assert!(writer.sample(&SampleUp { handle: Handle(0), sequence, sample }), "one fits");
+        writer.finish();
+        hall.datagram(at, &datagram);
+        hall.run_ms(600);
+    };
+    let now_ms = |hall: &Hall| NOON_MS + hall.now.0 / Nanos::MILLISECOND;
+    let good = now_ms(&hall);
+    say(&mut hall, 1, good);
+    let hour_ahead = now_ms(&hall) + 3_600_000;
+    say(&mut hall, 2, hour_ahead);
+    let rejections: Vec<_> = hall.clients[at]
+        .control
+        .iter()
+        .filter_map(|message| match message {
+            ControlDown::Rejected { samples, .. } => Some(samples.clone()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let reason = RejectReason::BadTime;
+    assert_eq!(rejections, [Rejection { handle: Handle(0), sequence: 2, reason }]);
+    let room = hall.server.room("globe").expect("it is there");
+    let counters = room.world().counters();
+    assert_eq!(counters.samples_rejected[reason as usize], 1);
+    assert_eq!(counters.samples_accepted, 1);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::auth::{Verified, Verifier};
 use crate::entropy::Entropy;
 use crate::room::directory::{Directory, Lender};
 use crate::room::schedule::Schedule;
+use crate::wall::Wall;
 use aws_lc_rs::digest::{SHA256, digest};
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::RESUME_TOKEN_BYTES;
@@ -17,28 +18,6 @@ use std::sync::Arc;
 
 /// How long a client waits that was refused for lack of room, in milliseconds.
 const RETRY_AFTER_MS: u32 = 5_000;
-
-/// Tells Unix time from the monotonic clock, so that a jump of the wall clock ends no session.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wall {
-    /// Unix milliseconds at the clock's origin.
-    pub origin_ms: u64,
-}
-
-impl Wall {
-    /// Unix seconds.
-    #[must_use]
-    pub const fn unix_s(self, now: Nanos) -> u64 {
-        (self.origin_ms + now.0 / Nanos::MILLISECOND) / 1_000
-    }
-
-    /// The instant of a Unix second; the origin for what lies before it.
-    #[must_use]
-    pub const fn instant(self, unix_s: u64) -> Nanos {
-        let ms = unix_s.saturating_mul(1_000).saturating_sub(self.origin_ms);
-        Nanos(ms.saturating_mul(Nanos::MILLISECOND))
-    }
-}
 
 /// Decides who gets in.
 pub(super) struct Gate {
@@ -157,19 +136,4 @@ fn unauthorized() -> Refusal {
 fn sha256(bytes: &[u8]) -> [u8; 32] {
     let hash = digest(&SHA256, bytes);
     hash.as_ref().try_into().expect("SHA-256 has 32 bytes")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unix_time_follows_the_monotonic_clock() {
-        let wall = Wall { origin_ms: 1_800_000_000_500 };
-        assert_eq!(wall.unix_s(Nanos(0)), 1_800_000_000);
-        assert_eq!(wall.unix_s(Nanos::from_millis(500)), 1_800_000_001);
-        assert_eq!(wall.instant(1_800_000_001), Nanos::from_millis(500));
-        assert_eq!(wall.instant(5), Nanos(0));
-        assert_eq!(wall.instant(u64::MAX).0, u64::MAX);
-    }
 }

@@ -20,8 +20,6 @@ mod gate;
 mod receive;
 mod unsent;
 
-pub use gate::Wall;
-
 use crate::auth::Verifier;
 use crate::config::Limits;
 use crate::counters::NetCounters;
@@ -30,6 +28,7 @@ use crate::exchange::Mailbox;
 use crate::room::directory::{Directory, Lender};
 use crate::room::pool::RoomId;
 use crate::telemetry::{Quoted, Seldom};
+use crate::wall::Wall;
 use connection::Connection;
 use gate::Gate;
 use starling_protocol::close::CloseCode;

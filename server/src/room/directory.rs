@@ -5,6 +5,7 @@ use super::schedule::Schedule;
 use super::{Room, pool::RoomId};
 use crate::config::Templates;
 use crate::exchange::Mailbox;
+use crate::wall::UnixClock;
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::{AUTO_WORLDS_MAX, WORLD_NAME_BYTES_MAX};
 use starling_protocol::space::Space;
@@ -109,15 +110,17 @@ pub struct Directory {
     open: bool,
     templates: Templates,
     lives: Lives,
+    unix: Option<UnixClock>,
     /// Listed worlds, to be made anew should one break down.
     listed: BTreeMap<String, Listed>,
 }
 
 impl Directory {
-    /// An empty directory; `open` lets a Hello make worlds.
+    /// An empty directory; `open` lets a Hello make worlds, and by `unix` their rooms tell
+    /// fixes of the future.
     #[must_use]
-    pub fn new(open: bool, templates: Templates, lives: Lives) -> Self {
-        Self { worlds: Worlds::default(), open, templates, lives, listed: BTreeMap::new() }
+    pub fn new(open: bool, templates: Templates, lives: Lives, unix: Option<UnixClock>) -> Self {
+        Self { worlds: Worlds::default(), open, templates, lives, unix, listed: BTreeMap::new() }
     }
 
     /// All worlds, for metrics and debugging.
@@ -230,7 +233,7 @@ impl Directory {
             None => World::new(config),
         };
         let mailbox = Arc::new(Mailbox::new());
-        let room = Room::new(world, Arc::clone(&mailbox), now);
+        let room = Room::new(world, Arc::clone(&mailbox), now, self.unix.clone());
         let (gauge, schedule) = (room.gauge(), *room.schedule());
         let entry = Entry {
             id: rooms.add(room),
@@ -262,7 +265,7 @@ mod tests {
 
     fn directory(open: bool) -> (Directory, Rooms) {
         let lives = Lives { epoch: Epoch(7), seed: 1 };
-        (Directory::new(open, Templates::default(), lives), Rooms::default())
+        (Directory::new(open, Templates::default(), lives, None), Rooms::default())
     }
 
     #[test]

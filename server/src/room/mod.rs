@@ -9,6 +9,7 @@ pub mod pool;
 pub mod schedule;
 
 use crate::exchange::{Batch, Mailbox};
+use crate::wall::UnixClock;
 use gauge::Gauge;
 use schedule::Schedule;
 use starling_protocol::units::Nanos;
@@ -26,6 +27,7 @@ pub struct Room {
     mailbox: Arc<Mailbox>,
     gauge: Arc<Gauge>,
     schedule: Schedule,
+    unix: Option<UnixClock>,
     last_step: Nanos,
     // Reused from tick to tick; empty between polls.
     commands: Vec<Command>,
@@ -43,15 +45,17 @@ pub struct Polled {
 }
 
 impl Room {
-    /// A room whose world's epoch starts at `start`.
+    /// A room whose world's epoch starts at `start`, and that knows Unix time where there is a
+    /// clock for it.
     #[must_use]
-    pub fn new(world: World, mailbox: Arc<Mailbox>, start: Nanos) -> Self {
+    pub fn new(world: World, mailbox: Arc<Mailbox>, start: Nanos, unix: Option<UnixClock>) -> Self {
         let schedule = Schedule::new(start, world.config().tick_rate);
         Self {
             world,
             mailbox,
             gauge: Arc::default(),
             schedule,
+            unix,
             last_step: start,
             commands: Vec::new(),
             inputs: TickInputs::default(),
@@ -139,6 +143,7 @@ impl Room {
     fn tick(&mut self, now: Nanos, clock: &dyn Fn() -> Nanos) {
         self.mailbox.take_tick(&mut self.inputs);
         self.inputs.now_us = self.schedule.now_us(now);
+        self.inputs.unix_ms = self.unix.as_ref().map(|unix| unix.unix_ms(now));
         let late_ns = now.since(self.next_tick());
         let before = clock();
         self.world.tick(&self.inputs, &mut self.batch.output, &Serial);

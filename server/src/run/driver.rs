@@ -6,8 +6,9 @@
 use super::unix_ms;
 use crate::config::Settings;
 use crate::http::Board;
-use crate::net::{Front, Wall};
+use crate::net::Front;
 use crate::room::pool::{Clock, Pool};
+use crate::wall::Wall;
 use starling_protocol::units::Nanos;
 use starling_transport::quic::{QuinnServer, ServerWaker};
 use std::io;

@@ -38,7 +38,7 @@ use crate::http::{Board, Facts, Listener};
 use crate::net::{Front, Parts};
 use crate::room::directory::{Directory, Lives};
 use crate::room::pool::{Clock, Pool};
-use crate::wall::Wall;
+use crate::wall::{UnixClock, Wall};
 use aws_lc_rs::digest::{SHA256, digest};
 use driver::{Bell, Driver};
 use starling_protocol::message::control::Authority;
@@ -162,13 +162,13 @@ impl Server {
         let bell = Arc::new(Bell::new(transport.waker()));
         let rung = Arc::clone(&bell);
         let mut pool = Pool::start(threads.rooms, clock, move || rung.ring());
-        let wall = Wall { origin_ms: unix_ms().saturating_sub(clock.now().0 / Nanos::MILLISECOND) };
-        let directory = self.directory(&mut pool, wall, clock.now());
+        let directory = self.directory(&mut pool, clock.now());
         let counters = Arc::new(NetCounters::default());
         let facts = self.facts(threads, verifier.is_open());
         let board = Arc::new(Board::new(facts, Arc::clone(&counters), directory.worlds()));
         let http = self.settings.http.map(|http| listen(http, &board)).transpose()?;
         let open = verifier.is_open();
+        let wall = Wall { origin_ms: unix_ms().saturating_sub(clock.now().0 / Nanos::MILLISECOND) };
         let limits = self.settings.limits;
         let entropy = Box::new(System);
         let rooms = pool;
@@ -208,10 +208,11 @@ impl Server {
         Ok(QuinnServer::bind(&options)?)
     }
 
-    fn directory(&mut self, pool: &mut Pool, wall: Wall, now: Nanos) -> Directory {
+    fn directory(&mut self, pool: &mut Pool, now: Nanos) -> Directory {
         let lives = Lives { epoch: Epoch((unix_ms() / 1_000) as u32), seed: System.number() };
         let open = self.settings.worlds == WorldPolicy::Auto;
-        let mut directory = Directory::new(open, self.settings.templates, lives, Some(wall));
+        let unix = Some(UnixClock::new(|_| unix_ms()));
+        let mut directory = Directory::new(open, self.settings.templates, lives, unix);
         for world in self.settings.listed.drain(..) {
             let game = self.games.remove(&world.name);
             directory.list(world, game, now, pool);
