@@ -1,7 +1,7 @@
 //! What clients are told of each entity's movement: one track for all of them.
 //!
 //! Games: a straight line in integers that both sides follow; a knot breaks it when the accepted
-//! position leaves the dead band. While no sample comes, the line goes on for a quarter of a
+//! position leaves the dead band, or when the entity stops. While no sample comes, the line goes on for a quarter of a
 //! second, then the entity is held where it was last accepted. Fleets: the accepted fixes.
 
 mod ring;
@@ -233,7 +233,11 @@ fn add_knot(
     now: Tick,
 ) -> bool {
     let holds = ring.newest().is_some_and(|knot| {
-        knot.holds(now, accepted.position) && orientation_holds(knot.orientation, orientation)
+        // Who stands may fall silent: its line must not go on until it is held.
+        let goes_on = velocity == [0; 3] && knot.vel != [0; 3];
+        !goes_on
+            && knot.holds(now, accepted.position)
+            && orientation_holds(knot.orientation, orientation)
     });
     if !holds {
         ring.push(knot_at(accepted, orientation, velocity, now));
