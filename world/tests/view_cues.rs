@@ -88,6 +88,19 @@ fn cues_are_heard_once_and_in_time_over_any_link() {
 }
 
 #[test]
+fn a_cue_that_was_taken_before_a_resume_is_not_taken_again() {
+    let mut sky = Sky::new(metric(), 3);
+    let shooter = sky.player([0.; 3], 100.);
+    let hearer = sky.player([20., 0., 0.], 100.);
+    sky.run(3);
+    sky.clients[shooter].cues = vec![world_cue(1, 8)];
+    sky.tick();
+    sky.resume(shooter);
+    sky.run(3);
+    assert_eq!(assert_once_and_in_time(&sky.clients[hearer]).len(), 1);
+}
+
+#[test]
 fn over_a_good_link_every_cue_is_heard_in_its_tick() {
     let mut sky = Sky::new(metric(), 3);
     let shooter = sky.player([0.; 3], 100.);

@@ -51,7 +51,7 @@ impl World {
             return;
         };
         if self.note_arrival(idx, datagram, &uplink) {
-            self.contact(idx);
+            self.heard(idx);
             self.take_all(idx, &uplink, inputs);
         }
     }
@@ -175,7 +175,7 @@ impl World {
 
     fn take_cue(&mut self, idx: SessionIdx, cue: &CueUp<'_>) {
         let Some(view) = self.replication.view_mut(idx) else { return };
-        if !view.cue_ids.note(cue.id) {
+        if !self.sessions[idx].cue_ids.note(cue.id) {
             return;
         }
         let room = view.may_give(self.now) && !self.cues.is_full(self.now);

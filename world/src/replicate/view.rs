@@ -7,7 +7,7 @@ use super::lane::{Lane, Tally};
 use super::sent::Sent;
 use super::slots::{SlotState, Slots};
 use crate::checksum::Checksum;
-use crate::cue::{CueIds, CueQueue};
+use crate::cue::CueQueue;
 use crate::entity::EntityIdx;
 use crate::interest::{Area, Mark, Sight, Viewer};
 use crate::session::{Session, SessionIdx};
@@ -25,9 +25,7 @@ pub(crate) struct View {
     pub(super) sent: Sent,
     /// Its own datagrams.
     pub(crate) uplinks: Uplinks,
-    /// Its own cues.
-    pub(crate) cue_ids: CueIds,
-    /// How many of them in which tick.
+    /// How many cues of its own in which tick.
     given: (Tick, u32),
     /// When it was told last that one was refused.
     refusal_told: Option<Tick>,

@@ -5,6 +5,7 @@
 //! *parked* after that for the world's `park_ms`, then gone. All times are in ticks.
 
 mod attach;
+mod avatar;
 mod expiry;
 mod handles;
 mod rate;
@@ -23,6 +24,7 @@ use crate::authority::inputs::InputQueue;
 use crate::channel::log::Log;
 use crate::channel::subscription::Subscriptions;
 use crate::config::WorldConfig;
+use crate::cue::CueIds;
 use crate::entity::EntityIdx;
 use crate::grants::Principal;
 use crate::input::{ConnId, Link};
@@ -31,6 +33,7 @@ use rate::TokenBucket;
 use repeats::Repeats;
 use starling_protocol::message::control::Capabilities;
 use starling_protocol::units::{SessionId, Tick};
+use token::{Digest, ResumeTokens};
 
 /// A row of the slab of sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,8 +106,8 @@ pub struct Session {
     pub(crate) principal: Principal,
     /// The tick in which the token ends.
     pub(crate) expires: Option<Tick>,
-    /// Digest of the one token that takes it up again.
-    pub(crate) token_digest: [u8; 32],
+    /// What takes it up again.
+    pub(crate) tokens: ResumeTokens,
     /// Bits of [`Capabilities`].
     pub(crate) capabilities: u32,
     /// What its link may carry.
@@ -129,8 +132,12 @@ pub struct Session {
     pub(crate) inbox: Log,
     /// The channels that it follows.
     pub(crate) subscriptions: Subscriptions,
+    /// Channels that there are because it named them first.
+    pub(crate) channels_made: usize,
     /// Its recent publishes, so that a repeat is recognised.
     pub(crate) repeats: Repeats,
+    /// Its own cues, of which the same holds: a client that resumes repeats those under way.
+    pub(crate) cue_ids: CueIds,
     publish_rate: TokenBucket,
     subscribe_rate: TokenBucket,
 }
@@ -141,7 +148,7 @@ pub(crate) struct NewSession {
     pub(crate) conn: ConnId,
     pub(crate) principal: Principal,
     pub(crate) expires: Option<Tick>,
-    pub(crate) token_digest: [u8; 32],
+    pub(crate) token_digest: Digest,
     pub(crate) capabilities: u32,
     pub(crate) inbox: Log,
 }
@@ -155,7 +162,7 @@ impl Session {
             parked: None,
             principal: new.principal,
             expires: new.expires,
-            token_digest: new.token_digest,
+            tokens: ResumeTokens::new(new.token_digest),
             capabilities: new.capabilities,
             link: Allowance::default(),
             contact: now,
@@ -168,7 +175,9 @@ impl Session {
             mail: Mail::default(),
             subscriptions: Subscriptions::with_inbox(new.inbox.top()),
             inbox: new.inbox,
+            channels_made: 0,
             repeats: Repeats::new(hz),
+            cue_ids: CueIds::default(),
             publish_rate: TokenBucket::new(PUBLISHES_PER_SECOND, PUBLISHES_PER_SECOND, hz, now),
             subscribe_rate: TokenBucket::new(SUBSCRIBES_PER_SECOND, SUBSCRIBES_BURST, hz, now),
         }
@@ -212,6 +221,11 @@ impl Session {
     /// Did it ask to host the world?
     pub(crate) fn is_host(&self) -> bool {
         self.capabilities & Capabilities::HOST != 0
+    }
+
+    /// Would it be told of its avatar?
+    pub(crate) fn hears_of_avatar(&self) -> bool {
+        self.capabilities & Capabilities::AVATAR != 0
     }
 
     /// Takes a token for one publish, or says how many ticks to wait.
