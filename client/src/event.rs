@@ -202,6 +202,8 @@ pub enum ClientEvent {
 pub struct Cue {
     /// The tick it belongs to.
     pub tick: Tick,
+    /// Ticks after `tick` for which it is of use: it came no later than their end.
+    pub life: u8,
     /// The game's own number for what it is.
     pub kind: u8,
     /// The entity it comes from.
@@ -219,6 +221,7 @@ impl Cue {
         payload[..len].copy_from_slice(&told.payload[..len]);
         Self {
             tick: told.tick,
+            life: told.life,
             kind: told.kind,
             source: told.source,
             position: told.position.map(|pos| space.point(pos)),
