@@ -10,9 +10,10 @@ use starling_protocol::space::Space;
 use starling_protocol::units::{EntityId, Nanos};
 use starling_server::config::Config;
 use starling_server::stepped::{Builder, Stepped};
+use starling_transport::ConnKey;
 use starling_transport::memory::{ClientSide, Network, ServerSide};
 use starling_world::config::{Profile, WorldConfig};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const WORLD: &str = "sim";
 const CLIENTS: usize = 10;
@@ -52,6 +53,8 @@ struct Stage {
     /// Cables that are cut, and when they are mended.
     cuts: BTreeMap<ClientIndex, Nanos>,
     next_act: Nanos,
+    /// Connections whose faults have stopped.
+    calmed: BTreeSet<ConnKey>,
     /// When the server ran its newest tick.
     ticked: Nanos,
     /// Faults are over long enough.
@@ -62,7 +65,6 @@ struct Stage {
 pub(crate) fn run(seed: u64) -> Outcome {
     let mut stage = Stage::new(seed);
     stage.run_until(Nanos(FAULTS_NS), true);
-    stage.calm();
     stage.run_until(Nanos(FAULTS_NS + SETTLE_NS), false);
     stage.settled = true;
     stage.run_until(Nanos(FAULTS_NS + SETTLE_NS + WHOLE_NS), false);
@@ -98,6 +100,7 @@ impl Stage {
             dice,
             cuts: BTreeMap::new(),
             next_act,
+            calmed: BTreeSet::new(),
             ticked: now,
             settled: false,
         }
@@ -111,6 +114,8 @@ impl Stage {
             if faults {
                 self.act();
                 self.fault();
+            } else {
+                self.calm();
             }
             if self.settled {
                 self.judge();
@@ -196,11 +201,13 @@ impl Stage {
         }
     }
 
+    /// Links are made as bad as the weather was, also those that are made now.
     fn calm(&mut self) {
         for client in (0..CLIENTS).map(ClientIndex) {
             self.mend(client);
-            if let Some(conn) = self.clients.conn(client) {
+            if let Some(conn) = self.clients.conn(client).filter(|c| !self.calmed.contains(c)) {
                 self.network.set_profile(conn, &Weather::calm());
+                self.calmed.insert(conn);
             }
         }
     }
