@@ -151,3 +151,32 @@ fn whoever_joins_a_team_sees_its_fields_at_once() {
     sky.run(3);
     assert_eq!(fields(&sky, late, entity).0, [0, 30, 0]);
 }
+
+#[test]
+fn whoever_joins_a_team_while_a_crowd_is_on_its_way_sees_the_fields_of_all() {
+    let mut sky = Sky::new(config(), 1);
+    let owner = sky.client();
+    let crowd: Vec<_> = (0..150)
+        .map(|i| {
+            sky.spawn_as(owner, [f64::from(i) * 0.1, 0., 0.], |s| {
+                s.team = 1;
+                s.fields = vec![(1, 30)];
+            })
+        })
+        .collect();
+    let late = sky.client();
+    sky.clients[late].bulk_delay = 6;
+    let area = Interest::new(starling_protocol::message::interest::Shape::Point {
+        center: [0.; 3],
+        radius_m: 50.,
+    });
+    sky.look(late, 0, area);
+    sky.run(2);
+    assert!(sky.world.counters().bulks > 0, "so many enter over the bulk stream");
+    assert_eq!(sky.clients[late].table.slots().count(), 0, "where they still are");
+    sky.spawn_as(late, [1., 0., 0.], |s| s.team = 1);
+    sky.run(40);
+    for entity in crowd {
+        assert_eq!(fields(&sky, late, entity).0, [0, 30, 0]);
+    }
+}

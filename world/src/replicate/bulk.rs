@@ -26,6 +26,8 @@ const MAIL_BYTES_BUSY: usize = 16 * 1024;
 pub(crate) struct BulkSent {
     sequence: u32,
     tick: Tick,
+    /// The team that its fields were chosen for.
+    team: u8,
     slots: Vec<u16>,
 }
 
@@ -88,7 +90,8 @@ impl View {
         lane.bulks.push((idx, lane.bulk.message(self.bulk_sequence)));
         lane.tally.bulks += 1;
         lane.tally.records += taken as u64;
-        self.bulks.push(BulkSent { sequence: self.bulk_sequence, tick: scene.now, slots });
+        let (sequence, tick, team) = (self.bulk_sequence, scene.now, self.team);
+        self.bulks.push(BulkSent { sequence, tick, team, slots });
         self.bulk_sequence = self.bulk_sequence.wrapping_add(1);
         taken
     }
@@ -101,6 +104,10 @@ impl View {
         let bulk = self.bulks.remove(at);
         for slot in bulk.slots.into_iter().map(usize::from) {
             match self.slots.state(slot) {
+                // Other fields are visible by now: it enters anew, as what was held did.
+                SlotState::Bulk if bulk.team != self.team => {
+                    self.slots.set(slot, SlotState::Entering, now);
+                }
                 SlotState::Bulk => self.slots.hold(slot, bulk.tick),
                 SlotState::BulkLeaving => self.slots.set(slot, SlotState::Leaving, now),
                 _ => {}

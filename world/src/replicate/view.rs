@@ -34,7 +34,7 @@ pub(crate) struct View {
     pub(super) bulk_sequence: u32,
     pub(super) last_sent: Tick,
     /// The team that its slots were filled for.
-    team: u8,
+    pub(super) team: u8,
     /// As of which handover of an entity.
     handovers: u32,
     /// Some slot waited for a place in a datagram.
