@@ -78,6 +78,8 @@ pub const ACK_BITS: u32 = 32;
 pub const SUBSCRIPTIONS_MAX: usize = 256;
 /// Channels in one world.
 pub const CHANNELS_MAX: usize = 65_536;
+/// Channels in one world that are there because one session named them first.
+pub const CHANNELS_MADE_MAX: usize = 4_096;
 /// Events of one channel that are kept in memory.
 pub const CHANNEL_EVENTS_MAX: usize = 1_024;
 /// Bytes of events of one channel that are kept in memory.
@@ -109,4 +111,7 @@ const _: () = {
     assert!(DATAGRAMS_PER_TICK_MAX * FOLD_TICKS <= 128);
     assert!(FIELD_BITS_MAX <= 32);
     assert!(EVENT_BYTES_MAX <= CHANNEL_BYTES_MAX);
+    // All that one session may follow can be new, each with its presence list.
+    assert!(2 * SUBSCRIPTIONS_MAX <= CHANNELS_MADE_MAX);
+    assert!(CHANNELS_MADE_MAX * 16 <= CHANNELS_MAX);
 };

@@ -8,10 +8,10 @@
 //! The same comings and goings are what a game and a host are told of their players.
 
 use crate::World;
-use crate::channel::ChannelIdx;
 use crate::channel::log::Record;
 use crate::channel::name::{WORLD_PRESENCE, presence_of};
 use crate::channel::subscription::Source;
+use crate::channel::{ChannelIdx, ChannelKind};
 use crate::session::{Session, SessionIdx};
 use starling_protocol::message::events::{Action, Member, Publisher};
 use starling_protocol::units::MessageId;
@@ -63,8 +63,8 @@ impl World {
     }
 
     fn join(&mut self, idx: SessionIdx, list: &str) {
-        // A world that holds as many channels as it may has no list for one more.
-        let Ok(list) = self.channels.presence(list) else {
+        // Where there may be no channel more, there is no list for this one.
+        let Ok(list) = self.channel_for(idx, list, ChannelKind::Presence) else {
             self.counters.presence_refused += 1;
             return;
         };

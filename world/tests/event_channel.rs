@@ -5,6 +5,7 @@ mod session_stage;
 
 use session_stage::{Stage, place};
 use starling_protocol::close::CloseCode;
+use starling_protocol::limits::CHANNELS_MADE_MAX;
 use starling_protocol::message::events::{Answer, EventDown, EventUp, Receipt};
 use starling_protocol::units::ChannelKey;
 
@@ -115,4 +116,30 @@ fn a_quiet_channel_is_named_with_its_top_every_few_seconds() {
         other => panic!("nothing else happened: {other:?}"),
     };
     assert_eq!(tops.iter().filter(|event| of_quiet(event)).count(), 2, "every five seconds");
+}
+
+#[test]
+fn one_session_makes_so_many_channels_and_more_only_when_they_are_forgotten() {
+    let mut stage = Stage::new();
+    let (alice, bob) = (stage.guest(), stage.guest());
+    let mut id = 0;
+    let mut say = |stage: &mut Stage, conn, channel: &str| {
+        id += 1;
+        if id % 2 == 0 {
+            stage.tick(); // within the rate of publishes
+        }
+        stage.say(conn, channel, id)
+    };
+    for number in 0..CHANNELS_MADE_MAX {
+        say(&mut stage, alice.conn, &format!("c{number}")).expect("as many as it may");
+    }
+    assert_eq!(say(&mut stage, alice.conn, "more"), Err(CloseCode::LIMIT));
+    let denied = Answer::Denied(CloseCode::LIMIT);
+    assert_eq!(stage.subscribe(alice.conn, 1, "more"), denied);
+    assert!(say(&mut stage, alice.conn, "c0").is_ok(), "what stands can be spoken in");
+    assert!(say(&mut stage, bob.conn, "more").is_ok(), "others are not held to it");
+    assert!(say(&mut stage, alice.conn, "more").is_ok(), "nor is it, once another has made one");
+    stage.ticks(13_000);
+    assert!(stage.world.counters().channels_forgotten > CHANNELS_MADE_MAX as u64);
+    assert!(say(&mut stage, alice.conn, "again").is_ok());
 }

@@ -8,6 +8,7 @@
 
 pub(crate) mod deliver;
 pub(crate) mod log;
+mod make;
 pub(crate) mod members;
 pub(crate) mod name;
 pub(crate) mod policy;
@@ -24,7 +25,7 @@ use name::WORLD_PRESENCE;
 use policy::ChannelPolicy;
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::CHANNELS_MAX;
-use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, Tick};
+use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, SessionId, Tick};
 use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
@@ -44,6 +45,15 @@ impl ChannelIdx {
     }
 }
 
+/// What a channel is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChannelKind {
+    /// Events that are published.
+    Plain,
+    /// The presence list of another channel.
+    Presence,
+}
+
 /// One channel.
 #[derive(Debug)]
 pub(crate) struct Channel {
@@ -53,6 +63,8 @@ pub(crate) struct Channel {
     pub(crate) subscribers: BTreeMap<SessionIdx, ChannelKey>,
     /// Who is here, where this is a presence list.
     pub(crate) members: Option<MemberList>,
+    /// The session that named it first; `None` for the server.
+    maker: Option<SessionId>,
 }
 
 impl Channel {
@@ -98,7 +110,8 @@ impl Channels {
             swept: 0,
             squeezed: 0,
         };
-        channels.insert(WORLD_PRESENCE, ChannelPolicy::PRESENCE, Some(MemberList::default()));
+        let members = Some(MemberList::default());
+        channels.insert(WORLD_PRESENCE, ChannelPolicy::PRESENCE, members, None);
         channels
     }
 
@@ -107,20 +120,25 @@ impl Channels {
         self.by_name.get(name).copied()
     }
 
-    /// The plain channel with this name, made now if need be.
+    /// The channel of this kind and full name, made now by `maker` if need be.
     ///
     /// # Errors
     /// `LIMIT` when the world holds as many as it may.
-    pub(crate) fn plain(&mut self, name: &str) -> Result<ChannelIdx, CloseCode> {
-        self.find_or_make(name, self.policy, None)
-    }
-
-    /// The presence list with this full name, made now if need be.
-    ///
-    /// # Errors
-    /// `LIMIT` when the world holds as many as it may.
-    pub(crate) fn presence(&mut self, name: &str) -> Result<ChannelIdx, CloseCode> {
-        self.find_or_make(name, ChannelPolicy::PRESENCE, Some(MemberList::default()))
+    pub(crate) fn find_or_make(
+        &mut self,
+        name: &str,
+        kind: ChannelKind,
+        maker: Option<SessionId>,
+    ) -> Result<ChannelIdx, CloseCode> {
+        let (policy, members) = match kind {
+            ChannelKind::Plain => (self.policy, None),
+            ChannelKind::Presence => (ChannelPolicy::PRESENCE, Some(MemberList::default())),
+        };
+        match self.find(name) {
+            Some(idx) => Ok(idx),
+            None if self.len() >= CHANNELS_MAX => Err(CloseCode::LIMIT),
+            None => Ok(self.insert(name, policy, members, maker)),
+        }
     }
 
     /// Gives an event the next number in its channel.
@@ -162,42 +180,32 @@ impl Channels {
         self.by_name.values().map(|idx| &self[*idx])
     }
 
-    fn find_or_make(
-        &mut self,
-        name: &str,
-        policy: ChannelPolicy,
-        members: Option<MemberList>,
-    ) -> Result<ChannelIdx, CloseCode> {
-        match self.find(name) {
-            Some(idx) => Ok(idx),
-            None if self.len() >= CHANNELS_MAX => Err(CloseCode::LIMIT),
-            None => Ok(self.insert(name, policy, members)),
-        }
-    }
-
     fn insert(
         &mut self,
         name: &str,
         policy: ChannelPolicy,
         members: Option<MemberList>,
+        maker: Option<SessionId>,
     ) -> ChannelIdx {
         let log = Log::new(self.epochs.mint(), policy);
-        let channel = Channel { name: name.into(), log, subscribers: BTreeMap::new(), members };
+        let (name, subscribers) = (name.to_owned(), BTreeMap::new());
+        let channel = Channel { name: name.clone(), log, subscribers, members, maker };
         let idx = self.free.pop().unwrap_or_else(|| {
             self.rows.push(None);
             ChannelIdx(self.rows.len() as u32 - 1)
         });
         self.rows[idx.at()] = Some(Box::new(channel));
-        self.by_name.insert(name.into(), idx);
+        self.by_name.insert(name, idx);
         idx
     }
 
-    fn remove(&mut self, idx: ChannelIdx) {
-        if let Some(channel) = self.rows[idx.at()].take() {
-            self.bytes -= channel.log.bytes();
-            self.by_name.remove(&channel.name);
-            self.free.push(idx);
-        }
+    /// Forgets a channel; returns who made it.
+    fn remove(&mut self, idx: ChannelIdx) -> Option<SessionId> {
+        let channel = self.rows[idx.at()].take()?;
+        self.bytes -= channel.log.bytes();
+        self.by_name.remove(&channel.name);
+        self.free.push(idx);
+        channel.maker
     }
 }
 
@@ -252,14 +260,18 @@ fn oldest_kept(now: Tick, retention_ticks: u32) -> Tick {
 mod tests {
     use super::*;
 
+    fn plain(channels: &mut Channels, name: &str) -> Result<ChannelIdx, CloseCode> {
+        channels.find_or_make(name, ChannelKind::Plain, None)
+    }
+
     #[test]
     fn a_channel_that_is_made_again_has_another_epoch() {
         let mut channels = Channels::new(Epoch(1), 0);
-        let first = channels.plain("a").expect("room");
+        let first = plain(&mut channels, "a").expect("room");
         let epoch = channels[first].log.top().epoch;
         channels.remove(first);
         assert!(channels.find("a").is_none());
-        let second = channels.plain("a").expect("room");
+        let second = plain(&mut channels, "a").expect("room");
         assert_ne!(channels[second].log.top().epoch, epoch);
     }
 
@@ -285,7 +297,7 @@ mod tests {
     fn all_channels_together_keep_no_more_than_they_may() {
         let mut channels = Channels::new(Epoch(1), 0);
         for i in 0..20_000 {
-            let idx = channels.plain(&format!("c{}", i % 5_000)).expect("room");
+            let idx = plain(&mut channels, &format!("c{}", i % 5_000)).expect("room");
             channels.make_room().expect("there is always an older half");
             channels.append(idx, large());
         }
@@ -299,8 +311,9 @@ mod tests {
     #[test]
     fn a_world_has_a_most_of_channels() {
         let mut channels = Channels::new(Epoch(1), 0);
-        let made = (0..CHANNELS_MAX).filter(|i| channels.plain(&format!("c{i}")).is_ok()).count();
+        let made =
+            (0..CHANNELS_MAX).filter(|i| plain(&mut channels, &format!("c{i}")).is_ok()).count();
         assert_eq!(made, CHANNELS_MAX - 1, "the presence list of the world is one of them");
-        assert!(channels.plain("c0").is_ok(), "what stands can still be found");
+        assert!(plain(&mut channels, "c0").is_ok(), "what stands can still be found");
     }
 }

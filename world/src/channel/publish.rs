@@ -1,9 +1,9 @@
 //! Publishing: checked, numbered, acknowledged.
 
-use super::ChannelIdx;
 use super::log::Record;
 use super::name::{self, Name};
 use super::recipients::grant_name;
+use super::{ChannelIdx, ChannelKind};
 use crate::World;
 use crate::counters::count;
 use crate::session::SessionIdx;
@@ -86,7 +86,7 @@ impl World {
         };
         match name::parse(channel)? {
             Name::Plain(name) => {
-                let channel = self.channels.plain(name)?;
+                let channel = self.channels.find_or_make(name, ChannelKind::Plain, None)?;
                 Ok(Receipt::Channel(self.append(channel, record)))
             }
             Name::Presence(_) => Err(CloseCode::UNKNOWN_CHANNEL),
@@ -137,7 +137,7 @@ impl World {
         self.channels
             .make_room()
             .map_err(|code| Refusal { code, retry_after_ms: Some(RETRY_WHEN_FULL_MS) })?;
-        let channel = self.channels.plain(name)?;
+        let channel = self.channel_for(idx, name, ChannelKind::Plain)?;
         let record = self.record(idx, publish);
         Ok(Receipt::Channel(self.append(channel, record)))
     }

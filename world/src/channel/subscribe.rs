@@ -3,7 +3,7 @@
 use super::log::Start;
 use super::name::{self, Name};
 use super::subscription::{Pages, Source, Subscription};
-use super::{Channel, ChannelIdx};
+use super::{Channel, ChannelIdx, ChannelKind};
 use crate::World;
 use crate::counters::count;
 use crate::session::SessionIdx;
@@ -118,13 +118,11 @@ impl World {
     }
 
     fn follow(&mut self, idx: SessionIdx, request: Request, list: bool) -> Result<(), CloseCode> {
-        let channel = match list {
-            true => self.channels.presence(&request.channel)?,
-            false => self.channels.plain(&request.channel)?,
-        };
+        let kind = if list { ChannelKind::Presence } else { ChannelKind::Plain };
+        let channel = self.channel_for(idx, &request.channel, kind)?;
         self.check_key(idx, request.key, channel)?;
         if request.presence {
-            self.check_room(&request.channel)?;
+            self.check_room(idx, &request.channel)?;
         }
         self.channels[channel].subscribers.insert(idx, request.key);
         let source = Source::Channel(channel);
@@ -157,8 +155,8 @@ impl World {
         if other_key || other_channel { Err(CloseCode::BAD_NAME) } else { Ok(()) }
     }
 
-    fn check_room(&mut self, channel: &str) -> Result<(), CloseCode> {
-        let list = self.channels.presence(&name::presence_of(channel))?;
+    fn check_room(&mut self, idx: SessionIdx, channel: &str) -> Result<(), CloseCode> {
+        let list = self.channel_for(idx, &name::presence_of(channel), ChannelKind::Presence)?;
         let members = self.channels[list].members.as_ref().map_or(0, |m| m.len());
         if members >= PRESENCE_MEMBERS_MAX { Err(CloseCode::LIMIT) } else { Ok(()) }
     }

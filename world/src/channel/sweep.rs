@@ -3,6 +3,7 @@
 use super::{ChannelIdx, Channels, oldest_kept};
 use crate::World;
 use crate::session::SessionIdx;
+use starling_protocol::units::{SessionId, Tick};
 
 /// Channels looked at in one tick: a full world is swept in a minute at 20 Hz.
 const CHANNELS_PER_TICK: usize = 64;
@@ -13,7 +14,9 @@ impl World {
         let now = self.now;
         let rate = self.config.tick_rate;
         let oldest = |retention_ms: u32| oldest_kept(now, rate.ticks_in_ms(retention_ms.into()));
-        self.counters.channels_forgotten += self.channels.sweep(oldest);
+        for maker in self.channels.sweep(oldest) {
+            self.channel_forgotten(maker);
+        }
         let rows = self.sessions.rows().max(1) as u32;
         for turn in 0..CHANNELS_PER_TICK as u32 {
             let idx = SessionIdx((now.0.wrapping_mul(CHANNELS_PER_TICK as u32) + turn) % rows);
@@ -25,9 +28,9 @@ impl World {
 }
 
 impl Channels {
-    /// Returns how many channels were forgotten.
-    fn sweep(&mut self, oldest: impl Fn(u32) -> starling_protocol::units::Tick) -> u64 {
-        let mut forgotten = 0;
+    /// Returns who made the channels that were forgotten.
+    fn sweep(&mut self, oldest: impl Fn(u32) -> Tick) -> Vec<Option<SessionId>> {
+        let mut makers = Vec::new();
         for _ in 0..CHANNELS_PER_TICK.min(self.rows.len()) {
             self.swept = (self.swept + 1) % self.rows.len();
             let Some(channel) = self.rows[self.swept].as_deref_mut() else { continue };
@@ -40,10 +43,9 @@ impl Channels {
                 members.forget_snapshot();
             }
             if channel.is_idle() && !channel.is_the_worlds() {
-                self.remove(ChannelIdx(self.swept as u32));
-                forgotten += 1;
+                makers.push(self.remove(ChannelIdx(self.swept as u32)));
             }
         }
-        forgotten
+        makers
     }
 }

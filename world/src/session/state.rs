@@ -27,13 +27,17 @@ fn add_session(idx: SessionIdx, session: &Session, channels: &Channels, sum: &mu
     sum.add(idx.0).add(session.id.0).add(session.conn.map_or(0, |conn| conn.0 + 1));
     add_tick(session.parked, sum);
     add_tick(session.expires, sum);
-    sum.add_bytes(session.principal.subject.as_bytes()).add_bytes(&session.token_digest);
+    sum.add_bytes(session.principal.subject.as_bytes());
+    session.tokens.iter().for_each(|digest| {
+        sum.add_bytes(digest);
+    });
     sum.add(session.capabilities).add(session.contact.0).add(u64::from(session.here));
     sum.add(session.team).add(session.avatar.map_or(0, |entity| u64::from(entity.0) + 1));
     for (handle, entity) in session.owned.iter() {
         sum.add(handle.0).add(entity.0);
     }
     sum.add(session.inputs.applied.map_or(0, |number| u64::from(number) + 1));
+    sum.add(session.channels_made as u64);
     sum.add(session.mail.bytes() as u64).add(session.link.stream_left);
     add_log(&session.inbox, sum);
     add_subscriptions(&session.subscriptions, channels, sum);
