@@ -48,11 +48,16 @@ impl World {
         }
     }
 
-    /// Everything that a connection says is a sign of life.
+    /// A connection spoke: it has its Welcome, and its session is there.
+    pub(crate) fn heard(&mut self, idx: SessionIdx) {
+        self.sessions[idx].tokens.confirm();
+        self.contact(idx);
+    }
+
     fn with(&mut self, conn: ConnId, act: impl FnOnce(&mut Self, SessionIdx)) {
         match self.sessions.by_conn(conn) {
             Some(idx) => {
-                self.contact(idx);
+                self.heard(idx);
                 act(self, idx);
             }
             None => self.counters.commands_unknown += 1,

@@ -8,7 +8,10 @@ use starling_protocol::codec;
 use starling_protocol::limits::MESSAGE_BYTES_MAX;
 use starling_protocol::message::control::*;
 use starling_protocol::message::events::{Answer, EventDown};
-use starling_protocol::units::{ChannelKey, Epoch, SessionId};
+use starling_protocol::space::Space;
+use starling_protocol::units::{ChannelKey, Epoch, SessionId, Tick};
+use starling_protocol::uplink::UplinkWriter;
+use starling_world::input::ConnId;
 use starling_world::output::Note;
 
 #[test]
@@ -40,11 +43,67 @@ fn a_token_works_once_and_is_replaced_by_the_next() {
     let guest = stage.guest();
     let second = stage.resume(&guest, &[]);
     assert_ne!(second.welcome.resume_token, guest.welcome.resume_token);
+    stage.breathe(second.conn);
     let again = stage.resume(&guest, &[]);
     assert_eq!(again.welcome.resumed, ResumeAnswer::Denied, "used before");
     assert_ne!(again.session(), guest.session());
     assert_eq!(stage.closed(second.conn), None, "a denied resume disturbs nobody");
     assert_eq!(stage.resume(&second, &[]).welcome.resumed, ResumeAnswer::Resumed);
+}
+
+#[test]
+fn a_client_whose_welcome_was_lost_comes_again_with_the_token_that_it_has() {
+    let mut stage = Stage::new();
+    let guest = stage.guest();
+    let (handle, _) = stage.spawn(guest.conn, spawn_at("bus", [0.; 3])).expect("room");
+    stage.detach(guest.conn);
+    for _ in 0..3 {
+        let unheard = stage.resume(&guest, &[]);
+        assert_eq!(unheard.welcome.resumed, ResumeAnswer::Resumed);
+        stage.ticks(3);
+        stage.detach(unheard.conn);
+    }
+    let back = stage.resume(&guest, &[]);
+    assert_eq!((back.session(), back.welcome.resumed), (guest.session(), ResumeAnswer::Resumed));
+    assert_eq!(back.welcome.entities[0].handle, handle);
+    assert_eq!(stage.world.counters().resumes_denied, 0);
+}
+
+#[test]
+fn the_old_token_is_dead_once_the_client_was_heard_on_its_new_connection() {
+    let by_message = |stage: &mut Stage, conn| stage.breathe(conn);
+    let by_datagram = |stage: &mut Stage, conn| {
+        let mut datagram = Vec::new();
+        UplinkWriter::new(&mut datagram, Space::Metric, 1, Tick(0)).finish();
+        stage.datagram(conn, &datagram);
+        stage.tick();
+    };
+    let ways: [fn(&mut Stage, ConnId); 2] = [by_message, by_datagram];
+    for speak in ways {
+        let mut stage = Stage::new();
+        let guest = stage.guest();
+        let back = stage.resume(&guest, &[]);
+        speak(&mut stage, back.conn);
+        stage.detach(back.conn);
+        assert_eq!(stage.resume(&guest, &[]).welcome.resumed, ResumeAnswer::Denied);
+        assert_eq!(stage.resume(&back, &[]).welcome.resumed, ResumeAnswer::Resumed);
+    }
+}
+
+#[test]
+fn of_two_connections_that_present_one_token_at_once_the_newer_has_the_session() {
+    let mut stage = Stage::new();
+    let guest = stage.guest();
+    stage.detach(guest.conn);
+    let first = stage.resume(&guest, &[]);
+    let second = stage.resume(&guest, &[]);
+    assert_eq!(second.welcome.resumed, ResumeAnswer::Resumed);
+    assert_eq!(stage.closed(first.conn), Some(CloseCode::REPLACED));
+    stage.breathe(second.conn);
+    for loser in [&guest, &first] {
+        assert_eq!(stage.resume(loser, &[]).welcome.resumed, ResumeAnswer::Denied);
+    }
+    assert_eq!(stage.closed(second.conn), None);
 }
 
 #[test]

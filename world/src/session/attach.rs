@@ -1,6 +1,5 @@
 //! Coming and going: attach, resume, detach, goodbye, drain.
 
-use super::token::same_digest;
 use super::{NewSession, Session, SessionIdx};
 use crate::World;
 use crate::channel::log::Log;
@@ -173,7 +172,7 @@ impl World {
         };
         let idx = self.sessions.by_id(*session).ok_or(ResumeAnswer::Reset)?;
         let known = &self.sessions[idx];
-        let right = same_digest(&known.token_digest, token_digest);
+        let right = known.tokens.open_to(token_digest);
         let same_one = known.principal.subject == attach.principal.subject
             && known.is_host() == (attach.capabilities & Capabilities::HOST != 0);
         if right && same_one { Ok(idx) } else { Err(ResumeAnswer::Denied) }
@@ -243,6 +242,10 @@ impl World {
     }
 
     fn resume_session(&mut self, idx: SessionIdx, attach: Attach, now_us: u64, out: &mut Output) {
+        let Some(ResumeRequest { token_digest: presented, channels: seen, .. }) = attach.resume
+        else {
+            return;
+        };
         let expires = self.expiry_tick(&attach.principal);
         if let Some(older) = self.sessions.carry(idx, Some(attach.conn)) {
             count(&mut self.counters.closes, CloseCode::REPLACED);
@@ -252,14 +255,14 @@ impl World {
         session.parked = None;
         session.principal = attach.principal;
         session.expires = expires;
-        session.token_digest = attach.token_digest;
+        session.tokens.replace(presented, attach.token_digest);
         session.capabilities = attach.capabilities;
         session.link = super::Allowance::default();
         session.mail.clear();
         self.count_entry(ResumeAnswer::Resumed);
         self.open_view(idx);
         self.welcome(idx, ResumeAnswer::Resumed, &attach.token, now_us);
-        let seen = attach.resume.map(|resume| resume.channels).unwrap_or_default();
+        self.tell_avatar(idx);
         self.resume_subscriptions(idx, &seen);
         self.recheck_subscriptions(idx);
         self.recheck_interests(idx);
