@@ -219,6 +219,17 @@ fn in_tag_a_player_runs_where_it_says_and_a_dash_is_faster() {
 }
 
 #[test]
+fn in_tag_a_player_is_told_which_entity_it_runs_with() {
+    let mut stage = playing();
+    let guest = stage.player();
+    assert_eq!(stage.avatars(guest.conn), [], "there is none before the first tick");
+    stage.tick();
+    let entities = stage.world.entities();
+    let mine = entities.iter().map(|idx| entities.id(idx)).next();
+    assert_eq!(stage.avatars(guest.conn), [mine]);
+}
+
+#[test]
 fn in_tag_more_inputs_make_nobody_faster() {
     let mut stage = playing();
     let (alice, bob) = (stage.guest(), stage.guest());

@@ -9,6 +9,7 @@ use starling_protocol::message::host::{HostDown, HostUp, PlayerInput};
 use starling_protocol::units::{Handle, SessionId, Tick};
 use starling_protocol::uplink::UplinkWriter;
 use starling_world::grants::Grants;
+use starling_world::input::Command;
 
 fn hosted() -> (Stage, Guest) {
     let mut stage = Stage::with(|config| config.authority = Authority::Host);
@@ -173,6 +174,61 @@ fn a_host_that_loses_its_grant_is_closed() {
         grants: Grants::open(),
         expires_us: None,
     };
-    stage.step(starling_world::input::Command::Regrant { conn: host.conn, principal });
+    stage.step(Command::Regrant { conn: host.conn, principal });
     assert_eq!(stage.closed(host.conn), Some(CloseCode::FORBIDDEN));
+}
+
+#[test]
+fn a_player_is_told_of_its_avatar_whenever_it_changes() {
+    let (mut stage, host) = hosted();
+    let (alice, bob) = (stage.player(), stage.player());
+    let spawn = |name, avatar_of| Spawn { avatar_of, ..spawn_at(name, [0.; 3]) };
+    let own = spawn("a", Some(alice.session()));
+    let (_, first) = stage.spawn(host.conn, own).expect("room");
+    assert_eq!(stage.avatars(alice.conn), [Some(first)]);
+    let (handle, second) = stage.spawn(host.conn, spawn("b", None)).expect("room");
+    let give = |stage: &mut Stage, player: &Guest| {
+        stage.host(host.conn, HostUp::Avatar { handle, session: player.session() });
+    };
+    give(&mut stage, &alice);
+    give(&mut stage, &alice);
+    assert_eq!(stage.avatars(alice.conn), [Some(second)], "told once");
+    give(&mut stage, &bob);
+    assert_eq!(stage.avatars(alice.conn), [None], "it is another's now");
+    assert_eq!(stage.avatars(bob.conn), [Some(second)]);
+    stage.send(host.conn, ControlUp::Despawn { handle });
+    assert_eq!(stage.avatars(bob.conn), [None]);
+}
+
+#[test]
+fn a_resumed_player_is_told_of_its_avatar_behind_the_welcome() {
+    let (mut stage, host) = hosted();
+    let alice = stage.player();
+    let own = Spawn { avatar_of: Some(alice.session()), ..spawn_at("a", [0.; 3]) };
+    let (handle, entity) = stage.spawn(host.conn, own).expect("room");
+    for expected in [Some(entity), None] {
+        stage.detach(alice.conn);
+        if expected.is_none() {
+            stage.send(host.conn, ControlUp::Despawn { handle });
+        }
+        let mut attach = stage.knock_again(&alice, &[]);
+        attach.capabilities = Capabilities::AVATAR;
+        let conn = attach.conn;
+        stage.step(Command::Attach(Box::new(attach)));
+        let told = stage.control(conn);
+        let [ControlDown::Welcome(welcome), ControlDown::Avatar { entity }] = &told[..] else {
+            panic!("a Welcome, then the avatar: {told:?}");
+        };
+        assert_eq!((welcome.resumed, *entity), (ResumeAnswer::Resumed, expected));
+        stage.detach(conn);
+    }
+}
+
+#[test]
+fn a_client_that_did_not_ask_is_told_of_no_avatar() {
+    let (mut stage, host) = hosted();
+    let alice = stage.guest();
+    let own = Spawn { avatar_of: Some(alice.session()), ..spawn_at("a", [0.; 3]) };
+    stage.spawn(host.conn, own).expect("room");
+    assert_eq!(stage.avatars(alice.conn), []);
 }

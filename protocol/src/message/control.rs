@@ -81,6 +81,8 @@ impl Capabilities {
     pub const HOST: u32 = 1;
     /// The client only looks: it will own no entity.
     pub const VIEWER: u32 = 2;
+    /// The client would be told of its avatar.
+    pub const AVATAR: u32 = 4;
 }
 
 /// Takes up a parked session: whole, or refused whole.
@@ -206,6 +208,12 @@ pub enum ControlDown {
     Shed {
         /// The rung of the ladder.
         level: u8,
+    },
+    /// The entity that the game or the host moves for this session: told to clients with
+    /// [`Capabilities::AVATAR`] when it changes, and after a Welcome that resumes.
+    Avatar {
+        /// Its name for everyone; `None` when there is none any more.
+        entity: Option<EntityId>,
     },
 }
 

@@ -272,6 +272,8 @@ fn messages_to_the_client_keep_their_bytes() {
             ("token_accepted", ControlDown::TokenAccepted),
             ("going_away", ControlDown::GoingAway { deadline_ms: 30_000, jitter_ms: 5_000 }),
             ("shed", ControlDown::Shed { level: 2 }),
+            ("avatar", ControlDown::Avatar { entity: Some(ENTITY) }),
+            ("avatar_gone", ControlDown::Avatar { entity: None }),
         ],
     );
 }

@@ -67,7 +67,7 @@ impl World {
             self.sessions[session].owned.remove(handle);
         }
         if let Some(player) = self.entities.avatar_of(entity) {
-            self.sessions[player].avatar = None;
+            self.lose_avatar(player);
         }
         out.notes.push(Note::Despawned { entity: self.entities.id(entity) });
         self.entities.despawn(entity);
@@ -207,17 +207,5 @@ impl World {
         let holder = &self.sessions[owner.session];
         let same = holder.principal.subject == self.sessions[idx].principal.subject;
         if same && !holder.is_live() { Holder::Parked(entity) } else { Holder::Other }
-    }
-
-    /// Makes an entity the avatar of a player, instead of the one before.
-    pub(crate) fn set_avatar(&mut self, player: SessionIdx, entity: EntityIdx) {
-        if let Some(before) = self.entities.avatar_of(entity) {
-            self.sessions[before].avatar = None;
-        }
-        if let Some(old) = self.sessions[player].avatar.replace(entity) {
-            self.entities.set_avatar_of(old, None);
-        }
-        self.entities.set_avatar_of(entity, Some(player));
-        self.sessions[player].team = self.entities.traits(entity).team;
     }
 }

@@ -129,6 +129,22 @@ impl Stage {
         self.enter(attach).expect("everyone is let in")
     }
 
+    /// A guest that would be told of its avatar.
+    pub fn player(&mut self) -> Guest {
+        let mut attach = self.knock();
+        attach.capabilities = Capabilities::AVATAR;
+        self.enter(attach).expect("open mode lets everyone in")
+    }
+
+    /// What a connection was told of its avatar since the last look.
+    pub fn avatars(&mut self, conn: ConnId) -> Vec<Option<EntityId>> {
+        let told = self.control(conn).into_iter().filter_map(|message| match message {
+            ControlDown::Avatar { entity } => Some(entity),
+            _ => None,
+        });
+        told.collect()
+    }
+
     /// A guest with these grants.
     pub fn guest_with(&mut self, grants: Grants) -> Guest {
         let mut attach = self.knock();
