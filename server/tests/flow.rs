@@ -103,9 +103,36 @@ fn a_lost_client_takes_its_session_up_again() {
     assert_eq!((resumed.resumed, resumed.session), (ResumeAnswer::Resumed, welcome.session));
     assert_eq!(resumed.entities.len(), 1, "its entity stayed");
     assert_eq!(hall.totals().sessions_resumed.get(), 1);
+    hall.control(again, &spawn("another", [4, 5, 6]));
+    hall.run_ms(60);
     let thief = hall.says(Hello { resume: Some(resume), ..hello() });
     let denied = hall.welcome(thief).map(|w| (w.resumed, w.session == welcome.session));
     assert_eq!(denied, Some((ResumeAnswer::Denied, false)), "a token works once");
+}
+
+#[test]
+fn a_client_that_lost_its_connection_before_the_welcome_is_not_shut_out() {
+    let mut hall = hall();
+    let lost = hall.guest();
+    hall.control(lost, &spawn("mine", [1, 2, 3]));
+    hall.run_ms(60);
+    let welcome = hall.welcome(lost).expect("it was").clone();
+    let (session, token) = (welcome.session, welcome.resume_token);
+    let resume = || Some(Resume { session, token, channels: Vec::new() });
+    let now = hall.now;
+    hall.clients[lost].leave(now, CloseCode::LOST);
+    let unlucky = hall.stranger();
+    hall.clients[unlucky].deaf = true;
+    hall.control(unlucky, &ControlUp::Hello(Box::new(Hello { resume: resume(), ..hello() })));
+    hall.run_ms(60);
+    assert_eq!(hall.totals().sessions_resumed.get(), 1, "the server has welcomed it back");
+    let now = hall.now;
+    hall.clients[unlucky].leave(now, CloseCode::LOST);
+    hall.run_ms(60);
+    let again = hall.says(Hello { resume: resume(), ..hello() });
+    let welcome = hall.welcome(again).expect("welcome back");
+    assert_eq!((welcome.resumed, welcome.session), (ResumeAnswer::Resumed, session));
+    assert_eq!(welcome.entities.len(), 1);
 }
 
 #[test]
