@@ -31,6 +31,7 @@ fn the_json_has_the_documented_fields_in_the_documented_order() {
             "generator",
             "positions",
             "events",
+            "cues",
             "resume",
             "server",
             "trace",

@@ -18,6 +18,8 @@ fn a_perfect_server_passes_every_scenario() {
         assert!(report.positions.pairs_checked > 100_000, "{}", report.positions.pairs_checked);
         assert!(report.positions.visible_per_client > 5.0, "{scenario}");
         assert!(report.events.published > 100 && report.events.delivered > 100);
+        let cues = &report.cues;
+        assert!(cues.sent > 100 && cues.delivered >= cues.owed, "{scenario}: {cues:?}");
         assert_eq!(report.positions.error_m.max, Some(0.0));
     }
 }
@@ -111,6 +113,30 @@ fn an_event_that_nobody_published_fails_as_stray() {
 }
 
 #[test]
+fn one_cue_that_is_not_heard_fails_as_lost_on_a_clean_link_and_is_a_figure_on_a_faulted_one() {
+    let reports = (20..40).map(|n| (n, Run::with(Fault::DropCue(n))));
+    let lost = reports.into_iter().find(|(_, report)| report.cues.lost > 0);
+    let (n, report) = lost.expect("some hearing is owed");
+    assert_eq!((failing(&report), report.cues.lost), (vec!["cues.lost"], 1));
+    assert!(report.cues.named[0].contains("not heard at client"), "{:?}", report.cues.named);
+    let (faults, link) = (vec![Fault::DropCue(n)], Some("lte".to_owned()));
+    let report = Run { faults, link, ..Run::default() }.go();
+    assert_eq!((failing(&report), report.cues.lost), (Vec::new(), 1));
+}
+
+#[test]
+fn one_cue_that_is_heard_twice_late_or_by_somebody_far_off_fails_by_name() {
+    let report = Run::with(Fault::DoubleCue(30));
+    assert_eq!((failing(&report), report.cues.duplicated), (vec!["cues.duplicated"], 1));
+    let report = Run::with(Fault::LateCue(30));
+    assert_eq!((failing(&report), report.cues.late), (vec!["cues.late"], 1));
+    let stray = |n| Run::with(Fault::StrayCue(n, ClientNo(29)));
+    let report = (20..40).map(stray).find(|r| r.cues.stray > 0).expect("29 is far from some");
+    assert_eq!((failing(&report), report.cues.stray), (vec!["cues.stray"], 1));
+    assert!(summary(&report).contains("1 stray"), "{}", summary(&report));
+}
+
+#[test]
 fn state_that_comes_late_fails_as_error_and_nothing_else_hides_it() {
     let report = Run::with(Fault::Delay(1));
     assert!(failing(&report).contains(&"positions.error_m.p99"), "{:?}", failing(&report));
@@ -138,11 +164,11 @@ fn lost_connections_fail_on_a_clean_link_and_are_taken_up_again_on_a_faulted_one
 
 #[test]
 fn a_run_that_checks_no_pair_fails() {
-    let report = Run { clients: 1, events_per_s: 0.0, ..Run::default() }.go();
+    let report = Run { clients: 1, events_per_s: 0.0, cues_per_s: 0.0, ..Run::default() }.go();
     assert!(
         failing(&report).contains(&"positions.visible_updates") || report.verdict == Verdict::Fail
     );
-    let report = Run { seconds: 0, events_per_s: 0.0, ..Run::default() }.go();
+    let report = Run { seconds: 0, events_per_s: 0.0, cues_per_s: 0.0, ..Run::default() }.go();
     assert!(failing(&report).contains(&"positions.pairs_checked"), "{:?}", failing(&report));
     assert_eq!(report.verdict, Verdict::Fail);
 }

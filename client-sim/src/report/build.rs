@@ -1,8 +1,8 @@
 //! From what the parts of the meter found to one report.
 
 use super::{
-    Clients, Env, Events, Generator, Median99Max, Positions, Report, Resume, Row, SCHEMA, Server,
-    tidy,
+    Clients, Cues, Env, Events, Generator, Median99Max, Positions, Report, Resume, Row, SCHEMA,
+    Server, tidy,
 };
 use crate::meter::{GeneratorMeter, Timeline};
 use crate::metrics::ServerUse;
@@ -38,6 +38,8 @@ pub struct RunFacts {
     pub slo: Slo,
     /// Events that were to be published, about.
     pub events_expected: f64,
+    /// Cues that were to be given, about.
+    pub cues_expected: f64,
     /// What was replayed.
     pub trace: Option<trace::Summary>,
 }
@@ -54,18 +56,21 @@ pub fn build(
     let generator = generator(&facts, swarm, truth);
     let positions = positions(&facts, swarm, truth);
     let events = events(truth);
+    let cues = cues(truth);
     let server_block = server.map(|used| server_use(&facts, used, &clients, &positions));
     let asked = Asked {
         terms: facts.terms,
         slo: facts.slo,
         faulted: facts.link.is_some(),
         events_expected: facts.events_expected,
+        cues_expected: facts.cues_expected,
     };
     let found = Measured {
         clients: &clients,
         generator: &generator,
         positions: &positions,
         events: &events,
+        cues: &cues,
         server: server_block.as_ref(),
     };
     let (slo, verdict) = decide(&asked, &found);
@@ -82,6 +87,7 @@ pub fn build(
         generator,
         positions,
         events,
+        cues,
         resume: resume(swarm),
         server: server_block,
         trace: facts.trace,
@@ -160,6 +166,21 @@ fn events(truth: &Findings) -> Events {
         latency_ms: (&events.latency_ms).into(),
         refused: events.refused,
         named: events.named.clone(),
+    }
+}
+
+fn cues(truth: &Findings) -> Cues {
+    let cues = &truth.cues;
+    Cues {
+        sent: cues.sent,
+        delivered: cues.delivered,
+        owed: cues.owed,
+        lost: cues.lost,
+        duplicated: cues.duplicated,
+        late: cues.late,
+        stray: cues.stray,
+        refused: cues.refused,
+        named: cues.named.clone(),
     }
 }
 

@@ -173,8 +173,9 @@ fn named(page: &mut String, report: &Report) {
         format!("client {}: {} {what}, ticks {from} to {to}", w.client, w.entity)
     });
     let reasons = report.clients.reasons.iter().cloned();
-    let all: Vec<String> =
-        pairs.chain(report.events.named.iter().cloned()).chain(reasons).collect();
+    let cues = report.cues.named.iter().cloned();
+    let events = report.events.named.iter().cloned();
+    let all: Vec<String> = pairs.chain(events).chain(cues).chain(reasons).collect();
     if all.is_empty() {
         return;
     }

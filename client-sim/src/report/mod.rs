@@ -49,6 +49,8 @@ pub struct Report {
     pub positions: Positions,
     /// Events.
     pub events: Events,
+    /// Cues.
+    pub cues: Cues,
     /// Sessions taken up again.
     pub resume: Resume,
     /// The server's process; only with its metrics.
@@ -164,6 +166,29 @@ pub struct Events {
     /// Refused by the server.
     pub refused: u64,
     /// The first of the lost, doubled, disordered and stray ones.
+    pub named: Vec<String>,
+}
+
+/// Cues.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cues {
+    /// Given and taken for sending.
+    pub sent: u64,
+    /// Arrived, each once per recipient.
+    pub delivered: u64,
+    /// Deliveries that were owed for certain: the recipient was near for a second before and after.
+    pub owed: u64,
+    /// Owed for certain and not arrived: on a link with faults that is allowed.
+    pub lost: u64,
+    /// Arrived again.
+    pub duplicated: u64,
+    /// Arrived after their last tick.
+    pub late: u64,
+    /// Arrived at somebody whom they were clearly not for, or were given by nobody.
+    pub stray: u64,
+    /// Given and not taken for sending, because too many waited.
+    pub refused: u64,
+    /// The first of those that went wrong.
     pub named: Vec<String>,
 }
 

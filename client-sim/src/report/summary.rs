@@ -10,6 +10,7 @@ pub fn summary(report: &Report) -> String {
     head(&mut out, report);
     positions(&mut out, report);
     events(&mut out, report);
+    cues(&mut out, report);
     swarm(&mut out, report);
     server(&mut out, report);
     trace(&mut out, report);
@@ -90,6 +91,18 @@ fn events(out: &mut String, report: &Report) {
         let text = format!("{} resumed, {} reset, {} denied", r.resumed, r.reset, r.denied);
         line(out, "sessions taken up", &text);
     }
+}
+
+fn cues(out: &mut String, report: &Report) {
+    let c = &report.cues;
+    if c.sent + c.refused + c.delivered == 0 {
+        return;
+    }
+    let text = format!("{} sent, {} delivered, {} owed for certain", c.sent, c.delivered, c.owed);
+    line(out, "cues", &text);
+    let (lost, doubled, late, stray) = (c.lost, c.duplicated, c.late, c.stray);
+    line(out, "", &format!("{lost} lost, {doubled} doubled, {late} late, {stray} stray"));
+    c.named.iter().take(5).for_each(|named| line(out, "", named));
 }
 
 fn swarm(out: &mut String, report: &Report) {

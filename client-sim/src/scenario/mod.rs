@@ -9,6 +9,7 @@
 //! profile = "game"              # game | fleet | events
 //! motion = "arena"              # walk | arena | crowd (metric), city (geodetic)
 //! radius_m = 30                 # of each client's area of interest
+//! cues_per_s = 0.5              # that each client gives unless --cues-per-s says otherwise
 //! # centre = [47.0, 8.0, 0.0]   # geodetic only: latitude, longitude, altitude
 //!
 //! [slo]                         # all optional; what must always hold is judged anyway
@@ -65,6 +66,9 @@ pub struct Scenario {
     /// Where a geodetic scenario takes place.
     #[serde(default)]
     pub centre: Position,
+    /// Cues that each client gives per second unless the command line says otherwise.
+    #[serde(default)]
+    pub cues_per_s: f64,
     /// Limits on a clean link.
     #[serde(default)]
     pub slo: Slo,
@@ -140,6 +144,7 @@ impl Scenario {
             "radius_m must be above 0, not {}",
             self.radius_m
         );
+        ensure!(self.cues_per_s >= 0.0, "cues_per_s cannot be negative");
         let needs = match self.motion {
             MotionKind::City => Space::Geodetic,
             MotionKind::Walk | MotionKind::Arena | MotionKind::Crowd => Space::Metric,

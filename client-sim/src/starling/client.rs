@@ -3,15 +3,18 @@
 use super::own::Own;
 use super::registry::Registry;
 use super::uplinks::Uplinks;
-use super::words::{channel_name, event_no, interest, payload, resumption, wire_pose};
+use super::words::{
+    channel_name, cue_no, cue_payload, event_no, interest, payload, resumption, wire_pose,
+};
 use crate::space::Space;
 use crate::target::{
-    ChannelNo, ClientPlan, Delivery, EntityNo, EventNo, EventScope, Frame, Held, Link, Publish,
-    Received, Sample, View,
+    ChannelNo, ClientPlan, CueNo, Delivery, EntityNo, EventNo, EventScope, Frame, GivenCue,
+    HeardCue, Held, Link, Publish, Received, Sample, View,
 };
 use crate::truth::Area;
 use starling_client::{
-    ClientEvent, ConnectOptions, Publication, Session, SessionState, SpawnSpec, SubscribeOptions,
+    ClientEvent, ConnectOptions, CueTo, Publication, Session, SessionState, SpawnSpec,
+    SubscribeOptions,
 };
 use starling_protocol::message::control::INBOX;
 use starling_protocol::message::events::Event;
@@ -26,6 +29,8 @@ use std::collections::BTreeMap;
 const OVERDUE_TICKS: u32 = 2;
 /// Ticks of silence that are made up for at once.
 const FRAMES_MAX: u32 = 64;
+/// The kind of the swarm's cues.
+const SHOT: u8 = 1;
 /// After a despawn was asked for it is taken to be done after this long and two round trips.
 const DESPAWN_NS: u64 = 500_000_000;
 
@@ -52,6 +57,8 @@ pub(super) struct SimClient {
     messages: BTreeMap<MessageId, EventNo>,
     /// Events that the session itself refused.
     unpublished: Vec<EventNo>,
+    /// Cues that the session refused.
+    ungiven: Vec<CueNo>,
     removing: Vec<(EntityNo, u64)>,
     was_connected: bool,
     /// It was connected and is not.
@@ -78,6 +85,7 @@ impl SimClient {
             channels: Vec::new(),
             messages: BTreeMap::new(),
             unpublished: Vec::new(),
+            ungiven: Vec::new(),
             removing: Vec::new(),
             was_connected: false,
             is_down: false,
@@ -146,6 +154,7 @@ impl SimClient {
         if !self.session.handle_datagram(at, bytes) {
             return;
         }
+        self.hear_cues(into);
         let heard = self.session.view().heard();
         self.records += (heard.updated.len() + heard.left.len()) as u64;
         self.news = true;
@@ -161,6 +170,20 @@ impl SimClient {
         }
     }
 
+    fn hear_cues(&mut self, into: &mut Received) {
+        let newest = self.session.view().table().and_then(Table::newest_tick).unwrap_or_default();
+        while let Some(cue) = self.session.poll_cue() {
+            let Some(number) = cue_no(self.run, cue.payload()) else { continue };
+            into.heard.push(HeardCue {
+                client: self.plan.client,
+                cue: number,
+                tick: cue.tick.0,
+                expires: cue.tick.0 + u32::from(cue.life),
+                at_tick: newest.0,
+            });
+        }
+    }
+
     /// Takes what happened out of the session.
     pub(super) fn drain(
         &mut self,
@@ -173,6 +196,7 @@ impl SimClient {
             self.note(event, now, registry, names, into);
         }
         into.refused_events.append(&mut self.unpublished);
+        into.refused_cues.append(&mut self.ungiven);
         self.removing.retain(|(entity, due_ns)| {
             let waits = now.0 < *due_ns;
             if !waits {
@@ -303,6 +327,17 @@ impl SimClient {
                 self.messages.insert(message, event.event);
             }
             Err(_) => self.unpublished.push(event.event),
+        }
+        self.touched = true;
+    }
+
+    pub(super) fn give(&mut self, given: &GivenCue) {
+        let payload = cue_payload(self.run, given.cue);
+        let key = self.own.first().and_then(|own| own.key);
+        let to = key.map(|key| CueTo::NearMine(key, given.radius_m as f32));
+        let sent = to.map(|to| self.session.send_cue(to, SHOT, given.life_ticks, &payload));
+        if !matches!(sent, Some(Ok(_))) {
+            self.ungiven.push(given.cue);
         }
         self.touched = true;
     }

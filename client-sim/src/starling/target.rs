@@ -5,7 +5,8 @@ use super::registry::Registry;
 use super::wire::Wire;
 use crate::space::Space;
 use crate::target::{
-    ClientNo, ClientPlan, Clock, EntityNo, Publish, Received, Sample, Target, Terms, Traffic,
+    ClientNo, ClientPlan, Clock, EntityNo, GivenCue, Publish, Received, Sample, Target, Terms,
+    Traffic,
 };
 use anyhow::Result;
 use starling_client::{ConnectOptions, KeepAlive, LinkWish, Reconnect};
@@ -320,6 +321,14 @@ impl<W: Wire> Target for StarlingTarget<W> {
             }
         }
         self.wire.flush(Nanos(clock.now_ns()));
+    }
+
+    fn give(&mut self, _: &dyn Clock, cues: &[GivenCue]) {
+        for given in cues {
+            if let Some(&at) = self.index.get(&given.cue.giver) {
+                self.clients[at].give(given);
+            }
+        }
     }
 
     fn draw(&mut self, clock: &dyn Clock, client: ClientNo, into: &mut Received) {

@@ -2,7 +2,7 @@
 
 use crate::motion::{Facing as SwarmFacing, Pose as SwarmPose};
 use crate::space::Space;
-use crate::target::{ChannelNo, ClientNo, EventNo, Resumption};
+use crate::target::{ChannelNo, ClientNo, CueNo, EventNo, Resumption};
 use crate::truth::Area;
 use starling_client::{Facing, Pose};
 use starling_protocol::message::control::ResumeAnswer;
@@ -78,6 +78,24 @@ pub(super) fn event_no(run: u64, payload: &[u8]) -> Option<EventNo> {
     ours.then_some(EventNo { publisher, number })
 }
 
+/// Giver, number and run, and no more, for it rides with positions.
+pub(super) fn cue_payload(run: u64, cue: CueNo) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&cue.giver.0.to_le_bytes());
+    bytes[4..8].copy_from_slice(&cue.number.to_le_bytes());
+    bytes[8..].copy_from_slice(&run.to_le_bytes());
+    bytes
+}
+
+/// The cue of a payload; `None` for what this run has not given.
+pub(super) fn cue_no(run: u64, payload: &[u8]) -> Option<CueNo> {
+    let bytes: [u8; 16] = payload.try_into().ok()?;
+    let [g0, g1, g2, g3, n0, n1, n2, n3, ..] = bytes;
+    let giver = ClientNo(u32::from_le_bytes([g0, g1, g2, g3]));
+    let number = u32::from_le_bytes([n0, n1, n2, n3]);
+    (bytes[8..] == run.to_le_bytes()).then_some(CueNo { giver, number })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,5 +107,8 @@ mod tests {
         assert_eq!(event_no(5, &bytes), Some(event));
         assert_eq!(event_no(6, &bytes), None);
         assert_eq!(event_no(5, &bytes[..31]), None);
+        let cue = CueNo { giver: ClientNo(70_000), number: 9 };
+        assert_eq!(cue_no(5, &cue_payload(5, cue)), Some(cue));
+        assert_eq!(cue_no(6, &cue_payload(5, cue)), None);
     }
 }

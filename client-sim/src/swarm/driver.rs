@@ -1,5 +1,6 @@
 //! One thread's share of the swarm, stepped: the caller owns the clock, the waiting and the truth.
 
+use super::giver::Giver;
 use super::lateness::Lateness;
 use super::mover::{Mover, Say};
 use super::phase::{Phase, Schedule};
@@ -7,7 +8,8 @@ use super::plan::Crew;
 use super::publisher::Publisher;
 use crate::meter::{Current, GeneratorMeter};
 use crate::target::{
-    ClientNo, Clock, EntityNo, Link, Publish, Received, Resumption, Sample, Target, Terms, Traffic,
+    ClientNo, Clock, EntityNo, GivenCue, Link, Publish, Received, Resumption, Sample, Target,
+    Terms, Traffic,
 };
 use crate::truth::{News, Taken};
 use anyhow::Result;
@@ -32,6 +34,7 @@ pub struct Driver<T> {
     samples: Vec<Sample>,
     vanished: Vec<EntityNo>,
     events: Vec<Publish>,
+    cues: Vec<GivenCue>,
     before: Traffic,
     before_second: Traffic,
     phase: Phase,
@@ -61,6 +64,7 @@ struct Member {
     lost_ns: Option<u64>,
     movers: Vec<Mover>,
     publisher: Option<Publisher>,
+    giver: Option<Giver>,
     sampled_ns: u64,
 }
 
@@ -96,6 +100,7 @@ impl<T: Target> Driver<T> {
             samples: Vec::new(),
             vanished: Vec::new(),
             events: Vec::new(),
+            cues: Vec::new(),
             before: Traffic::default(),
             before_second: Traffic::default(),
             phase: Phase::Connect,
@@ -144,6 +149,7 @@ impl<T: Target> Driver<T> {
         self.note_links(&news.received, now_ns);
         self.meet_wishes(clock, news);
         self.publish(clock, now_ns, news);
+        self.give(clock, now_ns, news);
         self.take(news);
         self.draw(clock, &mut news.received);
         self.count(&news.received, now_ns);
@@ -184,6 +190,8 @@ impl<T: Target> Driver<T> {
         if before == Phase::Connect {
             let publishers = self.members.iter_mut().filter_map(|m| m.publisher.as_mut());
             publishers.for_each(|publisher| publisher.start(now_ns));
+            let givers = self.members.iter_mut().filter_map(|m| m.giver.as_mut());
+            givers.for_each(|giver| giver.start(now_ns));
             if let Some(terms) = self.target.terms() {
                 self.lateness.set_tick((1e9 / terms.tick_hz) as u64);
             }
@@ -276,6 +284,20 @@ impl<T: Target> Driver<T> {
         self.target.publish(clock, &self.events);
         let published = self.events.iter().map(|e| (e.event, e.scope, now_ns));
         news.published.extend(published);
+    }
+
+    fn give(&mut self, clock: &dyn Clock, now_ns: u64, news: &mut News) {
+        if !matches!(self.phase, Phase::WarmUp | Phase::Measure) {
+            return;
+        }
+        self.cues.clear();
+        for member in self.members.iter_mut().filter(|member| member.may_publish()) {
+            self.cues.extend(member.giver.as_mut().and_then(|giver| giver.next(now_ns)));
+        }
+        if !self.cues.is_empty() {
+            self.target.give(clock, &self.cues);
+            news.given.extend(self.cues.iter().map(|cue| (*cue, now_ns)));
+        }
     }
 
     /// Gives accepted samples their positions.
@@ -390,7 +412,8 @@ impl Crew {
         let plan = &self.plans[at];
         let movers = plan.entities.iter().map(|e| Mover::new(e.entity, self.cast.motion(e.entity)));
         let channel = plan.channels.first().copied();
-        let per_s = if plan.entities.is_empty() { 0.0 } else { self.events_per_s };
+        let acts = if plan.entities.is_empty() { 0.0 } else { 1.0 };
+        let events_per_s = acts * self.events_per_s;
         Member {
             client: plan.client,
             looks: !plan.areas.is_empty(),
@@ -398,7 +421,8 @@ impl Crew {
             ever_connected: false,
             lost_ns: None,
             movers: movers.collect(),
-            publisher: Publisher::new(self.seed, plan.client, channel, per_s),
+            publisher: Publisher::new(self.seed, plan.client, channel, events_per_s),
+            giver: Giver::new(self.seed, plan.client, acts * self.cues_per_s),
             sampled_ns: 0,
         }
     }

@@ -5,6 +5,7 @@
 
 mod court;
 mod driver;
+mod giver;
 mod lateness;
 mod mover;
 mod options;
@@ -12,6 +13,7 @@ mod phase;
 mod plan;
 mod prepare;
 mod publisher;
+mod rhythm;
 mod run;
 
 pub use driver::{Driver, Totals};

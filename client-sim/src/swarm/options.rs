@@ -42,6 +42,8 @@ pub struct SwarmOptions {
     pub visible: f64,
     /// Events per second and client.
     pub events_per_s: f64,
+    /// Cues per second and client; the scenario's own rate where absent, none for traces.
+    pub cues_per_s: Option<f64>,
     /// Trace seconds per second.
     pub speed: f64,
     /// Connections that traced entities are spread over; one each where absent.
@@ -76,6 +78,7 @@ impl SwarmOptions {
             seed: 1,
             visible: 50.0,
             events_per_s: 0.1,
+            cues_per_s: None,
             speed: 1.0,
             sessions: None,
             viewers: 0,

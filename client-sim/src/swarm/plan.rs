@@ -99,6 +99,8 @@ pub struct PlanOptions {
     pub radius_m: f64,
     /// Events per second and client.
     pub events_per_s: f64,
+    /// Cues per second and client.
+    pub cues_per_s: f64,
     /// Entities that a client is expected to see.
     pub visible: f64,
     /// Ticks per second that are expected.
@@ -112,6 +114,7 @@ pub struct Crew {
     pub(super) cast: Source,
     pub(super) seed: u64,
     pub(super) events_per_s: f64,
+    pub(super) cues_per_s: f64,
 }
 
 impl Source {
@@ -171,8 +174,13 @@ impl Crew {
         let mut plans: Vec<ClientPlan> =
             (0..owners).map(|client| owner(&source, client, owners, options)).collect();
         plans.extend((0..options.viewers).map(|v| viewer(&source, owners + v, options)));
-        let mut crew =
-            Self { plans, cast: source, seed: options.seed, events_per_s: options.events_per_s };
+        let mut crew = Self {
+            plans,
+            cast: source,
+            seed: options.seed,
+            events_per_s: options.events_per_s,
+            cues_per_s: options.cues_per_s,
+        };
         crew.choose_judged(options);
         Ok(crew)
     }
@@ -282,6 +290,7 @@ mod tests {
             interests: Vec::new(),
             radius_m: 50.0,
             events_per_s: 0.1,
+            cues_per_s: 0.0,
             visible: 50.0,
             tick_hz: 20.0,
         }

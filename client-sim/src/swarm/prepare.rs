@@ -21,6 +21,8 @@ pub(super) struct Prepared {
     pub space: Space,
     pub crew: Crew,
     pub slo: Slo,
+    /// Cues per second and client.
+    pub cues_per_s: f64,
     pub measured: Duration,
     pub trace: Option<trace::Summary>,
 }
@@ -28,6 +30,10 @@ pub(super) struct Prepared {
 pub(super) fn prepare(options: &SwarmOptions) -> Result<Prepared> {
     ensure!(options.speed.is_finite() && options.speed > 0.0, "the speed must be above 0");
     ensure!(options.events_per_s >= 0.0, "events per second cannot be negative");
+    ensure!(
+        options.cues_per_s >= Some(0.0) || options.cues_per_s.is_none(),
+        "cues per second cannot be negative"
+    );
     ensure!(options.visible > 0.0, "visible must be above 0");
     match &options.work {
         Work::Scenario(name) => from_scenario(options, &Scenario::open(name)?),
@@ -46,12 +52,21 @@ fn from_scenario(options: &SwarmOptions, scenario: &Scenario) -> Result<Prepared
         prefix: format!("{}-{:04x}", scenario.name, std::process::id() & 0xffff),
     };
     let faulted = !options.link.is_none();
+    let plan = plan_options(options, scenario.radius_m, options.visible);
+    let slo = if faulted { scenario.slo_faulted } else { scenario.slo };
+    let cues_per_s = options.cues_per_s.unwrap_or(scenario.cues_per_s);
     Ok(Prepared {
         name: scenario.name.clone(),
         world: options.world.clone().unwrap_or_else(|| scenario.name.clone()),
         space: scenario.space,
-        crew: Crew::plan(source, &plan_options(options, scenario.radius_m, options.visible))?,
-        slo: if faulted { scenario.slo_faulted } else { scenario.slo },
+        crew: Crew::plan(source, &PlanOptions { cues_per_s, ..plan })?,
+        cues_per_s,
+        slo: if cues_per_s > scenario.cues_per_s {
+            // Cues ride with positions: more of them say nothing of what positions cost.
+            Slo { bytes_per_visible_update: None, ..slo }
+        } else {
+            slo
+        },
         measured: options.measured.unwrap_or(MEASURED_DEFAULT),
         trace: None,
     })
@@ -74,6 +89,7 @@ fn from_trace(options: &SwarmOptions, trace: Trace) -> Result<Prepared> {
         space: trace.space,
         crew: Crew::plan(source, &plan_options(options, radius_m, visible.min(100.0)))?,
         slo: if faulted { model.slo_faulted } else { model.slo },
+        cues_per_s: options.cues_per_s.unwrap_or(0.0),
         measured: options.measured.unwrap_or(length).min(length),
         trace: Some(summary),
     })
@@ -87,6 +103,7 @@ fn plan_options(options: &SwarmOptions, radius_m: f64, visible: f64) -> PlanOpti
         interests: options.interests.clone(),
         radius_m,
         events_per_s: options.events_per_s,
+        cues_per_s: options.cues_per_s.unwrap_or(0.0),
         visible,
         tick_hz: 20.0,
     }

@@ -1,5 +1,6 @@
 //! When a client publishes, and to whom.
 
+use super::rhythm::Rhythm;
 use crate::motion::entity_rng;
 use crate::target::{ChannelNo, ClientNo, EventNo, EventScope, Publish};
 use rand::RngExt;
@@ -13,8 +14,7 @@ pub(super) struct Publisher {
     client: ClientNo,
     channel: Option<ChannelNo>,
     rng: Pcg64Mcg,
-    mean_ns: f64,
-    due_ns: u64,
+    rhythm: Rhythm,
     number: u32,
 }
 
@@ -27,23 +27,19 @@ impl Publisher {
         per_s: f64,
     ) -> Option<Self> {
         let rng = entity_rng(seed ^ 0x00e7_e175, client.0);
-        let publishes = per_s > 0.0;
-        let mean_ns = 1e9 / per_s;
-        publishes.then_some(Self { client, channel, rng, mean_ns, due_ns: 0, number: 0 })
+        Some(Self { client, channel, rng, rhythm: Rhythm::new(per_s)?, number: 0 })
     }
 
     /// From now on, not all at once.
     pub(super) fn start(&mut self, now_ns: u64) {
-        self.due_ns = now_ns + self.wait_ns();
+        self.rhythm.start(now_ns, &mut self.rng);
     }
 
     /// The next event if it is due.
     pub(super) fn next(&mut self, now_ns: u64) -> Option<Publish> {
-        if self.due_ns == 0 || now_ns < self.due_ns {
+        if !self.rhythm.beats(now_ns, &mut self.rng) {
             return None;
         }
-        // A late swarm does not make up for what it missed in one go.
-        self.due_ns = now_ns.max(self.due_ns) + self.wait_ns();
         self.number += 1;
         let by_place = self.channel.is_none() || self.rng.random_bool(0.5);
         let scope = match self.channel.filter(|_| !by_place) {
@@ -52,12 +48,6 @@ impl Publisher {
         };
         let event = EventNo { publisher: self.client, number: self.number };
         Some(Publish { client: self.client, scope, event })
-    }
-
-    /// Exponential waiting times: a Poisson process.
-    fn wait_ns(&mut self) -> u64 {
-        let share: f64 = self.rng.random::<f64>().max(1e-12);
-        (-share.ln() * self.mean_ns) as u64
     }
 }
 

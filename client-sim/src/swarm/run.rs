@@ -379,6 +379,7 @@ impl Run<'_> {
             looking,
             slo: prepared.slo,
             events_expected: publishers * options.events_per_s * seconds,
+            cues_expected: publishers * prepared.cues_per_s * seconds,
             trace: prepared.trace,
         };
         Ok(build(facts, &swarm, &truth, server.as_ref()))

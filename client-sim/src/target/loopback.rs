@@ -5,12 +5,17 @@
 
 use super::{
     Accepted, ChannelNo, ClientNo, ClientPlan, Clock, Delivery, EntityNo, EventNo, EventScope,
-    Frame, Held, Known, Link, Publish, Received, Resumption, Sample, Target, Terms, Traffic, View,
+    Frame, GivenCue, Held, Known, Link, Publish, Received, Resumption, Sample, Target, Terms,
+    Traffic, View,
 };
 use crate::space::Position;
 use crate::truth::Area;
 use anyhow::Result;
 use std::collections::BTreeSet;
+
+mod cues;
+
+use cues::Cues;
 
 /// Something that a loopback server does wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,6 +40,14 @@ pub enum Fault {
     StrayEvent(u64, ClientNo),
     /// In this tick an event that nobody published reaches the first client.
     InventEvent(u32),
+    /// The n-th hearing of a cue does not happen.
+    DropCue(u64),
+    /// The n-th hearing of a cue happens twice.
+    DoubleCue(u64),
+    /// The n-th hearing of a cue comes when it is of no use any more.
+    LateCue(u64),
+    /// The n-th cue that is given also reaches this client.
+    StrayCue(u64, ClientNo),
     /// This client is refused.
     Refuse(ClientNo),
     /// Every client loses its connection in this tick and resumes in the next.
@@ -58,6 +71,7 @@ pub struct Loopback {
     acked: Vec<(EventNo, u64)>,
     delivered: u64,
     published: u64,
+    cues: Cues,
     /// A delivery that waits for the next of its stream.
     swapped: Option<Delivery>,
     traffic: Traffic,
@@ -99,6 +113,7 @@ impl Loopback {
             acked: Vec::new(),
             delivered: 0,
             published: 0,
+            cues: Cues::default(),
             swapped: None,
             traffic: Traffic::default(),
             interrupted: false,
@@ -136,6 +151,7 @@ impl Loopback {
             let all = self.clients.iter().map(|c| c.plan.client);
             into.links.extend(all.map(|c| (c, Link::Resumed(Resumption::Resumed))));
         }
+        self.tell_cues(into);
         for index in 0..self.clients.len() {
             self.tell(index, now_ns, into);
         }
@@ -293,21 +309,23 @@ impl Loopback {
             EventScope::Channel(channel) => {
                 self.channels.get(channel.0 as usize).cloned().unwrap_or_default()
             }
-            EventScope::Near { radius_m } => {
-                let place = |client: &Client| {
-                    let first = client.plan.entities.first()?;
-                    self.entities[first.entity.0 as usize].at
-                };
-                let from = self.clients.iter().find(|c| c.plan.client == event.client);
-                let Some(from) = from.and_then(place) else { return Vec::new() };
-                let near = |client: &&Client| {
-                    place(client).is_some_and(|at| {
-                        self.terms.space.distance_m(from, at) <= f64::from(radius_m)
-                    })
-                };
-                self.clients.iter().filter(near).map(|c| c.plan.client).collect()
-            }
+            EventScope::Near { radius_m } => self.near(event.client, radius_m),
         }
+    }
+
+    /// Clients whose first entity is near that of another, and that other itself.
+    fn near(&self, client: ClientNo, radius_m: u32) -> Vec<ClientNo> {
+        let place = |client: &Client| {
+            let first = client.plan.entities.first()?;
+            self.entities[first.entity.0 as usize].at
+        };
+        let from = self.clients.iter().find(|c| c.plan.client == client);
+        let Some(from) = from.and_then(place) else { return Vec::new() };
+        let near = |client: &&Client| {
+            let at = place(client);
+            at.is_some_and(|at| self.terms.space.distance_m(from, at) <= f64::from(radius_m))
+        };
+        self.clients.iter().filter(near).map(|c| c.plan.client).collect()
     }
 }
 
@@ -401,6 +419,10 @@ impl Target for Loopback {
                 self.deliver(Delivery { client, event: event.event, channel, offset, at_ns });
             }
         }
+    }
+
+    fn give(&mut self, _: &dyn Clock, cues: &[GivenCue]) {
+        self.cues.given.extend_from_slice(cues);
     }
 
     fn draw(&mut self, clock: &dyn Clock, client: ClientNo, into: &mut Received) {

@@ -116,6 +116,42 @@ pub enum EventScope {
     },
 }
 
+/// A cue of the swarm: its giver and how many that one gave before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CueNo {
+    /// By whom.
+    pub giver: ClientNo,
+    /// Counts the giver's cues from 1.
+    pub number: u32,
+}
+
+/// A cue that a client gives: a shot at the place of its first entity. It is for the other clients
+/// with an entity near there, for a few ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenCue {
+    /// Identifies it; travels in the payload.
+    pub cue: CueNo,
+    /// Metres within which it is heard.
+    pub radius_m: u32,
+    /// Ticks after which it is of no use.
+    pub life_ticks: u8,
+}
+
+/// A cue that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeardCue {
+    /// At whom.
+    pub client: ClientNo,
+    /// Which.
+    pub cue: CueNo,
+    /// The tick in which the server took it.
+    pub tick: u32,
+    /// The last tick in which it is of use, as the client was told.
+    pub expires: u32,
+    /// The newest tick that the client knew of when it was delivered.
+    pub at_tick: u32,
+}
+
 /// What one pass over the clients brought. The swarm clears and reuses it.
 #[derive(Debug, Default)]
 pub struct Received {
@@ -141,6 +177,10 @@ pub struct Received {
     pub acked: Vec<(EventNo, u64)>,
     /// Events that the server refused.
     pub refused_events: Vec<EventNo>,
+    /// Cues that arrived.
+    pub heard: Vec<HeardCue>,
+    /// Cues that were not taken for sending.
+    pub refused_cues: Vec<CueNo>,
     /// Entities that have ceased to exist, as the server confirmed.
     pub removed: Vec<EntityNo>,
     /// Round-trip times measured, in nanoseconds.
@@ -322,6 +362,9 @@ pub trait Target {
 
     /// Publishes events.
     fn publish(&mut self, clock: &dyn Clock, events: &[Publish]);
+
+    /// Gives cues.
+    fn give(&mut self, clock: &dyn Clock, cues: &[GivenCue]);
 
     /// Appends what one client would draw at this moment to [`Received::views`].
     fn draw(&mut self, clock: &dyn Clock, client: ClientNo, into: &mut Received);

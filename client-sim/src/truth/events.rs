@@ -1,6 +1,7 @@
 //! Which events are owed to whom, and what became of them.
 
 use super::findings::EventFindings;
+use super::links::Links;
 use super::past::{CLEARLY_NS, Past, Side, around};
 use crate::target::{ChannelNo, ClientNo, Delivery, EventNo, EventScope};
 use std::collections::{BTreeMap, VecDeque};
@@ -31,8 +32,7 @@ pub(super) struct EventBook {
     /// Newest number seen, per recipient, stream and publisher.
     newest: BTreeMap<(ClientNo, Option<ChannelNo>, ClientNo), u32>,
     offsets: BTreeMap<(ClientNo, Option<ChannelNo>), u64>,
-    /// Connected since, and until; per client.
-    links: Vec<Connected>,
+    links: Links,
     pub found: EventFindings,
 }
 
@@ -47,12 +47,6 @@ struct Entry {
     delivered: Vec<ClientNo>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Connected {
-    since_ns: Option<u64>,
-    lost_ns: Option<u64>,
-}
-
 impl EventBook {
     pub(super) fn new(clients: usize) -> Self {
         Self {
@@ -64,7 +58,7 @@ impl EventBook {
             members: BTreeMap::new(),
             newest: BTreeMap::new(),
             offsets: BTreeMap::new(),
-            links: vec![Connected::default(); clients],
+            links: Links::new(clients),
             found: EventFindings::default(),
         }
     }
@@ -74,11 +68,11 @@ impl EventBook {
     }
 
     pub(super) fn connect(&mut self, client: ClientNo, at_ns: u64) {
-        self.links[client.0 as usize] = Connected { since_ns: Some(at_ns), lost_ns: None };
+        self.links.connect(client, at_ns);
     }
 
     pub(super) fn lose(&mut self, client: ClientNo, at_ns: u64) {
-        self.links[client.0 as usize].lost_ns = Some(at_ns);
+        self.links.lose(client, at_ns);
     }
 
     pub(super) fn publish(&mut self, event: EventNo, scope: EventScope, at_ns: u64) {
@@ -113,13 +107,8 @@ impl EventBook {
     /// Members that have been connected for long enough to have subscribed.
     fn connected_members(&self, channel: ChannelNo, event: EventNo, at_ns: u64) -> Vec<ClientNo> {
         let members = self.members.get(&channel).into_iter().flatten().copied();
-        let there = |c: &ClientNo| *c != event.publisher && self.since(*c, at_ns);
+        let there = |c: &ClientNo| *c != event.publisher && self.links.stood(*c, at_ns);
         members.filter(there).collect()
-    }
-
-    fn since(&self, client: ClientNo, at_ns: u64) -> bool {
-        let link = self.links[client.0 as usize];
-        link.lost_ns.is_none() && link.since_ns.is_some_and(|s| s + CLEARLY_NS <= at_ns)
     }
 
     pub(super) fn ack(&mut self, event: EventNo) {
@@ -231,7 +220,7 @@ impl EventBook {
         let EventScope::Near { radius_m } = entry.scope else { return };
         let during = around(entry.at_ns, entry.at_ns);
         let owed = past.clients().filter(|c| {
-            let others = *c != event.publisher && self.since(*c, entry.at_ns);
+            let others = *c != event.publisher && self.links.stood(*c, entry.at_ns);
             others && past.side(*c, event.publisher, radius_m, &during) == Side::Inside
         });
         let owed: Vec<ClientNo> = owed.collect();
@@ -260,10 +249,12 @@ impl EventBook {
     }
 
     fn is_missing(&self, entry: &Entry, client: ClientNo) -> bool {
-        let link = self.links[client.0 as usize];
         // Who lost the connection within a second of it is owed nothing by place.
         let by_place = matches!(entry.scope, EventScope::Near { .. });
-        let left = link.lost_ns.is_some_and(|lost| !by_place || lost < entry.at_ns + CLEARLY_NS);
+        let left = self
+            .links
+            .lost_ns(client)
+            .is_some_and(|lost| !by_place || lost < entry.at_ns + CLEARLY_NS);
         entry.acked && !left && !entry.delivered.contains(&client)
     }
 
@@ -280,7 +271,7 @@ impl EventBook {
                 self.found.lost += 1;
                 name(&mut self.found, "lost", *event, client);
             }
-            if !entry.acked && !entry.refused && self.since(event.publisher, entry.at_ns) {
+            if !entry.acked && !entry.refused && self.links.stood(event.publisher, entry.at_ns) {
                 self.found.lost += 1;
                 name(&mut self.found, "never acknowledged", *event, event.publisher);
             }

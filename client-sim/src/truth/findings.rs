@@ -43,6 +43,8 @@ pub struct Findings {
     pub leave_ms: Distribution,
     /// What became of the events.
     pub events: EventFindings,
+    /// What became of the cues.
+    pub cues: CueFindings,
     /// Frames that were not judged because the truth could not keep up.
     pub frames_shed: u64,
     /// Columns of the truth.
@@ -73,6 +75,29 @@ pub struct EventFindings {
     /// From handing over to arrival.
     pub latency_ms: Distribution,
     /// The first of the lost, duplicated, disordered and stray ones.
+    pub named: Vec<String>,
+}
+
+/// What became of the cues.
+#[derive(Clone, Debug, Default)]
+pub struct CueFindings {
+    /// Taken for sending.
+    pub sent: u64,
+    /// Not taken for sending.
+    pub refused: u64,
+    /// Deliveries that were owed for certain.
+    pub owed: u64,
+    /// Arrived, each once per recipient.
+    pub delivered: u64,
+    /// Owed for certain, and not arrived.
+    pub lost: u64,
+    /// Arrived at a recipient once more.
+    pub duplicated: u64,
+    /// Arrived when they were of no use any more.
+    pub late: u64,
+    /// Arrived at somebody whom they were clearly not for, or were given by nobody.
+    pub stray: u64,
+    /// The first of those that went wrong.
     pub named: Vec<String>,
 }
 

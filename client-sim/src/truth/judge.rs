@@ -1,5 +1,6 @@
 //! The judge: puts the news in the order of the server's ticks and compares.
 
+use super::cues::CueBook;
 use super::events::EventBook;
 use super::findings::Findings;
 use super::news::{News, Taken};
@@ -31,6 +32,7 @@ pub struct Judge {
     /// When the newest judged tick was first heard of.
     clock_ns: u64,
     book: EventBook,
+    cues: CueBook,
     found: Findings,
     second: Current,
 }
@@ -89,6 +91,7 @@ impl Judge {
             views: VecDeque::new(),
             clock_ns: 0,
             book,
+            cues: CueBook::new(plans.len()),
             found: Findings::default(),
             second: Current::default(),
         }
@@ -128,6 +131,7 @@ impl Judge {
         self.take_frames(news);
         self.views.extend(&news.received.views);
         self.take_events(news);
+        self.take_cues(news);
         self.judge_complete();
     }
 
@@ -141,10 +145,12 @@ impl Judge {
                         self.observers[index].iter_mut().for_each(Observer::begin_anew);
                     }
                     self.book.connect(*client, now_ns);
+                    self.cues.connect(*client, now_ns);
                 }
                 Link::Lost(_) => {
                     self.owners[index].connected = false;
                     self.book.lose(*client, now_ns);
+                    self.cues.lose(*client, now_ns);
                     self.observers[index].iter_mut().for_each(Observer::forget);
                     for entity in &self.owners[index].entities {
                         self.subjects[entity.0 as usize].lose_owner();
@@ -217,6 +223,14 @@ impl Judge {
         }
     }
 
+    fn take_cues(&mut self, news: &News) {
+        for (given, at_ns) in &news.given {
+            self.cues.give(*given, *at_ns);
+        }
+        news.received.refused_cues.iter().for_each(|cue| self.cues.refuse(*cue));
+        news.received.heard.iter().for_each(|heard| self.cues.hear(heard));
+    }
+
     /// The second of the measured time that a moment is in.
     fn second_of(&self, at_ns: u64) -> Option<usize> {
         let inside = self.measured_ns.contains(&at_ns);
@@ -280,8 +294,9 @@ impl Judge {
         self.clock_ns = self.clock_ns.max(bucket.first_ns.unwrap_or(0));
         self.draw(terms);
         if let Some(at_ns) = bucket.first_ns {
-            self.past.turn(terms.space, at_ns, &self.subjects);
+            self.past.turn(terms.space, tick, at_ns, &self.subjects);
             self.book.turn(&self.past, at_ns);
+            self.cues.turn(&self.past, tick, at_ns);
         }
     }
 
@@ -357,6 +372,7 @@ impl Judge {
         }
         self.second.finish(&mut self.found.timeline);
         self.found.events = self.book.finish();
+        self.found.cues = self.cues.finish();
         self.found
     }
 }

@@ -4,15 +4,17 @@
 //! It is slow on purpose and therefore easy to believe.
 
 mod area;
+mod cues;
 mod events;
 mod findings;
 mod judge;
+mod links;
 mod news;
 mod observer;
 mod past;
 mod subject;
 
 pub use area::Area;
-pub use findings::{EventFindings, Findings, Wrong, WrongPair};
+pub use findings::{CueFindings, EventFindings, Findings, Wrong, WrongPair};
 pub use judge::Judge;
 pub use news::{News, Taken};

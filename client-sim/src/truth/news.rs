@@ -1,7 +1,7 @@
 //! What the swarm tells the truth.
 
 use crate::space::Position;
-use crate::target::{EntityNo, EventNo, EventScope, Received};
+use crate::target::{EntityNo, EventNo, EventScope, GivenCue, Received};
 
 /// The news of one pass over the clients of one thread.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ pub struct News {
     pub leaving: Vec<EntityNo>,
     /// Events that were handed over for publishing.
     pub published: Vec<(EventNo, EventScope, u64)>,
+    /// Cues that were handed over, and when.
+    pub given: Vec<(GivenCue, u64)>,
 }
 
 impl News {
@@ -32,6 +34,8 @@ impl News {
             deliveries,
             acked,
             refused_events,
+            heard,
+            refused_cues,
             removed,
             rtt_ns,
             views,
@@ -46,6 +50,8 @@ impl News {
         deliveries.clear();
         acked.clear();
         refused_events.clear();
+        heard.clear();
+        refused_cues.clear();
         removed.clear();
         rtt_ns.clear();
         views.clear();
@@ -53,6 +59,7 @@ impl News {
         self.appearing.clear();
         self.leaving.clear();
         self.published.clear();
+        self.given.clear();
     }
 
     /// Adds later news of the same thread.
@@ -71,6 +78,8 @@ impl News {
         ours.deliveries.append(&mut theirs.deliveries);
         ours.acked.append(&mut theirs.acked);
         ours.refused_events.append(&mut theirs.refused_events);
+        ours.heard.append(&mut theirs.heard);
+        ours.refused_cues.append(&mut theirs.refused_cues);
         ours.removed.append(&mut theirs.removed);
         ours.rtt_ns.append(&mut theirs.rtt_ns);
         ours.views.append(&mut theirs.views);
@@ -78,6 +87,7 @@ impl News {
         self.appearing.append(&mut later.appearing);
         self.leaving.append(&mut later.leaving);
         self.published.append(&mut later.published);
+        self.given.append(&mut later.given);
     }
 
     /// Forgets who holds what, the bulk of the news, when the truth cannot keep up.

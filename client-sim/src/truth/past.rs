@@ -43,6 +43,7 @@ enum Owned {
 /// Positions of the first entity of every client at one tick.
 #[derive(Debug)]
 struct Moment {
+    tick: u32,
     at_ns: u64,
     places: Vec<Option<Position>>,
 }
@@ -63,7 +64,7 @@ impl Past {
     }
 
     /// A tick of the server has passed.
-    pub(super) fn turn(&mut self, space: Space, at_ns: u64, subjects: &[Subject]) {
+    pub(super) fn turn(&mut self, space: Space, tick: u32, at_ns: u64, subjects: &[Subject]) {
         self.space = space;
         let place = |owned: &Owned| match *owned {
             Owned::None => None,
@@ -72,11 +73,17 @@ impl Past {
             }
         };
         let places = self.owners.iter().map(place).collect();
-        self.moments.push_back(Moment { at_ns, places });
+        self.moments.push_back(Moment { tick, at_ns, places });
         let keep_ns = at_ns.saturating_sub(KEPT_NS);
         while self.moments.front().is_some_and(|moment| moment.at_ns < keep_ns) {
             self.moments.pop_front();
         }
+    }
+
+    /// When a tick was first heard of.
+    pub(super) fn when(&self, tick: u32) -> Option<u64> {
+        let at = self.moments.partition_point(|moment| moment.tick < tick);
+        self.moments.get(at).filter(|moment| moment.tick == tick).map(|moment| moment.at_ns)
     }
 
     /// Where a client was to a circle about another client's first entity, all of a time long.

@@ -1,15 +1,15 @@
 //! From figures to a verdict.
 
 use super::{Limit, Slo, SloResult, Verdict};
-use crate::report::{Clients, Events, Generator, Positions, Server, tidy};
+use crate::report::{Clients, Cues, Events, Generator, Positions, Server, tidy};
 use crate::target::Terms;
 
 /// Samples may be this late at the 99th percentile, beyond the tick's own burst.
 const LATE_SENDS_MS: f64 = 2.0;
 /// With fewer to see, bytes per visible update are those of packet headers.
 const VISIBLE_FOR_BYTES: f64 = 40.0;
-/// With fewer events expected than this, none at all is not suspicious.
-const EVENTS_EXPECTED_MIN: f64 = 10.0;
+/// With fewer events or cues expected than this, none at all is not suspicious.
+const EXPECTED_MIN: f64 = 10.0;
 
 /// What a run was asked to do and is held to.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,8 @@ pub struct Asked {
     pub faulted: bool,
     /// Events that were to be published, about.
     pub events_expected: f64,
+    /// Cues that were to be given, about.
+    pub cues_expected: f64,
 }
 
 /// What a run found.
@@ -35,6 +37,8 @@ pub struct Measured<'a> {
     pub positions: &'a Positions,
     /// Events.
     pub events: &'a Events,
+    /// Cues.
+    pub cues: &'a Cues,
     /// The server.
     pub server: Option<&'a Server>,
 }
@@ -46,6 +50,7 @@ pub fn decide(asked: &Asked, found: &Measured<'_>) -> (Vec<SloResult>, Verdict) 
     let mut server = of_the_clients(asked, found.clients);
     server.extend(of_the_positions(asked, found.positions));
     server.extend(of_the_events(asked, found.events));
+    server.extend(of_the_cues(asked, found.cues));
     if let Some(limit) = asked.slo.tick_p99_ms {
         let p99 = found.server.and_then(|server| server.tick_ms.p99);
         server.push(at_most("server.tick_ms.p99", limit, p99));
@@ -102,8 +107,8 @@ fn of_the_positions(asked: &Asked, positions: &Positions) -> Vec<SloResult> {
     // A short run may bring no pair together; then there is nothing to judge.
     let enter = slo.enter_p99_over_tick_ms.filter(|_| positions.enter_ms.p99.is_some());
     limit("positions.enter_ms.p99", enter.map(|ms| ms + ticks_ms), positions.enter_ms.p99);
-    let crowded = positions.visible_per_client >= VISIBLE_FOR_BYTES && asked.events_expected == 0.0;
-    let bytes = slo.bytes_per_visible_update.filter(|_| crowded);
+    let crowded = positions.visible_per_client >= VISIBLE_FOR_BYTES;
+    let bytes = slo.bytes_per_visible_update.filter(|_| crowded && asked.events_expected == 0.0);
     limit("positions.bytes_per_visible_update", bytes, positions.bytes_per_visible_update);
     list
 }
@@ -115,7 +120,7 @@ fn of_the_events(asked: &Asked, events: &Events) -> Vec<SloResult> {
         at_most("events.out_of_order", 0.0, Some(events.out_of_order as f64)),
         at_most("events.stray", 0.0, Some(events.stray as f64)),
     ];
-    if asked.events_expected >= EVENTS_EXPECTED_MIN {
+    if asked.events_expected >= EXPECTED_MIN {
         list.push(at_least("events.acked", 1.0, Some(events.acked as f64)));
     }
     if !asked.faulted {
@@ -123,6 +128,25 @@ fn of_the_events(asked: &Asked, events: &Events) -> Vec<SloResult> {
     }
     let latency = asked.slo.event_latency_p99_ms.filter(|_| events.latency_ms.p99.is_some());
     list.extend(latency.map(|ms| at_most("events.latency_ms.p99", ms, events.latency_ms.p99)));
+    list
+}
+
+/// Once, in time, to whom it is for; or, where the link has faults, not at all.
+fn of_the_cues(asked: &Asked, cues: &Cues) -> Vec<SloResult> {
+    let mut list = vec![
+        at_most("cues.duplicated", 0.0, Some(cues.duplicated as f64)),
+        at_most("cues.late", 0.0, Some(cues.late as f64)),
+        at_most("cues.stray", 0.0, Some(cues.stray as f64)),
+    ];
+    if !asked.faulted {
+        list.push(at_most("cues.lost", 0.0, Some(cues.lost as f64)));
+    }
+    if asked.cues_expected >= EXPECTED_MIN {
+        list.push(at_least("cues.sent", 1.0, Some(cues.sent as f64)));
+    }
+    if cues.owed as f64 >= EXPECTED_MIN {
+        list.push(at_least("cues.delivered", 1.0, Some(cues.delivered as f64)));
+    }
     list
 }
 

@@ -18,7 +18,7 @@ pub struct Slo {
     /// Milliseconds by which the 99th percentile of the time to enter may exceed them.
     pub enter_p99_over_tick_ms: Option<f64>,
     /// Bytes down per visible update, everything on the wire included. Judged in runs without
-    /// events in which 40 or more are visible on average: with fewer the headers of packets say
+    /// events, with no more cues than the scenario gives by itself, in which 40 or more are visible on average: with fewer the headers of packets say
     /// more than the codes in them.
     pub bytes_per_visible_update: Option<f64>,
     /// 99th percentile from publish to delivery, in milliseconds.

@@ -33,6 +33,7 @@ pub(crate) struct Run {
     pub(crate) faults: Vec<Fault>,
     pub(crate) seconds: u64,
     pub(crate) events_per_s: f64,
+    pub(crate) cues_per_s: f64,
     pub(crate) link: Option<String>,
     /// Milliseconds between passes.
     pub(crate) pass_ms: u64,
@@ -48,6 +49,7 @@ impl Default for Run {
             faults: Vec::new(),
             seconds: 8,
             events_per_s: 1.0,
+            cues_per_s: 1.0,
             link: None,
             pass_ms: 5,
         }
@@ -81,6 +83,7 @@ impl Run {
             interests: self.interests,
             radius_m: scenario.radius_m,
             events_per_s: self.events_per_s,
+            cues_per_s: self.cues_per_s,
             visible: 12.0,
             tick_hz: 20.0,
         };
@@ -123,6 +126,7 @@ impl Run {
             judged,
             looking,
             events_expected: self.events_per_s * f64::from(self.clients) * self.seconds as f64,
+            cues_expected: self.cues_per_s * f64::from(self.clients) * self.seconds as f64,
             trace: None,
         };
         build(facts, &swarm, &judge.finish(), None)
