@@ -83,6 +83,11 @@ pub enum ClientEvent {
         /// Why.
         reason: RejectReason,
     },
+    /// Another entity than before is moved for me by the game or the host.
+    Avatar {
+        /// Its name for everyone; `None` when there is none any more.
+        entity: Option<EntityId>,
+    },
     /// An area of interest stands.
     InterestSet {
         /// Its number.

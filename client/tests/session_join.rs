@@ -7,7 +7,9 @@ use starling_client::{
     SubscribeOptions,
 };
 use starling_protocol::close::CloseCode;
-use starling_protocol::message::control::{ControlDown, ControlUp, Refused, ResumeAnswer};
+use starling_protocol::message::control::{
+    Capabilities, ControlDown, ControlUp, Refused, ResumeAnswer,
+};
 use starling_protocol::message::events::EventUp;
 use starling_protocol::message::interest::{Interest, Shape};
 use starling_protocol::units::{Epoch, Handle, Nanos};
@@ -248,4 +250,34 @@ fn a_goodbye_is_said_before_the_connection_is_closed() {
     assert_eq!(bench.wishes(), [LinkWish::Close(CloseCode::GOODBYE)]);
     assert_eq!(bench.events(), [ClientEvent::Goodbye]);
     assert_eq!(bench.session.state(), SessionState::Closed);
+}
+
+#[test]
+fn an_avatar_is_known_until_the_session_is_another() {
+    let mut bench = Bench::live(welcome());
+    assert_eq!(bench.session.avatar(), None);
+    let told = |index| ControlDown::Avatar { entity: Some(entity(index)) };
+    let event = |index| ClientEvent::Avatar { entity: Some(entity(index)) };
+    bench.say(ms(9), &told(3));
+    assert_eq!((bench.session.avatar(), bench.events()), (Some(entity(3)), vec![event(3)]));
+    reconnect(&mut bench, ResumeAnswer::Resumed, 1);
+    bench.say(ms(1_100), &told(3));
+    let changes = |bench: &mut Bench| {
+        let changes = bench.events().into_iter();
+        changes.filter(|e| matches!(e, ClientEvent::Avatar { .. })).collect::<Vec<_>>()
+    };
+    assert_eq!(changes(&mut bench), [], "the same as before");
+    bench.say(ms(1_200), &told(5));
+    assert_eq!(changes(&mut bench), [event(5)]);
+    reconnect(&mut bench, ResumeAnswer::Reset, 1);
+    assert_eq!(changes(&mut bench), [ClientEvent::Avatar { entity: None }]);
+    assert_eq!(bench.session.avatar(), None);
+}
+
+#[test]
+fn every_client_asks_to_be_told_of_its_avatar() {
+    let mut bench = Bench::joining(ConnectOptions::new("plaza").viewer(), welcome());
+    let hello = bench.control();
+    let [ControlUp::Hello(hello)] = hello.as_slice() else { panic!("{hello:?}") };
+    assert_eq!(hello.capabilities, Capabilities::VIEWER | Capabilities::AVATAR);
 }

@@ -7,7 +7,7 @@ use crate::event::ClientEvent;
 use crate::session::receive::Inlets;
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::control::{
-    ControlUp, Hello, Refused, Resume, ResumeAnswer, Welcome,
+    Capabilities, ControlUp, Hello, Refused, Resume, ResumeAnswer, Welcome,
 };
 use starling_protocol::units::Nanos;
 use starling_protocol::version::{TABLES, VERSION};
@@ -51,7 +51,7 @@ impl Session {
             token: self.options.token.clone(),
             resume,
             schema_hash: self.options.schema_hash,
-            capabilities: self.options.capabilities,
+            capabilities: self.options.capabilities | Capabilities::AVATAR,
         }
     }
 
@@ -84,6 +84,9 @@ impl Session {
         } else {
             ClientEvent::Reconnected { answer, session }
         });
+        if answer != ResumeAnswer::Resumed {
+            self.set_avatar(None); // one that still stands is told next
+        }
         self.flush();
     }
 

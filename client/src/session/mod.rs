@@ -4,6 +4,7 @@
 //! so the same code runs in a browser, in a game loop, on a simulated network and in a swarm of
 //! thousands. `net` drives it over a real transport.
 
+mod avatar;
 pub(crate) mod cue;
 mod hear;
 pub(crate) mod input;
@@ -39,7 +40,7 @@ use race::Race;
 use receive::Inlets;
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::control::Welcome;
-use starling_protocol::units::Nanos;
+use starling_protocol::units::{EntityId, Nanos};
 use uplink::Uplink;
 
 /// The connection did not come about within this time.
@@ -125,6 +126,7 @@ pub struct Session {
     outbox: Outbox,
     uplink: Uplink,
     owned: Owned,
+    avatar: Option<EntityId>,
     inputs: Inputs,
     cues_up: CuesUp,
     interests: Interests,
@@ -163,6 +165,7 @@ impl Session {
             outbox: Outbox::default(),
             uplink: Uplink::new(options.seed as u16),
             owned: Owned::default(),
+            avatar: None,
             inputs: Inputs::default(),
             cues_up: CuesUp::default(),
             interests: Interests::default(),

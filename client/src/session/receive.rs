@@ -154,6 +154,7 @@ impl Session {
             ControlDown::GoingAway { deadline_ms, jitter_ms } => {
                 self.going_away(now, deadline_ms, jitter_ms);
             }
+            ControlDown::Avatar { entity } => self.set_avatar(entity),
             ControlDown::Shed { level } => self.queue.push(ClientEvent::Shed { level }),
             ControlDown::Refused(refused) => self.refused(now, refused),
             ControlDown::Welcome(_) => self.breach_of_protocol(),
