@@ -153,6 +153,13 @@ fn a_host_is_given_the_inputs_and_its_word_is_what_players_see() {
     stage.until("players see avatars, their own too", |stage| {
         [ann, bob].iter().all(|who| stage[*who].sees("avatar of ann"))
     });
+    stage.until("each knows which is its own", |stage| {
+        [(ann, "avatar of ann"), (bob, "avatar of bob")].iter().all(|(who, name)| {
+            let client = &stage[*who].client;
+            let mine = client.avatar().and_then(|avatar| client.view().get(avatar));
+            mine.is_some_and(|seen| seen.name() == Some(*name))
+        })
+    });
 
     let sent: Vec<_> = (1..=5_u8)
         .map(|step| stage[ann].client.send_input(&[step]).expect("few are pending"))

@@ -7,8 +7,9 @@ use starling_client::{
     ClientEvent, CloseCode, ConnectOptions, Nanos, Publication, Reconnect, ResumeAnswer,
     SubscribeOptions,
 };
-use starling_protocol::message::control::{Hello, Resume};
+use starling_protocol::message::control::{ControlDown, ControlUp, Hello, Resume};
 use starling_protocol::message::events::Answer;
+use starling_protocol::units::Handle;
 use starling_transport::tls::development_certificate;
 use std::time::Duration;
 
@@ -174,12 +175,19 @@ fn a_session_that_is_taken_up_elsewhere_is_told_to_the_older_connection() {
     let (session, token) = (welcome.session, welcome.resume_token);
     let resume = Resume { session, token, channels: Vec::new() };
     let again = Hello { resume: Some(resume), ..hello(YARD) };
-    let [new, thief] = [0; 2].map(|_| {
+    let comes_again = |stage: &mut Stage| {
         let at = stage.stranger();
         stage.rude[at].says(&again);
         stage.until("it is welcome", |stage| stage.rude[at].welcome().is_some());
         at
+    };
+    let new = comes_again(&mut stage);
+    stage.rude[new].control(&ControlUp::Despawn { handle: Handle(9) });
+    stage.until("it was heard", |stage| {
+        let refused = |m: &ControlDown| matches!(m, ControlDown::RequestRefused { .. });
+        stage.rude[new].control.iter().any(refused)
     });
+    let thief = comes_again(&mut stage);
     let answer = |stage: &Stage, at: usize| {
         stage.rude[at].welcome().map(|welcome| (welcome.resumed, welcome.session == session))
     };
