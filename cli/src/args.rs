@@ -68,7 +68,9 @@ pub(crate) struct ServeArgs {
     /// Ticks per second of worlds that do not say otherwise.
     #[arg(long, value_name = "HZ")]
     pub(crate) tick_hz: Option<u16>,
-    /// A world: NAME=metric|geodetic[,profile=game|fleet|events][,authority=client|server|host][,tick-hz=N].
+    /// A world: NAME=metric|geodetic and any of ,profile=game|fleet|events
+    /// ,authority=client|server|host ,tick-hz=N ,presence-s=N ,park-s=N ,speed-max-mps=X
+    /// ,teleport-max-m=X ,sessions-max=N ,entities-max=N [repeatable].
     #[arg(long = "world", value_name = "SPEC")]
     pub(crate) worlds: Vec<String>,
     /// Whether a client may create a world by naming it: auto or listed [default: auto while open].
@@ -280,7 +282,8 @@ Examples:
 #[command(after_help = "\
 Examples:
   starling check --config starling.toml
-  starling check --reach game.example.org:4433 --insecure")]
+  starling check --reach game.example.org:4433
+  starling check --reach game.example.org:4433 --insecure --world plaza")]
 pub(crate) struct CheckArgs {
     /// Configuration to check.
     #[arg(long, value_name = "FILE")]
@@ -294,9 +297,9 @@ pub(crate) struct CheckArgs {
     /// SHA-256 of the server's certificate.
     #[arg(long, value_name = "HEX", conflicts_with = "insecure")]
     pub(crate) fingerprint: Option<String>,
-    /// World to enter while checking.
-    #[arg(long, default_value = "check", value_name = "NAME")]
-    pub(crate) world: String,
+    /// World to enter while checking; without it one is made where the server allows that.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) world: Option<String>,
     /// Access token, or @FILE to read it from.
     #[arg(long, value_name = "T|@FILE")]
     pub(crate) token: Option<String>,

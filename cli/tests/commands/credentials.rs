@@ -78,7 +78,8 @@ fn a_certificate_that_was_made_is_served_and_pinned_by_its_fingerprint() {
     assert_eq!(serving.fingerprint, fingerprint);
     let pinned = ["check", "--reach", &serving.address, "--fingerprint", fingerprint];
     let reached = starling(&pinned).fine();
-    for line in ["udp      ok", "mtu      ok", "link     round trip", "clock    ok"] {
+    for line in ["udp      ok", "mtu      ok", "link     round trip", "clock    ok", "time of day"]
+    {
         assert!(reached.contains(line), "`{line}` is not said: {reached}");
     }
     let other = "00".repeat(32);

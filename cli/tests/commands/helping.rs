@@ -43,6 +43,20 @@ fn every_example_of_the_help_is_understood() {
     }
 }
 
+#[test]
+fn the_help_of_serve_names_everything_that_a_world_can_be_given() {
+    let help = starling(&["serve", "--help"]).fine();
+    let refused = starling(&["serve", "--world", "plaza=metric,nonsense=1"]);
+    let (_, known) = refused.err.split_once("expected one of ").expect("it says what it knows");
+    let keys = known.split('`').skip(1).step_by(2).map(|key| key.replace('_', "-"));
+    // Name and space come first, without a key; kinds need a file.
+    let keys: Vec<_> = keys.filter(|key| !matches!(&**key, "name" | "space" | "kinds")).collect();
+    assert!(keys.len() > 5, "{}", refused.err);
+    for key in keys {
+        assert!(help.contains(&format!(",{key}=")), "`{key}` is not in the help: {help}");
+    }
+}
+
 /// The words of a command as a shell splits it: quotes hold together, and two spaces or `>` end it.
 fn words(line: &str) -> Vec<String> {
     let command = line.split("  ").next().unwrap_or(line).split(" > ").next().unwrap_or(line);

@@ -3,6 +3,7 @@
 mod credentials;
 mod flying;
 mod helping;
+mod reaching;
 mod serving;
 mod settings;
 mod shell;

@@ -16,7 +16,7 @@ use starling_protocol::message::host::HostUp;
 use starling_protocol::message::interest::{Interest, Shape};
 use starling_protocol::sample::Sample;
 use starling_protocol::schema::Value;
-use starling_protocol::units::{ChannelKey, Handle, MessageId, SessionId, Tick};
+use starling_protocol::units::{ChannelKey, Handle, MessageId, Nanos, SessionId, Tick};
 use starling_protocol::uplink::CueScope;
 
 impl From<Full> for RequestError {
@@ -373,9 +373,15 @@ impl Session {
         }
     }
 
+    /// The time since the world's epoch, as the server's clock is believed to show it.
+    #[must_use]
+    pub fn server_time(&self, now: Nanos) -> Option<Nanos> {
+        self.clock.as_ref().map(|clock| clock.server_time(now))
+    }
+
     /// The newest tick that the server is believed to have begun.
     #[must_use]
-    pub fn tick_at(&self, now: starling_protocol::units::Nanos) -> Option<Tick> {
+    pub fn tick_at(&self, now: Nanos) -> Option<Tick> {
         self.clock.as_ref().map(|clock| clock.tick_at(now))
     }
 }
