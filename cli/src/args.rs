@@ -164,6 +164,10 @@ pub(crate) struct SwarmArgs {
     /// Events that each client publishes per second.
     #[arg(long, default_value_t = 0.1, value_name = "F")]
     pub(crate) events_per_s: f64,
+    /// Cues that each client gives per second: shots heard within 25 m for 3 ticks
+    /// [default: the scenario's, 0.5 in arena and 0 in others].
+    #[arg(long, value_name = "F")]
+    pub(crate) cues_per_s: Option<f64>,
     /// Replay speed of traces, such as 4x.
     #[arg(long, default_value = "1x", value_name = "FACTOR", value_parser = factor)]
     pub(crate) speed: f64,

@@ -86,6 +86,7 @@ fn options(args: &SwarmArgs) -> Result<SwarmOptions> {
     options.seed = args.seed;
     options.visible = args.visible as f64;
     options.events_per_s = args.events_per_s;
+    options.cues_per_s = args.cues_per_s;
     options.speed = args.speed;
     let sessions = args.sessions.map(u32::try_from).transpose();
     options.sessions = sessions.context("--sessions is too large")?;
