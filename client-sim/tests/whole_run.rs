@@ -43,7 +43,7 @@ fn a_run_goes_through_all_phases_and_reports() {
     assert_eq!(report.positions.wrong_set, 0);
     assert!(report.positions.pairs_checked > 100, "{}", report.positions.pairs_checked);
     assert!(report.positions.staleness_ms.p99.is_some());
-    assert_eq!(phases.first(), Some(&Phase::Connect));
+    assert!(!phases.is_empty() && phases.is_sorted(), "{phases:?}");
 }
 
 #[test]

@@ -35,6 +35,12 @@ impl Scrape {
         all
     }
 
+    /// Is nothing in it that the report needs?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     fn take(&mut self, name: &str, labels: &str, value: f64) {
         match name {
             "process_cpu_seconds_total" => self.cpu_seconds = Some(value),

@@ -3,11 +3,18 @@
 use super::scrape::{Buckets, Scrape};
 use crate::meter::Timeline;
 
+/// Of the readings this share may fail before what the others say is not believed.
+const FAILED_SHARE_MAX: f64 = 0.1;
+
 /// Differences between readings.
 #[derive(Clone, Debug, Default)]
 pub struct ServerUse {
     first: Option<Scrape>,
     last: Option<Scrape>,
+    /// Readings that were tried.
+    pub readings: u64,
+    /// Of these, those that brought nothing.
+    pub failed: u64,
     /// Processor time in the measured time.
     pub cpu_seconds: Option<f64>,
     /// Resident memory at the end.
@@ -21,8 +28,30 @@ pub struct ServerUse {
 }
 
 impl ServerUse {
+    /// A reading failed.
+    pub fn miss(&mut self) {
+        self.readings += 1;
+        self.failed += 1;
+    }
+
+    /// Readings that may fail.
+    #[must_use]
+    pub fn failed_max(&self) -> u64 {
+        (self.readings as f64 * FAILED_SHARE_MAX) as u64
+    }
+
+    /// Did so many readings fail that the figures cannot be believed?
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.failed > self.failed_max() || self.readings - self.failed < 2
+    }
+
     /// Takes in a reading. The first one is the start of the measured time.
     pub fn take(&mut self, second: usize, scrape: Scrape) {
+        if scrape.is_empty() {
+            return self.miss();
+        }
+        self.readings += 1;
         let Some(first) = &self.first else {
             self.first = Some(scrape.clone());
             self.last = Some(scrape);
@@ -69,5 +98,20 @@ mod tests {
         let mean = used.timeline.seconds()[1].tick_mean_ms.expect("ticks were measured");
         assert!((mean - 0.5).abs() < 1e-9);
         assert_eq!(used.overruns, None);
+        assert_eq!((used.readings, used.failed, used.is_blind()), (3, 0, false));
+    }
+
+    #[test]
+    fn readings_that_fail_are_counted_and_too_many_are_not_believed() {
+        let mut used = ServerUse::default();
+        (0..18_u32).for_each(|n| used.take(0, reading(f64::from(n), n, n)));
+        used.take(0, Scrape::parse("<html>something else</html>"));
+        used.miss();
+        assert_eq!((used.readings, used.failed, used.is_blind()), (20, 2, false));
+        used.miss();
+        assert!(used.is_blind());
+        let mut once = ServerUse::default();
+        once.take(0, reading(1.0, 1, 1));
+        assert!(once.is_blind(), "one reading has no difference");
     }
 }

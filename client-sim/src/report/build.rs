@@ -205,6 +205,10 @@ fn server_use(
     let per = |seconds: Option<f64>, scale: f64, count: f64| {
         seconds.filter(|_| count > 0.0).map(|s| tidy(s * scale / count))
     };
+    let (scrapes, scrapes_failed) = (used.readings, used.failed);
+    if used.is_blind() {
+        return Server { scrapes, scrapes_failed, ..Server::default() };
+    }
     let rss = used.rss_bytes.filter(|_| clients.connected > 0);
     Server {
         cpu_us_per_client_tick: per(used.cpu_seconds, 1e6, client_ticks),
@@ -217,6 +221,9 @@ fn server_use(
             max: used.ticks.quantile(1.0).map(|s| tidy(s * 1e3)),
         },
         overruns: used.overruns,
+        ticks: Some(used.ticks.len() as u64),
+        scrapes,
+        scrapes_failed,
     }
 }
 

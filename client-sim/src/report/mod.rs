@@ -208,7 +208,7 @@ pub struct Resume {
 }
 
 /// The server's process.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Server {
     /// Processor time per connected client and tick.
     pub cpu_us_per_client_tick: Option<f64>,
@@ -222,6 +222,12 @@ pub struct Server {
     pub tick_ms: Median99Max,
     /// Ticks that took longer than their time.
     pub overruns: Option<u64>,
+    /// Ticks, of all its worlds.
+    pub ticks: Option<u64>,
+    /// Readings of its metrics that were tried.
+    pub scrapes: u64,
+    /// Of these, those that failed. With more than a tenth the figures above are null.
+    pub scrapes_failed: u64,
 }
 
 /// One second.

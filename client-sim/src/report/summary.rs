@@ -122,6 +122,14 @@ fn swarm(out: &mut String, report: &Report) {
 
 fn server(out: &mut String, report: &Report) {
     let Some(s) = &report.server else { return };
+    if s.scrapes_failed > 0 {
+        let (failed, all) = (s.scrapes_failed, s.scrapes);
+        let unknown = if s.ticks.is_none() { ": nothing is known of the server" } else { "" };
+        line(out, "WARNING", &format!("{failed} of {all} readings of its metrics failed{unknown}"));
+    }
+    if s.ticks.is_none() {
+        return;
+    }
     let cpu = number(s.cpu_us_per_client_tick, 2);
     line(out, "server processor", &format!("{cpu} us per client and tick"));
     let rss = s.rss_bytes.map_or_else(|| "-".to_owned(), |b| format!("{:.1} MB", b as f64 / 1e6));

@@ -20,6 +20,7 @@
 //! bytes_per_visible_update = 3.5
 //! event_latency_p99_ms = 60
 //! tick_p99_ms = 20              # needs --metrics
+//! cpu_us_per_client_tick = 35   # needs --metrics, 100 clients and 40 visible
 //!
 //! [slo_faulted]                 # instead of [slo] when --link is given
 //! staleness_p99_over_tick_ms = 1500

@@ -335,8 +335,9 @@ impl Run<'_> {
                     std::thread::park_timeout(Duration::from_nanos(wait).min(LOOK));
                     continue;
                 }
-                if let Ok(text) = url.get() {
-                    used.take(second.saturating_sub(1), Scrape::parse(&text));
+                match url.get() {
+                    Ok(text) => used.take(second.saturating_sub(1), Scrape::parse(&text)),
+                    Err(_) => used.miss(),
                 }
                 due_ns += 1_000_000_000;
                 second += 1;

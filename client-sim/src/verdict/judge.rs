@@ -11,6 +11,11 @@ const VISIBLE_FOR_BYTES: f64 = 40.0;
 /// With fewer events or cues expected than this, none at all is not suspicious.
 const EXPECTED_MIN: f64 = 10.0;
 
+/// Of the server's ticks this share may overrun.
+const OVERRUNS_SHARE: f64 = 0.01;
+/// With fewer clients the server's processor time is that of ticking at all.
+const CLIENTS_FOR_CPU: f64 = 100.0;
+
 /// What a run was asked to do and is held to.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
@@ -46,15 +51,13 @@ pub struct Measured<'a> {
 /// Judges a run. Every condition is in the list, held or not.
 #[must_use]
 pub fn decide(asked: &Asked, found: &Measured<'_>) -> (Vec<SloResult>, Verdict) {
-    let generator = of_the_swarm(found.generator, found.positions);
+    let mut generator = of_the_swarm(found.generator, found.positions);
+    generator.extend(found.server.map(of_the_readings));
     let mut server = of_the_clients(asked, found.clients);
     server.extend(of_the_positions(asked, found.positions));
     server.extend(of_the_events(asked, found.events));
     server.extend(of_the_cues(asked, found.cues));
-    if let Some(limit) = asked.slo.tick_p99_ms {
-        let p99 = found.server.and_then(|server| server.tick_ms.p99);
-        server.push(at_most("server.tick_ms.p99", limit, p99));
-    }
+    server.extend(of_the_server(asked, found));
     let holds = |list: &[SloResult]| list.iter().all(|slo| slo.ok);
     let verdict = match (holds(&generator), holds(&server)) {
         (false, _) => Verdict::Invalid,
@@ -147,6 +150,32 @@ fn of_the_cues(asked: &Asked, cues: &Cues) -> Vec<SloResult> {
     if cues.owed as f64 >= EXPECTED_MIN {
         list.push(at_least("cues.delivered", 1.0, Some(cues.delivered as f64)));
     }
+    list
+}
+
+/// Who asks for the server's figures and cannot have them has shown nothing of it.
+fn of_the_readings(server: &Server) -> SloResult {
+    let most = if server.ticks.is_none() { 0 } else { server.scrapes_failed };
+    at_most("server.scrapes_failed", most as f64, Some(server.scrapes_failed as f64))
+}
+
+fn of_the_server(asked: &Asked, found: &Measured<'_>) -> Vec<SloResult> {
+    let Asked { slo, terms, .. } = asked;
+    let Some(server) = found.server.filter(|server| server.ticks.is_some()) else {
+        let limit = slo.tick_p99_ms;
+        return limit.map(|ms| at_most("server.tick_ms.p99", ms, None)).into_iter().collect();
+    };
+    let tick_ms = slo.tick_p99_ms.unwrap_or(f64::INFINITY).min(1e3 / terms.tick_hz);
+    let overruns = server.ticks.map_or(0.0, |ticks| (ticks as f64 * OVERRUNS_SHARE).floor());
+    let mut list = vec![
+        at_most("server.tick_ms.p99", tick_ms, server.tick_ms.p99),
+        at_most("server.overruns", overruns, server.overruns.map(|count| count as f64)),
+    ];
+    let many = found.clients.connected as f64 >= CLIENTS_FOR_CPU;
+    let crowded = found.positions.visible_per_client >= VISIBLE_FOR_BYTES;
+    let cpu = slo.cpu_us_per_client_tick.filter(|_| many && crowded && !asked.faulted);
+    let name = "server.cpu_us_per_client_tick";
+    list.extend(cpu.map(|us| at_most(name, us, server.cpu_us_per_client_tick)));
     list
 }
 

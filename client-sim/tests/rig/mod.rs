@@ -1,5 +1,6 @@
 //! A whole run on a loopback server in virtual time.
 
+use starling_client_sim::metrics::ServerUse;
 use starling_client_sim::report::{Env, Report, RunFacts, build};
 use starling_client_sim::scenario::{Area, Scenario};
 use starling_client_sim::space::Space;
@@ -29,12 +30,16 @@ pub(crate) struct Run {
     pub(crate) scenario: &'static str,
     pub(crate) clients: u32,
     pub(crate) viewers: u32,
+    /// Entities that each shall see.
+    pub(crate) visible: f64,
     pub(crate) interests: Vec<InterestSpec>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) seconds: u64,
     pub(crate) events_per_s: f64,
     pub(crate) cues_per_s: f64,
     pub(crate) link: Option<String>,
+    /// What the server's metrics said.
+    pub(crate) server: Option<ServerUse>,
     /// Milliseconds between passes.
     pub(crate) pass_ms: u64,
 }
@@ -45,12 +50,14 @@ impl Default for Run {
             scenario: "arena",
             clients: 30,
             viewers: 0,
+            visible: 12.0,
             interests: Vec::new(),
             faults: Vec::new(),
             seconds: 8,
             events_per_s: 1.0,
             cues_per_s: 1.0,
             link: None,
+            server: None,
             pass_ms: 5,
         }
     }
@@ -70,7 +77,7 @@ impl Run {
             grid_m: 0.001,
             hysteresis: 1.125,
         };
-        let side_m = Area::solve(&scenario, 5, self.clients, 12.0).side_m;
+        let side_m = Area::solve(&scenario, 5, self.clients, self.visible).side_m;
         let source = Source::Scenario {
             cast: scenario.cast(5, self.clients, side_m),
             entities: self.clients,
@@ -84,7 +91,7 @@ impl Run {
             radius_m: scenario.radius_m,
             events_per_s: self.events_per_s,
             cues_per_s: self.cues_per_s,
-            visible: 12.0,
+            visible: self.visible,
             tick_hz: 20.0,
         };
         let crew = Crew::plan(source, &options).expect("there is something to do");
@@ -129,7 +136,7 @@ impl Run {
             cues_expected: self.cues_per_s * f64::from(self.clients) * self.seconds as f64,
             trace: None,
         };
-        build(facts, &swarm, &judge.finish(), None)
+        build(facts, &swarm, &judge.finish(), self.server.as_ref())
     }
 }
 
