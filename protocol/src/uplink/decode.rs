@@ -54,6 +54,13 @@ impl<'a> Uplink<'a> {
         Ok(Self { sequence, tick, ack, inputs, cues, samples })
     }
 
+    /// Says nothing but that it was sent: it asks whether the server is there.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        let says = self.inputs().len() + self.cues().count() + self.samples().count();
+        self.ack.is_none() && says == 0
+    }
+
     /// The inputs, oldest first.
     #[must_use]
     pub fn inputs(&self) -> Inputs<'a> {

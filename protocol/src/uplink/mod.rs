@@ -19,7 +19,8 @@
 //! fix        time in ms: first of the datagram varint, later zigzag varint against the first;
 //!            accuracy u16?, speed u16?, source u8
 //! ```
-//! Everything is little-endian. Nothing follows the last section.
+//! Everything is little-endian. Nothing follows the last section. A datagram without a section is
+//! a probe: its sender asks whether the server is there.
 
 mod decode;
 mod encode;

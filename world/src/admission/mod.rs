@@ -80,7 +80,7 @@ impl World {
 
     fn take_all(&mut self, idx: SessionIdx, uplink: &Uplink<'_>, inputs: &TickInputs) {
         let label = self.label(uplink.tick);
-        let mut matters = false;
+        let mut matters = uplink.is_probe();
         for input in uplink.inputs() {
             self.take_input(idx, input.number, input.payload);
             matters = true;
