@@ -89,6 +89,26 @@ fn when_nothing_is_heard_uplinks_go_on_at_the_rate_of_ticks() {
 }
 
 #[test]
+fn a_fix_that_comes_up_between_two_ticks_does_not_wait_and_a_tick_gets_one_of_each() {
+    let (mut bench, keys) = with_entities(1);
+    bench.uplinks(ms(0));
+    let mut sent = Vec::new();
+    for tick in 101..105 {
+        let heard_at = hear(&mut bench, tick);
+        assert_eq!(bench.uplinks(heard_at).len(), 1, "the acknowledgement");
+        for after in [3, 5, 20, 21, 40].map(ms) {
+            let now = heard_at + after.0;
+            let pose = Pose::at([now.as_secs_f64(), 0.0, 0.0]);
+            bench.session.set_pose(keys[0], pose).expect("in range");
+            let uplinks = bench.uplinks(now);
+            sent.extend(samples(&bench, &uplinks).iter().map(|_| now.since(heard_at)));
+        }
+    }
+    // The last of each tick goes with the answer to the next one, whose sample it is.
+    assert_eq!(sent, [20 * Nanos::MILLISECOND]);
+}
+
+#[test]
 fn a_program_that_evaluates_motion_is_asked_for_the_exact_instant_of_the_label() {
     let (mut bench, keys) = with_entities(1);
     bench.uplinks(ms(0));

@@ -3,9 +3,16 @@
 //! An uplink goes out on receipt of each new tick, so that acknowledgements ride along. When
 //! nothing arrives, it goes out about as long after each tick's deadline as it did when something
 //! arrived. Its samples are labelled with the tick that is current on the server at that moment.
+//!
+//! A fix that comes up in between, as those of vehicles do, goes on an errand of its own, so that
+//! it does not wait for a tick here and for another one there. A tick still gets one sample of each
+//! entity, and few errands.
 
 use crate::clock::ServerClock;
 use starling_protocol::units::{Nanos, Tick};
+
+/// Errands between two rounds at the most.
+const ERRANDS_MAX: u8 = 2;
 
 /// The rhythm of uplinks.
 #[derive(Debug, Default)]
@@ -15,6 +22,9 @@ pub(crate) struct Pace {
     /// A tick was heard since the last round.
     heard: bool,
     newest: Tick,
+    /// Since the last round, and when the last one was run.
+    errands: u8,
+    last_errand: Option<Nanos>,
     /// How long after its label's deadline a round takes place.
     phase_ns: f64,
 }
@@ -46,10 +56,22 @@ impl Pace {
         due.clamp(last + period / 2, last + period * 3 / 2)
     }
 
+    /// When an errand may be run: a quarter of a tick after whatever left before it.
+    pub(crate) fn errand_at(&self, clock: &ServerClock) -> Option<Nanos> {
+        let last = self.last_round.max(self.last_errand)?;
+        (self.errands < ERRANDS_MAX).then(|| last + clock.rate().period_ns() / 4)
+    }
+
+    pub(crate) const fn run_errand(&mut self, now: Nanos) {
+        self.errands += 1;
+        self.last_errand = Some(now);
+    }
+
     /// Begins a round. The tick to sample for, or `None` when that of the last round still stands.
     pub(crate) fn open(&mut self, now: Nanos, clock: &ServerClock) -> Option<Tick> {
         let answer = std::mem::take(&mut self.heard);
         self.last_round = Some(now);
+        self.errands = 0;
         let label = self.next_label(now, clock, answer)?;
         self.label = Some(label);
         if answer {

@@ -1,6 +1,7 @@
 //! The datagrams that go up, and what becomes of each.
 
 use crate::clock::ServerClock;
+use crate::session::awaited::Awaited;
 use crate::session::cue::CuesUp;
 use crate::session::input::Inputs;
 use crate::session::own::{Owned, Repeat};
@@ -47,11 +48,20 @@ pub(crate) struct Cargo<'a> {
     pub(crate) ack: Option<Ack>,
     pub(crate) ack_is_news: bool,
     pub(crate) keep_alive_ns: Option<u64>,
+    /// When to ask whether the server is there.
+    pub(crate) probe_at: Option<Nanos>,
+}
+
+impl Cargo<'_> {
+    fn must_probe(&self, now: Nanos) -> bool {
+        self.probe_at.is_some_and(|at| now >= at)
+    }
 }
 
 /// A burst of datagrams for one tick.
 #[derive(Debug)]
 struct Round {
+    /// Of the samples; `None` for one that only acknowledges.
     label: Option<Tick>,
     datagrams_left: usize,
     places_left: usize,
@@ -81,8 +91,7 @@ pub(crate) struct Uplink {
     cursor: usize,
     /// The program evaluates its samples when asked.
     asks: bool,
-    /// When the first uplink left that the server owes an answer for.
-    unanswered: Option<Nanos>,
+    awaited: Awaited,
     pub(crate) counts: UplinkCounts,
 }
 
@@ -98,7 +107,7 @@ impl Uplink {
             last_sent: None,
             cursor: 0,
             asks: false,
-            unanswered: None,
+            awaited: Awaited::default(),
             counts: UplinkCounts::default(),
         }
     }
@@ -108,18 +117,23 @@ impl Uplink {
     pub(crate) fn restart(&mut self) {
         self.pace = Pace::default();
         self.round = None;
-        self.unanswered = None;
+        self.awaited = Awaited::default();
         self.last_sent = None;
     }
 
-    /// When the first uplink left that the server should have answered, if it did not.
-    pub(crate) const fn unanswered(&self) -> Option<Nanos> {
-        self.unanswered
+    /// What the server owes since it last spoke.
+    pub(crate) const fn awaited(&self) -> Awaited {
+        self.awaited
+    }
+
+    /// When the newest uplink left.
+    pub(crate) const fn last_sent(&self) -> Option<Nanos> {
+        self.last_sent
     }
 
     /// The server spoke.
-    pub(crate) const fn answered(&mut self) {
-        self.unanswered = None;
+    pub(crate) fn answered(&mut self) {
+        self.awaited = Awaited::default();
     }
 
     /// The tick that the newest uplink is labelled with.
@@ -193,18 +207,35 @@ impl Uplink {
     }
 
     fn open(&mut self, now: Nanos, cargo: &Cargo<'_>) {
-        if self.round.is_some() || !self.pace.is_due(now, cargo.clock) {
+        if self.round.is_some() {
             return;
         }
+        if self.pace.is_due(now, cargo.clock) {
+            let label = self.pace.open(now, cargo.clock);
+            self.begin(label, false, cargo);
+        } else if self.errand_at(cargo).is_some_and(|at| now >= at) {
+            self.pace.run_errand(now);
+            // Nobody is asked: what goes is what came up.
+            self.begin(self.pace.label(), true, cargo);
+        }
+    }
+
+    /// When samples that came up since the last round may go without waiting for the next one.
+    fn errand_at(&self, cargo: &Cargo<'_>) -> Option<Nanos> {
+        self.pace.label().filter(|label| cargo.owned.has_fresh_for(*label))?;
+        self.pace.errand_at(cargo.clock)
+    }
+
+    fn begin(&mut self, label: Option<Tick>, asked: bool, cargo: &Cargo<'_>) {
         let owned = cargo.owned.len();
         let gateway =
             if owned > SAMPLES_PER_DATAGRAM { owned / SAMPLES_PER_DATAGRAM + 1 } else { 0 };
         self.round = Some(Round {
-            label: self.pace.open(now, cargo.clock),
+            label,
             datagrams_left: UPLINK_DATAGRAMS_PER_TICK_MAX + gateway,
             places_left: cargo.owned.places(),
             first: true,
-            asked: false,
+            asked,
         });
     }
 
@@ -235,23 +266,27 @@ impl Uplink {
             cargo.cues.settle(label, |uplink| self.is_folded(uplink));
             cues = datagram.cues(cargo.cues.to_send(label));
         }
-        // A second uplink for the same tick only acknowledges: each tick gets one sample.
+        // A second answer to the same tick only acknowledges.
         let samples = match round.label {
             Some(_) => self.put_samples(now, &mut round, cargo, &mut datagram),
             None => 0,
         };
         datagram.finish();
         let first = std::mem::replace(&mut round.first, false);
-        let news = first && (cargo.ack_is_news || newest_input.is_some() || cues > 0);
-        if samples == 0 && !news && !(first && self.must_show_life(now, cargo)) {
-            out.clear();
-            return false;
+        let mut is_reported = samples > 0 || newest_input.is_some() || cues > 0;
+        if !(is_reported || first && cargo.ack_is_news) {
+            if !(first && self.must_show_life(now, cargo)) {
+                out.clear();
+                return false;
+            }
+            if cargo.must_probe(now) {
+                UplinkWriter::new(out, cargo.space, self.next, label).finish();
+            }
+            is_reported = cargo.ack.is_none() || cargo.must_probe(now);
         }
         cargo.cues.sent(cues, self.next);
         self.counts.samples += samples;
-        if samples > 0 || newest_input.is_some() || cues > 0 {
-            self.unanswered.get_or_insert(now);
-        }
+        self.awaited.sent(now, is_reported);
         self.note_sent(now, newest_input);
         round.datagrams_left -= 1;
         self.round = Some(round);
@@ -268,6 +303,7 @@ impl Uplink {
         let round_trip_ns = cargo.clock.rtt_ns().unwrap_or(200 * Nanos::MILLISECOND);
         let rule = Repeat {
             now,
+            label: self.label(),
             folded: |uplink| self.is_folded(uplink),
             patience_ns: round_trip_ns + PATIENCE_TICKS * cargo.clock.rate().period_ns(),
             keep_alive_ns: cargo.keep_alive_ns,
@@ -279,7 +315,7 @@ impl Uplink {
             if !datagram.sample(&SampleUp { handle, sequence, sample }) {
                 break;
             }
-            cargo.owned.sent(key, self.next, now);
+            cargo.owned.sent(key, self.next, rule.label, now);
             (cursor, count) = (cursor + 1, count + 1);
             round.places_left -= 1;
         }
@@ -289,7 +325,8 @@ impl Uplink {
 
     fn must_show_life(&self, now: Nanos, cargo: &Cargo<'_>) -> bool {
         let Some(keep_alive_ns) = cargo.keep_alive_ns else { return self.last_sent.is_none() };
-        self.last_sent.is_none_or(|last| now.since(last) >= keep_alive_ns)
+        let due = self.last_sent.is_none_or(|last| now.since(last) >= keep_alive_ns);
+        due || cargo.must_probe(now)
     }
 
     fn note_sent(&mut self, now: Nanos, newest_input: Option<u16>) {
@@ -313,7 +350,9 @@ impl Uplink {
             (Some(_), None) => None,
         };
         let round = self.pace.unasked(now, cargo.clock);
-        if something { Some(round) } else { life.map(|at| at.max(round)) }
+        let life = life.into_iter().chain(cargo.probe_at).min();
+        let next = if something { Some(round) } else { life.map(|at| at.max(round)) };
+        next.into_iter().chain(self.errand_at(cargo)).min()
     }
 }
 

@@ -2,12 +2,14 @@
 
 use super::{Own, OwnKey, OwnState, Owned};
 use starling_protocol::sample::Sample;
-use starling_protocol::units::{Handle, Nanos};
+use starling_protocol::units::{Handle, Nanos, Tick};
 
 /// The last uplink that carried a sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     uplink: u16,
+    /// The tick that it was labelled with.
+    label: Tick,
     at: Nanos,
     repeats: u8,
 }
@@ -15,6 +17,8 @@ pub(super) struct Sent {
 /// When a sample that was sent is sent again.
 pub(crate) struct Repeat<F: Fn(u16) -> bool> {
     pub(crate) now: Nanos,
+    /// A tick gets one sample of each entity: those sent under this label wait for the next.
+    pub(crate) label: Tick,
     /// Did this uplink arrive?
     pub(crate) folded: F,
     /// Wait so long for the news that it arrived.
@@ -29,8 +33,13 @@ const REPEATS_MAX: u8 = 3;
 impl Owned {
     /// Is any sample waiting for its first sending?
     pub(crate) fn has_fresh(&self) -> bool {
-        let fresh = |own: &Own| own.fresh && matches!(own.state, OwnState::Stands { .. });
-        self.slab.iter().any(|(_, own)| own.as_ref().is_some_and(fresh))
+        self.slab.iter().any(|(_, own)| own.as_ref().is_some_and(Own::is_news))
+    }
+
+    /// Is any waiting that may still go under this label?
+    pub(crate) fn has_fresh_for(&self, label: Tick) -> bool {
+        let free = |own: &Own| own.is_news() && own.sent.is_none_or(|sent| sent.label != label);
+        self.slab.iter().any(|(_, own)| own.as_ref().is_some_and(free))
     }
 
     /// Looks at up to `left` places from `cursor` on for the next sample to send.
@@ -57,10 +66,10 @@ impl Owned {
     }
 
     /// The sample of an entity went out with this uplink.
-    pub(crate) fn sent(&mut self, key: OwnKey, uplink: u16, at: Nanos) {
+    pub(crate) fn sent(&mut self, key: OwnKey, uplink: u16, label: Tick, at: Nanos) {
         let Some(own) = self.get_mut(key) else { return };
         let again = own.sent.filter(|_| !own.fresh).map_or(0, |sent| sent.repeats + 1);
-        own.sent = Some(Sent { uplink, at, repeats: again.min(REPEATS_MAX) });
+        own.sent = Some(Sent { uplink, label, at, repeats: again.min(REPEATS_MAX) });
         own.fresh = false;
     }
 
@@ -83,7 +92,14 @@ impl Own {
         self.fresh = true;
     }
 
+    fn is_news(&self) -> bool {
+        self.fresh && matches!(self.state, OwnState::Stands { .. })
+    }
+
     fn is_due<F: Fn(u16) -> bool>(&mut self, rule: &Repeat<F>) -> bool {
+        if self.sent.is_some_and(|sent| sent.label == rule.label) {
+            return false;
+        }
         let Some(sent) = self.sent.filter(|_| !self.fresh) else { return self.fresh };
         let ago = rule.now.since(sent.at);
         let lost = sent.repeats < REPEATS_MAX && ago >= rule.patience_ns;
