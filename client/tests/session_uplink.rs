@@ -2,7 +2,7 @@
 
 mod support;
 
-use starling_client::{CueTo, OwnKey, Pose, RequestError, SpawnSpec};
+use starling_client::{ConnectOptions, CueTo, OwnKey, Pose, RequestError, SpawnSpec};
 use starling_protocol::limits::UPLINK_DATAGRAMS_PER_TICK_MAX;
 use starling_protocol::message::control::{ControlDown, ControlUp, ResumeAnswer};
 use starling_protocol::snapshot::{Clock, Fold};
@@ -251,7 +251,10 @@ fn the_round_trip_is_measured_from_echoes() {
 
 #[test]
 fn a_viewer_that_hears_nothing_shows_life_now_and_then() {
-    let mut bench = Bench::live(welcome());
+    let mut options = ConnectOptions::new("plaza");
+    options.reconnect.race = false;
+    let mut bench = Bench::joining(options, welcome());
+    bench.welcome_at(Nanos(0));
     let sent: Vec<_> = (0..20_000).map(ms).filter(|now| !bench.uplinks(*now).is_empty()).collect();
     assert!((6..=8).contains(&sent.len()), "{} uplinks in 20 s", sent.len());
 }

@@ -5,6 +5,7 @@
 //! thousands. `net` drives it over a real transport.
 
 mod avatar;
+mod awaited;
 pub(crate) mod cue;
 mod hear;
 pub(crate) mod input;
@@ -75,8 +76,8 @@ pub enum LinkWish {
     Close(CloseCode),
     /// The connection has fallen silent: make a second one beside it. When it stands,
     /// [`Session::handle_connected`] makes it *the* connection and the old one is to be closed.
-    /// When it cannot be made, [`Session::handle_rival_closed`] is to be told. Whoever has no
-    /// second connection to offer lets this pass.
+    /// When it cannot be made, [`Session::handle_rival_closed`] is to be told; whoever has no second
+    /// connection to offer tells it at once.
     Race,
     /// The connection has spoken again: close the second one.
     Calm,
@@ -302,23 +303,12 @@ impl Session {
             Phase::Live if self.leave_at.is_some_and(|at| now >= at) => {
                 self.hang_up(now, CloseCode::GOING_AWAY);
             }
+            Phase::Live if self.race_at().is_some_and(|at| now >= at) => self.begin_race(now),
             Phase::Live if self.silent_at().is_some_and(|at| now >= at) => {
                 self.hang_up(now, CloseCode::LOST);
             }
-            Phase::Live if self.race_at().is_some_and(|at| now >= at) => self.begin_race(now),
             _ => {}
         }
-    }
-
-    /// Silence of a server that owes heartbeats, as seen from here.
-    fn silent_at(&self) -> Option<Nanos> {
-        let (welcome, clock) = (self.welcome.as_ref()?, self.clock.as_ref()?);
-        let heartbeat_ns = u64::from(welcome.heartbeat_ticks) * clock.rate().period_ns();
-        if heartbeat_ns == 0 {
-            return None; // a world without heartbeats: the idle timeout of the link decides
-        }
-        let patience_ns = (500 * Nanos::MILLISECOND).max(4 * clock.rtt_ns().unwrap_or(0));
-        Some(self.last_heard + heartbeat_ns * 5 / 4 + patience_ns)
     }
 
     /// Closes the connection from this side and goes on as after a loss.

@@ -1,11 +1,17 @@
 //! A second connection when the first falls silent.
 //!
-//! A path that died says nothing, and the idle timeout is long. So when an uplink that the server
-//! answers was not answered for half a second (or four round trips), a second connection is made.
-//! Whichever speaks first wins: the old one ends the race, the new one resumes the session.
+//! A path that died says nothing, and the idle timeout is long. But it is known what the server
+//! owes: a report of samples, inputs and cues after a few ticks, an echo of any other uplink after
+//! some more, and a heartbeat now and then. Silence beyond what is owed may be one lost datagram, so
+//! where an echo or a heartbeat is overdue, or the device has changed its network, the session
+//! *probes*: it sends uplinks that say nothing, of which each is reported at once. When a report is
+//! overdue by half a second (or four round trips), a second connection is made. Whichever speaks
+//! first wins: the old one ends the race, the new one resumes the session.
 
 use super::{DIAL_NS_MAX, Phase, Session};
+use crate::clock::ServerClock;
 use crate::event::ClientEvent;
+use crate::options::KeepAlive;
 use starling_protocol::close::CloseCode;
 use starling_protocol::units::Nanos;
 
@@ -13,19 +19,51 @@ use starling_protocol::units::Nanos;
 const PATIENCE_NS_MIN: u64 = 500 * Nanos::MILLISECOND;
 /// Ticks within which a server reports what it folded.
 const REPORT_TICKS: u64 = 7;
+/// Ticks within which it echoes any uplink, and the one that takes it in.
+const ECHO_TICKS: u64 = 17;
 /// After a race that nobody won the next one waits so long.
 const PAUSE_NS: u64 = 2 * Nanos::SECOND;
 
-/// The race that is on, if one is.
+/// The race that is on, if one is, and what there is to doubt about the connection.
 #[derive(Debug, Default)]
 pub(super) struct Race {
     /// It is lost by the second connection at this moment.
     on: Option<Nanos>,
     not_before: Nanos,
+    /// A second connection could not be made since the first fell silent.
+    lost: bool,
+    /// Since when the path may be another.
+    doubt: Option<Nanos>,
 }
 
 impl Session {
-    /// When a race begins, if nothing is heard before.
+    /// The device has changed its network, or slept: asks at once whether the server is still
+    /// there, and goes on over a second connection where no answer comes.
+    ///
+    /// ```
+    /// # use starling_client::{ConnectOptions, Session};
+    /// # use starling_protocol::units::Nanos;
+    /// # let mut session = Session::new(Nanos(0), ConnectOptions::new("plaza"));
+    /// session.network_changed(Nanos::from_millis(5_000)); // as the system's callback says
+    /// ```
+    pub fn network_changed(&mut self, now: Nanos) {
+        self.race.doubt = Some(now);
+    }
+
+    /// When the session asks whether the server is there, if nothing is heard before.
+    pub(super) fn probe_at(&self) -> Option<Nanos> {
+        let asks = self.options.reconnect.race && self.options.keep_alive != KeepAlive::Off;
+        let clock = self.clock.as_ref().filter(|_| asks)?;
+        let (awaited, patience_ns) = (self.uplink.awaited(), patience_ns(clock));
+        if awaited.report.is_some() {
+            return Some(self.uplink.last_sent()? + patience_ns / 2);
+        }
+        let echo = awaited.echo.map(|sent| sent + ECHO_TICKS * clock.rate().period_ns());
+        let overdue = echo.into_iter().chain(self.heartbeat_at()).map(|due| due + patience_ns);
+        overdue.chain(self.race.doubt).min()
+    }
+
+    /// When a race begins, or ends, if nothing is heard before.
     pub(super) fn race_at(&self) -> Option<Nanos> {
         if !self.options.reconnect.race {
             return None;
@@ -33,28 +71,48 @@ impl Session {
         if self.race.on.is_some() {
             return self.race.on;
         }
-        let (clock, asked) = (self.clock.as_ref()?, self.uplink.unanswered()?);
-        let patience_ns = PATIENCE_NS_MIN.max(4 * clock.rtt_ns().unwrap_or(0));
-        let at = asked + patience_ns + REPORT_TICKS * clock.rate().period_ns();
+        let (clock, asked) = (self.clock.as_ref()?, self.uplink.awaited().report?);
+        let at = asked + patience_ns(clock) + REPORT_TICKS * clock.rate().period_ns();
+        let at = self.lost_at().map_or(at, |lost| at.min(lost));
         Some(at.max(self.race.not_before))
+    }
+
+    /// When the connection is given up for its silence. A race comes first, where there can be one.
+    pub(super) fn silent_at(&self) -> Option<Nanos> {
+        let race = self.race_at().filter(|_| !self.race.lost);
+        self.lost_at().max(race).filter(|_| self.heartbeat_at().is_some())
+    }
+
+    /// When the silence is too long for a server that owes heartbeats.
+    fn lost_at(&self) -> Option<Nanos> {
+        let (clock, heartbeat) = (self.clock.as_ref()?, self.heartbeat_at()?);
+        Some(heartbeat + heartbeat.since(self.last_heard) / 4 + patience_ns(clock))
+    }
+
+    /// When the next heartbeat is due; in a world without, the idle timeout of the link decides.
+    fn heartbeat_at(&self) -> Option<Nanos> {
+        let (welcome, clock) = (self.welcome.as_ref()?, self.clock.as_ref()?);
+        let heartbeat_ns = u64::from(welcome.heartbeat_ticks) * clock.rate().period_ns();
+        (heartbeat_ns > 0).then(|| self.last_heard + heartbeat_ns)
     }
 
     /// Begins a race, or ends one that has gone on for too long.
     pub(super) fn begin_race(&mut self, now: Nanos) {
-        if self.race.on.is_some() {
-            self.race.not_before = now + PAUSE_NS;
-            return self.call_off_race();
+        if self.race.on.take().is_some() {
+            self.wishes.calm = !std::mem::take(&mut self.wishes.race);
+            return self.lose_race(now);
         }
         self.race.on = Some(now + DIAL_NS_MAX);
         self.wishes.race = true;
         self.counts.races += 1;
     }
 
-    /// The connection spoke: the second one is not needed.
+    /// The connection spoke, or is gone: there is no race, and nothing to doubt.
     pub(super) fn call_off_race(&mut self) {
         if self.race.on.take().is_some() {
             self.wishes.calm = !std::mem::take(&mut self.wishes.race);
         }
+        (self.race.lost, self.race.doubt) = (false, None);
     }
 
     /// The second connection stands first: the session goes on there.
@@ -85,7 +143,16 @@ impl Session {
     /// The second connection of a [`LinkWish::Race`](super::LinkWish::Race) could not be made.
     pub fn handle_rival_closed(&mut self, now: Nanos) {
         if self.race.on.take().is_some() {
-            self.race.not_before = now + PAUSE_NS;
+            self.lose_race(now);
         }
     }
+
+    const fn lose_race(&mut self, now: Nanos) {
+        self.race.lost = true;
+        self.race.not_before = Nanos(now.0 + PAUSE_NS);
+    }
+}
+
+fn patience_ns(clock: &ServerClock) -> u64 {
+    PATIENCE_NS_MIN.max(4 * clock.rtt_ns().unwrap_or(0))
 }

@@ -66,11 +66,13 @@ impl Session {
         if !matches!(self.phase, Phase::Live) {
             return None;
         }
+        let probe_at = self.probe_at();
         let (welcome, clock) = (self.welcome.as_deref()?, self.clock.as_ref()?);
         let cargo = Cargo {
             space: welcome.space,
             clock,
             keep_alive_ns: keep_alive_ns(self.options.keep_alive, welcome, clock),
+            probe_at,
             ack: self.view.ack(),
             ack_is_news: self.view.ack_is_news(),
             owned: &mut self.owned,

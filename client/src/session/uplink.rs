@@ -280,6 +280,7 @@ impl Uplink {
                 return false;
             }
             if cargo.must_probe(now) {
+                out.clear(); // without its acknowledgement it is known for a probe
                 UplinkWriter::new(out, cargo.space, self.next, label).finish();
             }
             is_reported = cargo.ack.is_none() || cargo.must_probe(now);
