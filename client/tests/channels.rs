@@ -1,4 +1,5 @@
-//! Channels as an application sees them, over the loss of connections and breaches of promises.
+//! Channels as an application sees them, over the loss of connections and breaches of promises
+//! (P4, P6, P7).
 
 mod support;
 

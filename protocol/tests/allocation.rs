@@ -1,5 +1,5 @@
 //! What bytes from the network make us allocate: bounded when they are hostile, nothing at all in
-//! the steady state. An allocator that counts is what this file is for.
+//! the steady state (P15). An allocator that counts is what this file is for.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

@@ -1,4 +1,4 @@
-//! Replays the corpus of every fuzz target, so that what a fuzzer once found stays fixed.
+//! Replays the corpus of every fuzz target, so that what a fuzzer once found stays fixed (P15).
 
 #[path = "../../fuzz/targets.rs"]
 mod targets;

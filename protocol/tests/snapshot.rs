@@ -1,4 +1,5 @@
-//! The snapshot datagram: what a table takes, what it refuses, and that refusing changes nothing.
+//! The snapshot datagram: what a table takes, what it refuses, and that refusing changes nothing
+//! (P1, P15, P17).
 
 use proptest::prelude::*;
 use starling_protocol::codec;

@@ -1,4 +1,4 @@
-//! The uplink datagram: both ways, cut short, and from noise.
+//! The uplink datagram: both ways, cut short, and from noise (P15).
 
 use proptest::prelude::*;
 use starling_protocol::limits::DATAGRAM_BYTES_MAX;

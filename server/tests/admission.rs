@@ -1,4 +1,4 @@
-//! Who gets in, and what the others are told.
+//! Who gets in, and what the others are told (P12).
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! What a client may send wrong: each has its code and its counter, and nobody else notices.
+//! What a client may send wrong: each has its code and its counter, and nobody else notices (P15).
 
 mod support;
 

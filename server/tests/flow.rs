@@ -1,4 +1,4 @@
-//! Slow readers, drains, losses, and what is the same twice.
+//! Slow readers, drains, losses, and what is the same twice (P11, P13, P14).
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Who is not let in over real QUIC: each hears the documented code, it is counted, and those who
-//! are in go on.
+//! are in go on (P12, P15).
 
 use crate::stage::{GLOBE, Key, Rude, Stage, Who, YARD, config, hello, stage, token};
 use starling_client::tls::ServerTrust;

@@ -5,7 +5,7 @@ use starling_protocol::close::CloseCode;
 use starling_tests::house::arrows::{self, ARROWS, Imports};
 use starling_tests::house::sources::{self, Rule};
 use starling_tests::house::tree::{File, files, root};
-use starling_tests::house::{Breach, clocks, documents};
+use starling_tests::house::{Breach, clocks, documents, status};
 
 fn house() -> Vec<File> {
     files(&root()).expect("the workspace can be listed")
@@ -286,4 +286,43 @@ fn the_readme_lists_every_promise() {
     let readme = house.iter().find(|file| file.path == "README.md").expect("there is a README");
     in_order(documents::promises_are_listed(readme));
     assert_eq!(documents::promises_are_listed(&File::new("README.md", "")).len(), 17);
+}
+
+#[test]
+fn the_page_of_the_status_is_made_from_the_tests() {
+    let mut house = house();
+    let readme = house.iter().find(|file| file.path == "README.md").cloned();
+    let readme = readme.expect("there is a README");
+    if std::env::var_os("STARLING_REGENERATE").is_some() {
+        let page = status::page(&readme, &house);
+        std::fs::write(root().join(status::PAGE), &page).expect("the page can be written");
+        house.retain(|file| file.path != status::PAGE);
+        house.push(File::new(status::PAGE, &page));
+    }
+    in_order(status::page_is_fresh(&readme, &house));
+}
+
+#[test]
+fn a_stale_page_and_a_promise_that_nobody_tests_are_found() {
+    let readme = File::new("README.md", "| P1 | No way back. |\n| P5 | Safe. *(disks: not yet)* |");
+    let whole = File::new("world/tests/a.rs", "//! No way back (P1). More.\n");
+    let one = File::new("tests/b.rs", "/// P5.\n#[test]\nfn a_disk_is_safe() {}\n");
+    let other = File::new("tests/c.rs", "/// P5.\nfn not_a_test() {}\n// P1\n");
+    let mut house = vec![whole, one, other];
+    let page = status::page(&readme, &house);
+    assert!(page.contains("| [P1](#p1) | yes | No way back. |"), "{page}");
+    assert!(page.contains("| [P5](#p5) | in part | Safe. |"), "{page}");
+    assert!(
+        page.contains("- [world/tests/a.rs](../world/tests/a.rs): No way back (P1).\n"),
+        "{page}"
+    );
+    assert!(page.contains("- [tests/b.rs](../tests/b.rs): a disk is safe\n"), "{page}");
+    assert!(!page.contains("c.rs"), "{page}");
+
+    house.push(File::new(status::PAGE, &page));
+    in_order(status::page_is_fresh(&readme, &house));
+    house[1].text.clear();
+    assert_eq!(status::page_is_fresh(&readme, &house).len(), 1, "the page still names it");
+    house[0].text.clear();
+    assert_eq!(status::page_is_fresh(&readme, &house).len(), 2, "and P1 is not tested");
 }

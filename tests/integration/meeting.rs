@@ -1,4 +1,4 @@
-//! Two meet on real sockets: they see each other, move within the stated bound, and part.
+//! Two meet on real sockets: they see each other, move within the stated bound, and part (P2, P3).
 
 use crate::stage::{GLOBE, Player, Stage, YARD, config, distance, stage};
 use starling_client::{

@@ -1,5 +1,5 @@
 //! A connection moves, falls dark or is cut, on real sockets: the session goes on, and nobody else
-//! sees more than a pause.
+//! sees more than a pause (P6, P11).
 
 use crate::stage::{Folder, Stage, Who, YARD, config, hello, stage};
 use starling_client::conditioner::LinkProfile;

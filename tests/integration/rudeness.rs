@@ -1,5 +1,5 @@
 //! What a client that is in may do wrong over real QUIC: each has its documented answer and its
-//! counter, and nobody else notices.
+//! counter, and nobody else notices (P15).
 
 use crate::stage::{GLOBE, Stage, Who, YARD, config, hello, spawn, stage};
 use starling_client::{

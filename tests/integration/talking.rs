@@ -1,4 +1,4 @@
-//! Events and cues on real sockets: who hears what, how often and in which order.
+//! Events and cues on real sockets: who hears what, how often and in which order (P4, P8, P17).
 
 use crate::stage::{Stage, Who, stage};
 use starling_client::protocol::message::events::{Receipt, Scope};

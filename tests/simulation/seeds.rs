@@ -1,4 +1,4 @@
-//! Many seeds, each run twice.
+//! Many seeds, each run twice, judged at every step (P1, P2, P3, P4, P6, P7, P17).
 
 use crate::stage::{Outcome, run};
 use crate::witness::Checks;

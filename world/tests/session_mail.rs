@@ -1,5 +1,5 @@
 //! What is written stays within a link's allowance, is shared fairly, and a session that cannot
-//! keep up is closed with its state parked.
+//! keep up is closed with its state parked (P13).
 
 mod session_stage;
 

@@ -1,4 +1,4 @@
-//! A narrow link gets less, never nothing, and never more than it may carry.
+//! A narrow link gets less, never nothing, and never more than it may carry (P13).
 
 mod view_stage;
 

@@ -1,4 +1,4 @@
-//! Typed fields, blocks and names: on change, until acknowledged, to those who may see them.
+//! Typed fields, blocks and names: on change, until acknowledged, to those who may see them (P12).
 
 mod view_stage;
 

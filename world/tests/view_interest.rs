@@ -1,4 +1,4 @@
-//! Who sees whom.
+//! Who sees whom (P3, P12).
 
 mod view_stage;
 

@@ -1,4 +1,4 @@
-//! `starling serve`: how it starts, or says why not, and how it ends.
+//! `starling serve`: how it starts, or says why not, and how it ends (P14).
 
 use crate::shell::{Scratch, Serving, serve, starling};
 use starling_client::net::{Client, MonotonicClock, Server};

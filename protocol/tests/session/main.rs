@@ -1,5 +1,5 @@
 //! Whole sessions between a model server and the table, over a link that loses, repeats and
-//! reorders: after every datagram each covered slot holds exactly what the server held.
+//! reorders: after every datagram each covered slot holds exactly what the server held (P1, P3).
 
 mod dice;
 mod server;

@@ -1,6 +1,7 @@
 //! Rules on texts: documents, scripts and configuration.
 
 use super::Breach;
+use super::status::PROMISES;
 use super::tree::File;
 use std::collections::BTreeSet;
 
@@ -103,14 +104,14 @@ fn stated_codes(line: &str) -> Vec<(&str, u16)> {
         .collect()
 }
 
-/// The promises are P1 to P17, each with one row in the README.
+/// The promises are numbered, each with one row in the README.
 #[must_use]
 pub fn promises_are_listed(readme: &File) -> Vec<Breach> {
     let row = |number: usize| {
         let start = format!("| P{number} |");
         readme.text.lines().filter(|line| line.starts_with(&start)).count()
     };
-    (1..=17)
+    (1..=PROMISES)
         .filter(|number| row(*number) != 1)
         .map(|number| Breach::at(&readme.path, 0, format!("P{number} is not listed once")))
         .collect()

@@ -7,6 +7,7 @@ pub mod arrows;
 pub mod clocks;
 pub mod documents;
 pub mod sources;
+pub mod status;
 pub mod tokens;
 pub mod tree;
 

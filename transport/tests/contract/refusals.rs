@@ -1,4 +1,4 @@
-//! Who is not let in, and what bad input does: nothing to anybody else.
+//! Who is not let in, and what bad input does: nothing to anybody else (P15).
 
 use super::stage::{QuicStage, Stage, Troupe};
 use starling_protocol::close::CloseCode;
