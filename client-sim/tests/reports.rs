@@ -77,6 +77,13 @@ fn a_run_in_which_not_every_client_is_judged_says_so() {
 }
 
 #[test]
+fn sessions_that_were_taken_up_are_told_also_in_a_run_without_events() {
+    let (faults, link) = (vec![Fault::Interrupt(1140)], Some("lte".to_owned()));
+    let report = Run { faults, link, events_per_s: 0.0, ..Run::default() }.go();
+    assert!(summary(&report).contains("30 resumed, 0 reset, 0 denied"), "{}", summary(&report));
+}
+
+#[test]
 fn the_summary_names_what_fails() {
     let report = Run::with(Fault::DoubleEvent(60));
     let text = summary(&report);

@@ -144,6 +144,34 @@ fn state_that_comes_late_fails_as_error_and_nothing_else_hides_it() {
 }
 
 #[test]
+fn one_event_that_is_never_acknowledged_fails_on_a_clean_link_and_not_on_a_faulted_one() {
+    let run = |link: Option<&str>, fault| {
+        let link = link.map(str::to_owned);
+        Run { faults: vec![fault], link, ..Run::default() }.go()
+    };
+    let clean = run(None, Fault::IgnoreEvent(30));
+    assert_eq!(failing(&clean), ["events.lost", "events.acked"]);
+    // Of about 300 events one in a hundred may stay without an answer, not one in ten.
+    assert_eq!(failing(&run(Some("lte"), Fault::RefuseEvents(30, 2))), Vec::<&str>::new());
+    assert_eq!(failing(&run(Some("lte"), Fault::RefuseEvents(30, 30))), ["events.acked"]);
+    // What was published in the dark may have been lost with its session.
+    let dark = Some("lte,blackout=2s@3s");
+    assert_eq!(failing(&run(dark, Fault::RefuseEvents(30, 30))), Vec::<&str>::new());
+}
+
+#[test]
+fn state_that_is_late_fails_on_a_faulted_link_unless_the_link_was_dark_so_long() {
+    let run = |link: &str| {
+        let (faults, link) = (vec![Fault::Dark(1140, 14)], Some(link.to_owned()));
+        Run { faults, link, events_per_s: 0.0, ..Run::default() }.go()
+    };
+    let report = run("lte");
+    assert_eq!(failing(&report), ["positions.staleness_ms.p99", "positions.enter_ms.p99"]);
+    assert!(report.positions.staleness_ms.p99 > Some(500.0), "{:?}", report.positions.staleness_ms);
+    assert_eq!(failing(&run("lte,blackout=700ms@3s")), Vec::<&str>::new());
+}
+
+#[test]
 fn a_refused_client_fails_by_name() {
     let report = Run::with(Fault::Refuse(ClientNo(7)));
     assert_eq!(failing(&report), ["clients.connected"]);

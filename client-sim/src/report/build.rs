@@ -9,7 +9,11 @@ use crate::metrics::ServerUse;
 use crate::target::Terms;
 use crate::trace;
 use crate::truth::Findings;
-use crate::verdict::{Asked, Measured, Slo, decide};
+use crate::verdict::{Allowance, Asked, Measured, Slo, decide};
+use starling_transport::conditioner::LinkProfile;
+
+/// Links begin so long before the measured time: clients connect, and warm up.
+const BEFORE_S: f64 = 6.0;
 
 /// What is known of a run besides what was measured.
 #[derive(Clone, Debug)]
@@ -34,8 +38,12 @@ pub struct RunFacts {
     pub judged: u64,
     /// Those that look at anything.
     pub looking: u64,
-    /// Limits for this link.
+    /// What that link does.
+    pub faults: LinkProfile,
+    /// Limits on a clean link.
     pub slo: Slo,
+    /// Limits that a link with faults has instead of what is derived from them.
+    pub slo_faulted: Slo,
     /// Events that were to be published, about.
     pub events_expected: f64,
     /// Cues that were to be given, about.
@@ -61,7 +69,8 @@ pub fn build(
     let asked = Asked {
         terms: facts.terms,
         slo: facts.slo,
-        faulted: facts.link.is_some(),
+        slo_faulted: facts.slo_faulted,
+        allowance: Allowance::of(&facts.faults, facts.seconds + BEFORE_S),
         events_expected: facts.events_expected,
         cues_expected: facts.cues_expected,
     };
@@ -142,6 +151,8 @@ fn positions(facts: &RunFacts, swarm: &GeneratorMeter, truth: &Findings) -> Posi
         bytes_per_changed_update: bytes_per(changed),
         staleness_ms: (&truth.staleness_ms).into(),
         error_m: (&truth.error_m).into(),
+        compared: truth.error_m.len(),
+        over_bound: truth.over_bound,
         view_error_m: (&truth.view_error_m).into(),
         view_age_ms: (&truth.view_age_ms).into(),
         enter_ms: (&truth.enter_ms).into(),

@@ -126,6 +126,10 @@ pub struct Positions {
     pub staleness_ms: Percentiles,
     /// Copy against accepted position.
     pub error_m: Median99Max,
+    /// Copies that were held to the accepted position.
+    pub compared: u64,
+    /// Of these, those beyond the bound that the server states.
+    pub over_bound: u64,
     /// What is drawn against the owner's truth.
     pub view_error_m: Median99,
     /// How old what is drawn is.

@@ -11,6 +11,7 @@ pub fn summary(report: &Report) -> String {
     positions(&mut out, report);
     events(&mut out, report);
     cues(&mut out, report);
+    resume(&mut out, report);
     swarm(&mut out, report);
     server(&mut out, report);
     trace(&mut out, report);
@@ -86,10 +87,14 @@ fn events(out: &mut String, report: &Report) {
     line(out, "", &bad);
     line(out, "event latency", &three(&e.latency_ms, "ms", 1));
     e.named.iter().take(5).for_each(|named| line(out, "", named));
+}
+
+fn resume(out: &mut String, report: &Report) {
     let r = &report.resume;
     if r.attempts > 0 {
         let text = format!("{} resumed, {} reset, {} denied", r.resumed, r.reset, r.denied);
         line(out, "sessions taken up", &text);
+        line(out, "", &three(&r.gap_ms, "ms", 1));
     }
 }
 

@@ -22,7 +22,7 @@
 //! tick_p99_ms = 20              # needs --metrics
 //! cpu_us_per_client_tick = 35   # needs --metrics, 100 clients and 40 visible
 //!
-//! [slo_faulted]                 # instead of [slo] when --link is given
+//! [slo_faulted]                 # with --link, instead of [slo] and what the link is granted
 //! staleness_p99_over_tick_ms = 1500
 //! ```
 
@@ -73,7 +73,7 @@ pub struct Scenario {
     /// Limits on a clean link.
     #[serde(default)]
     pub slo: Slo,
-    /// Limits on a link with faults.
+    /// Limits on a link with faults, instead of those derived from the clean ones and the link.
     #[serde(default)]
     pub slo_faulted: Slo,
 }

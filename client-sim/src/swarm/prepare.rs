@@ -21,6 +21,7 @@ pub(super) struct Prepared {
     pub space: Space,
     pub crew: Crew,
     pub slo: Slo,
+    pub slo_faulted: Slo,
     /// Cues per second and client.
     pub cues_per_s: f64,
     pub measured: Duration,
@@ -51,9 +52,8 @@ fn from_scenario(options: &SwarmOptions, scenario: &Scenario) -> Result<Prepared
         // A run that was cut short leaves its names behind for a while.
         prefix: format!("{}-{:04x}", scenario.name, std::process::id() & 0xffff),
     };
-    let faulted = !options.link.is_none();
     let plan = plan_options(options, scenario.radius_m, options.visible);
-    let slo = if faulted { scenario.slo_faulted } else { scenario.slo };
+    let slo = scenario.slo;
     let cues_per_s = options.cues_per_s.unwrap_or(scenario.cues_per_s);
     Ok(Prepared {
         name: scenario.name.clone(),
@@ -67,6 +67,7 @@ fn from_scenario(options: &SwarmOptions, scenario: &Scenario) -> Result<Prepared
         } else {
             slo
         },
+        slo_faulted: scenario.slo_faulted,
         measured: options.measured.unwrap_or(MEASURED_DEFAULT),
         trace: None,
     })
@@ -79,7 +80,6 @@ fn from_trace(options: &SwarmOptions, trace: Trace) -> Result<Prepared> {
     let metric = trace.space == Space::Metric;
     // Recorded games are held to what the arena is held to, fleets to what the city is.
     let model = Scenario::open(if metric { "arena" } else { "city" })?;
-    let faulted = !options.link.is_none();
     let radius_m = TRACE_RADIUS_M[usize::from(!metric)];
     let visible = trace.tracks.len() as f64;
     let source = Source::Trace { tracks: trace.tracks, speed: options.speed };
@@ -88,7 +88,8 @@ fn from_trace(options: &SwarmOptions, trace: Trace) -> Result<Prepared> {
         world: options.world.clone().unwrap_or_else(|| "trace".to_owned()),
         space: trace.space,
         crew: Crew::plan(source, &plan_options(options, radius_m, visible.min(100.0)))?,
-        slo: if faulted { model.slo_faulted } else { model.slo },
+        slo: model.slo,
+        slo_faulted: model.slo_faulted,
         cues_per_s: options.cues_per_s.unwrap_or(0.0),
         measured: options.measured.unwrap_or(length).min(length),
         trace: Some(summary),

@@ -40,6 +40,12 @@ pub enum Fault {
     StrayEvent(u64, ClientNo),
     /// In this tick an event that nobody published reaches the first client.
     InventEvent(u32),
+    /// The n-th event that is published is never acknowledged.
+    IgnoreEvent(u64),
+    /// From the n-th event on, so many that are published are refused.
+    RefuseEvents(u64, u64),
+    /// From this tick on nothing reaches any client for so many ticks.
+    Dark(u32, u32),
     /// The n-th hearing of a cue does not happen.
     DropCue(u64),
     /// The n-th hearing of a cue happens twice.
@@ -56,6 +62,9 @@ pub enum Fault {
     SocketDrops(u32, u64),
 }
 
+/// Ticks that a copy can be late by, and the tick itself.
+const PAST: usize = 32;
+
 /// The server, and its clients.
 pub struct Loopback {
     terms: Terms,
@@ -69,6 +78,7 @@ pub struct Loopback {
     removed: Vec<EntityNo>,
     deliveries: Vec<Delivery>,
     acked: Vec<(EventNo, u64)>,
+    refused: Vec<EventNo>,
     delivered: u64,
     published: u64,
     cues: Cues,
@@ -91,8 +101,8 @@ struct Entity {
     /// Submitted and not folded yet.
     next: Option<(u32, Position)>,
     at: Option<Position>,
-    /// Positions of the last ticks, newest first, for the delay fault.
-    past: [Option<Position>; 4],
+    /// Positions of the last ticks, newest first, for copies that are late.
+    past: [Option<Position>; PAST],
 }
 
 impl Loopback {
@@ -111,6 +121,7 @@ impl Loopback {
             removed: Vec::new(),
             deliveries: Vec::new(),
             acked: Vec::new(),
+            refused: Vec::new(),
             delivered: 0,
             published: 0,
             cues: Cues::default(),
@@ -164,7 +175,9 @@ impl Loopback {
     }
 
     fn tell(&mut self, index: usize, now_ns: u64, into: &mut Received) {
-        self.refresh(index);
+        if self.lit_tick() == self.tick {
+            self.refresh(index);
+        }
         let client = &self.clients[index];
         let (no, tick) = (client.plan.client, self.tick);
         let first = into.copies.len();
@@ -177,7 +190,7 @@ impl Loopback {
             client: no,
             tick,
             at_ns: now_ns,
-            decoded: true,
+            decoded: self.lit_tick() == tick,
             visible,
             first,
             len,
@@ -195,7 +208,8 @@ impl Loopback {
             _ => None,
         });
         let back = self.has(Fault::GoBack(client, entity, self.tick));
-        let age = if back { 2 } else { late.unwrap_or(0).min(3) };
+        let dark = (self.tick - self.lit_tick()) as usize;
+        let age = if back { 2 } else { late.unwrap_or(dark).min(PAST - 1) };
         let mut position = state.past[age]?;
         let changed = state.past[0] != state.past[1];
         for fault in &self.faults {
@@ -206,7 +220,7 @@ impl Loopback {
             }
         }
         let state_tick = self.tick - age as u32;
-        Some(Held { entity, position, state_tick, changed, told: true })
+        Some(Held { entity, position, state_tick, changed, told: dark == 0 })
     }
 
     /// Enters and leaves of one client.
@@ -288,6 +302,22 @@ impl Loopback {
         let Some(client) = self.clients.first_mut() else { return };
         let (offset, client) = (client.next_offset(None), client.plan.client);
         self.deliver(Delivery { client, event, channel: None, offset, at_ns });
+    }
+
+    fn refuses(&self, number: u64) -> bool {
+        self.faults.iter().any(|fault| match *fault {
+            Fault::RefuseEvents(first, count) => (first..first + count).contains(&number),
+            _ => false,
+        })
+    }
+
+    /// The tick of the last state that got through.
+    fn lit_tick(&self) -> u32 {
+        let dark = self.faults.iter().find_map(|fault| match *fault {
+            Fault::Dark(from, ticks) => (from..from + ticks).contains(&self.tick).then_some(from),
+            _ => None,
+        });
+        dark.map_or(self.tick, |from| from - 1)
     }
 
     /// Whom an event is for, and whom it reaches by a fault.
@@ -378,6 +408,7 @@ impl Target for Loopback {
         into.links.append(&mut self.links);
         into.deliveries.append(&mut self.deliveries);
         into.acked.append(&mut self.acked);
+        into.refused_events.append(&mut self.refused);
         while self.due_ns <= now_ns {
             let at_ns = self.due_ns;
             self.due_ns += self.period_ns();
@@ -406,12 +437,19 @@ impl Target for Loopback {
     fn publish(&mut self, clock: &dyn Clock, events: &[Publish]) {
         let at_ns = clock.now_ns();
         for event in events {
-            self.acked.push((event.event, at_ns));
+            self.published += 1;
+            let number = self.published;
+            if self.refuses(number) {
+                self.refused.push(event.event);
+                continue;
+            }
+            if !self.has(Fault::IgnoreEvent(number)) {
+                self.acked.push((event.event, at_ns));
+            }
             let channel = match event.scope {
                 EventScope::Channel(channel) => Some(channel),
                 EventScope::Near { .. } => None,
             };
-            self.published += 1;
             for client in self.reached(event) {
                 let member = self.clients.iter_mut().find(|c| c.plan.client == client);
                 let Some(member) = member else { continue };

@@ -1,6 +1,6 @@
 //! From figures to a verdict.
 
-use super::{Limit, Slo, SloResult, Verdict};
+use super::{Allowance, Limit, Slo, SloResult, Verdict};
 use crate::report::{Clients, Cues, Events, Generator, Positions, Server, tidy};
 use crate::target::Terms;
 
@@ -11,6 +11,8 @@ const VISIBLE_FOR_BYTES: f64 = 40.0;
 /// With fewer events or cues expected than this, none at all is not suspicious.
 const EXPECTED_MIN: f64 = 10.0;
 
+/// On a link with faults this share of all copies may be beyond the bound.
+const OVER_BOUND_SHARE: f64 = 0.001;
 /// Of the server's ticks this share may overrun.
 const OVERRUNS_SHARE: f64 = 0.01;
 /// With fewer clients the server's processor time is that of ticking at all.
@@ -21,14 +23,26 @@ const CLIENTS_FOR_CPU: f64 = 100.0;
 pub struct Asked {
     /// What the server states.
     pub terms: Terms,
-    /// The scenario's limits for this link.
+    /// The scenario's limits on a clean link.
     pub slo: Slo,
-    /// The link had faults: connections may break.
-    pub faulted: bool,
+    /// Those that it has for links with faults instead of what is derived.
+    pub slo_faulted: Slo,
+    /// What the link is granted, if it has faults: connections may break.
+    pub allowance: Option<Allowance>,
     /// Events that were to be published, about.
     pub events_expected: f64,
     /// Cues that were to be given, about.
     pub cues_expected: f64,
+}
+
+impl Asked {
+    /// With the limits that hold on the link of this run.
+    fn here(&self) -> Self {
+        let Some(allowance) = &self.allowance else { return *self };
+        let tick_ms = 1e3 / self.terms.tick_hz;
+        let slo = self.slo.on_a_faulted_link(&self.slo_faulted, allowance, tick_ms);
+        Self { slo, ..*self }
+    }
 }
 
 /// What a run found.
@@ -51,6 +65,7 @@ pub struct Measured<'a> {
 /// Judges a run. Every condition is in the list, held or not.
 #[must_use]
 pub fn decide(asked: &Asked, found: &Measured<'_>) -> (Vec<SloResult>, Verdict) {
+    let asked = &asked.here();
     let mut generator = of_the_swarm(found.generator, found.positions);
     generator.extend(found.server.map(of_the_readings));
     let mut server = of_the_clients(asked, found.clients);
@@ -84,7 +99,7 @@ fn of_the_swarm(generator: &Generator, positions: &Positions) -> Vec<SloResult> 
 fn of_the_clients(asked: &Asked, clients: &Clients) -> Vec<SloResult> {
     let connected = Some(clients.connected as f64);
     let mut list = vec![at_least("clients.connected", clients.asked as f64, connected)];
-    if !asked.faulted {
+    if asked.allowance.is_none() {
         list.push(at_most("clients.lost", 0.0, Some(clients.lost as f64)));
     }
     list
@@ -107,6 +122,11 @@ fn of_the_positions(asked: &Asked, positions: &Positions) -> Vec<SloResult> {
     limit("positions.error_m.max", slo.error_max_over_bound_m.map(|m| m + bound_m), error.max);
     let staleness = slo.staleness_p99_over_tick_ms.map(|ms| ms + ticks_ms);
     limit("positions.staleness_ms.p99", staleness, positions.staleness_ms.p99);
+    if asked.allowance.is_some() {
+        // Of a datagram that was late it is told that it came, not in which tick.
+        let most = (positions.compared as f64 * OVER_BOUND_SHARE).floor();
+        limit("positions.over_bound", Some(most), Some(positions.over_bound as f64));
+    }
     // A short run may bring no pair together; then there is nothing to judge.
     let enter = slo.enter_p99_over_tick_ms.filter(|_| positions.enter_ms.p99.is_some());
     limit("positions.enter_ms.p99", enter.map(|ms| ms + ticks_ms), positions.enter_ms.p99);
@@ -124,9 +144,14 @@ fn of_the_events(asked: &Asked, events: &Events) -> Vec<SloResult> {
         at_most("events.stray", 0.0, Some(events.stray as f64)),
     ];
     if asked.events_expected >= EXPECTED_MIN {
-        list.push(at_least("events.acked", 1.0, Some(events.acked as f64)));
+        let published = events.published as f64;
+        let acked = match &asked.allowance {
+            None => published - events.refused as f64,
+            Some(allowance) => (published * allowance.acked_share()).floor(),
+        };
+        list.push(at_least("events.acked", acked.max(1.0), Some(events.acked as f64)));
     }
-    if !asked.faulted {
+    if asked.allowance.is_none() {
         list.push(at_most("events.refused", 0.0, Some(events.refused as f64)));
     }
     let latency = asked.slo.event_latency_p99_ms.filter(|_| events.latency_ms.p99.is_some());
@@ -141,7 +166,7 @@ fn of_the_cues(asked: &Asked, cues: &Cues) -> Vec<SloResult> {
         at_most("cues.late", 0.0, Some(cues.late as f64)),
         at_most("cues.stray", 0.0, Some(cues.stray as f64)),
     ];
-    if !asked.faulted {
+    if asked.allowance.is_none() {
         list.push(at_most("cues.lost", 0.0, Some(cues.lost as f64)));
     }
     if asked.cues_expected >= EXPECTED_MIN {
@@ -173,7 +198,7 @@ fn of_the_server(asked: &Asked, found: &Measured<'_>) -> Vec<SloResult> {
     ];
     let many = found.clients.connected as f64 >= CLIENTS_FOR_CPU;
     let crowded = found.positions.visible_per_client >= VISIBLE_FOR_BYTES;
-    let cpu = slo.cpu_us_per_client_tick.filter(|_| many && crowded && !asked.faulted);
+    let cpu = slo.cpu_us_per_client_tick.filter(|_| many && crowded && asked.allowance.is_none());
     let name = "server.cpu_us_per_client_tick";
     list.extend(cpu.map(|us| at_most(name, us, server.cpu_us_per_client_tick)));
     list

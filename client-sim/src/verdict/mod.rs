@@ -1,8 +1,10 @@
 //! Pass, fail or invalid.
 
+mod allowance;
 mod judge;
 mod slo;
 
+pub use allowance::Allowance;
 pub use judge::{Asked, Measured, decide};
 pub use slo::Slo;
 

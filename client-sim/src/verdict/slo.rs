@@ -1,5 +1,6 @@
 //! The limits that a run is judged by.
 
+use super::Allowance;
 use serde::Deserialize;
 
 /// Limits that a scenario may set. What must hold in every run (nobody sees wrongly, no event is
@@ -29,4 +30,23 @@ pub struct Slo {
     /// Processor time of the server per client and tick, in microseconds. Judged with the server's
     /// metrics, on a clean link, in runs of 100 clients or more with 40 or more visible.
     pub cpu_us_per_client_tick: Option<f64>,
+}
+
+impl Slo {
+    /// These limits on a link with faults: what such a link may cost is added to the delays, bytes,
+    /// errors and processor time have none, and where there are limits made for faulted links,
+    /// these hold instead.
+    #[must_use]
+    pub fn on_a_faulted_link(&self, made_for_it: &Self, cost: &Allowance, tick_ms: f64) -> Self {
+        let plus = |limit: Option<f64>, cost_ms: f64| limit.map(|ms| ms + cost_ms);
+        let staleness = plus(self.staleness_p99_over_tick_ms, cost.staleness_ms(tick_ms));
+        let enter = plus(self.enter_p99_over_tick_ms, cost.enter_ms(tick_ms));
+        Self {
+            ticks: made_for_it.ticks.or(self.ticks),
+            staleness_p99_over_tick_ms: made_for_it.staleness_p99_over_tick_ms.or(staleness),
+            enter_p99_over_tick_ms: made_for_it.enter_p99_over_tick_ms.or(enter),
+            tick_p99_ms: made_for_it.tick_p99_ms.or(self.tick_p99_ms),
+            ..*made_for_it
+        }
+    }
 }

@@ -10,6 +10,7 @@ use starling_client_sim::swarm::{
 use starling_client_sim::target::loopback::{Fault, Loopback};
 use starling_client_sim::target::{Clock, Terms};
 use starling_client_sim::truth::{Judge, News};
+use starling_transport::conditioner::LinkProfile;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -123,7 +124,10 @@ impl Run {
         let facts = RunFacts {
             scenario: scenario.name.clone(),
             seed: 5,
-            slo: if self.link.is_some() { scenario.slo_faulted } else { scenario.slo },
+            slo: scenario.slo,
+            slo_faulted: scenario.slo_faulted,
+            faults: LinkProfile::parse(self.link.as_deref().unwrap_or("none"))
+                .expect("tests name links that there are"),
             link: self.link,
             starling: "0.0.0".to_owned(),
             env: Env::here(None, &"a test"),
