@@ -3,6 +3,7 @@
 
 mod session_stage;
 
+use session_stage::dice::Dice;
 use session_stage::{Guest, Stage, message, scoped};
 use starling_protocol::message::control::{INBOX, ResumeAnswer};
 use starling_protocol::message::events::*;
@@ -13,18 +14,6 @@ const SEEDS: u64 = 60;
 const CLIENTS: usize = 5;
 const CHANNELS: [&str; 3] = ["small", "other", "large"];
 const STEPS: usize = 700;
-
-/// splitmix64.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-}
 
 /// Which message stands at which place: learned from every receipt and delivery, and never changed.
 #[derive(Default)]
@@ -70,7 +59,7 @@ impl Run {
     fn new(seed: u64) -> Self {
         let mut stage = Stage::new();
         let clients = (0..CLIENTS).map(|_| Client::new(stage.guest())).collect();
-        Self { stage, clients, model: Model::default(), dice: Dice(seed) }
+        Self { stage, clients, model: Model::default(), dice: Dice::new(seed) }
     }
 
     fn play(&mut self) {
@@ -272,22 +261,10 @@ impl Client {
     }
 }
 
-/// Says which seed it was when its test fails.
-struct Named(u64);
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("failed with seed {}", self.0);
-        }
-    }
-}
-
 #[test]
 fn no_event_is_lost_repeated_or_out_of_order_and_every_gap_is_told() {
     let mut gaps = 0;
     for seed in 0..SEEDS {
-        let _named = Named(seed);
         let mut run = Run::new(seed);
         (0..STEPS).for_each(|_| run.play());
         run.settle();

@@ -3,6 +3,7 @@
 
 mod session_stage;
 
+use session_stage::dice::Dice;
 use session_stage::{Guest, Stage};
 use starling_protocol::message::control::ControlUp;
 use starling_protocol::message::events::*;
@@ -15,17 +16,6 @@ const STEPS: usize = 1_500;
 const ACTORS: usize = 6;
 /// Ticks of presence: short, so that much of it happens.
 const PRESENCE: u32 = 10;
-
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-}
 
 struct Actor {
     guest: Guest,
@@ -58,7 +48,7 @@ impl Run {
             );
         }
         let actors = (0..ACTORS).map(|_| Actor::new(&mut stage)).collect();
-        Self { stage, watcher, actors, lists: BTreeMap::new(), dice: Dice(seed) }
+        Self { stage, watcher, actors, lists: BTreeMap::new(), dice: Dice::new(seed) }
     }
 
     fn play(&mut self) {
@@ -141,21 +131,9 @@ impl Actor {
     }
 }
 
-/// Says which seed it was when its test fails.
-struct Named(u64);
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("failed with seed {}", self.0);
-        }
-    }
-}
-
 #[test]
 fn joins_and_leaves_alternate_and_follow_the_last_sign_of_life() {
     for seed in 0..SEEDS {
-        let _named = Named(seed);
         let mut run = Run::new(seed);
         run.read();
         (0..STEPS).for_each(|_| run.play());

@@ -68,19 +68,23 @@ fn an_entity_that_insists_is_believed_after_three_samples() {
     assert_eq!(sky.world.counters().rebases, 1);
 }
 
+/// An entity that was never made.
+fn pretended() -> Own {
+    Own {
+        handle: Handle(0),
+        entity: EntityId { index: 0, generation: 0 },
+        sequence: 0,
+        sample: Sample::default(),
+        speaks: true,
+    }
+}
+
 #[test]
 fn positions_are_taken_only_from_whom_the_authority_says() {
     for authority in [Authority::Server, Authority::Host] {
         let mut sky = Sky::new(WorldConfig { authority, ..metric() }, 1);
         let player = sky.client();
-        let own = Own {
-            handle: Handle(0),
-            entity: EntityId { index: 0, generation: 0 },
-            sequence: 0,
-            sample: Sample::default(),
-            speaks: true,
-        };
-        sky.clients[player].own.push(own);
+        sky.clients[player].own.push(pretended());
         sky.tick();
         assert_eq!(rejections(&sky, player), [(Handle(0), RejectReason::WrongAuthority)]);
     }
@@ -90,14 +94,7 @@ fn positions_are_taken_only_from_whom_the_authority_says() {
 fn without_the_grant_to_move_nothing_is_believed() {
     let mut sky = Sky::new(metric(), 1);
     let player = sky.client_with(Grants { r#move: false, ..Grants::open() }, 0);
-    let own = Own {
-        handle: Handle(0),
-        entity: EntityId { index: 0, generation: 0 },
-        sequence: 0,
-        sample: Sample::default(),
-        speaks: true,
-    };
-    sky.clients[player].own.push(own);
+    sky.clients[player].own.push(pretended());
     sky.tick();
     assert_eq!(rejections(&sky, player), [(Handle(0), RejectReason::Forbidden)]);
 }

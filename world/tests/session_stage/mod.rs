@@ -1,6 +1,8 @@
 //! A world, the connections to it, and what each was told.
 #![allow(dead_code, unreachable_pub)] // every test file uses a part of it, as if it were its own
 
+pub mod dice;
+
 use starling_protocol::close::CloseCode;
 use starling_protocol::codec;
 use starling_protocol::frame::Frames;
