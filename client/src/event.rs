@@ -16,6 +16,21 @@ use starling_protocol::units::{ChannelKey, EntityId, Handle, MessageId, Offset, 
 /// Entities that enter, move and leave are not here but in the [`View`](crate::View), and cues come
 /// from [`Session::poll_cue`](crate::Session::poll_cue): both are state that may be skipped, these
 /// are not.
+///
+/// ```
+/// use starling_client::{ClientEvent, ConnectOptions, Session};
+/// # use starling_protocol::units::Nanos;
+/// # let mut session = Session::new(Nanos(0), ConnectOptions::new("plaza"));
+/// while let Some(event) = session.poll_event() {
+///     match event {
+///         ClientEvent::Connected { session } => println!("in, as {session:?}"),
+///         ClientEvent::Delivered(event) => println!("{} bytes were said", event.payload.len()),
+///         ClientEvent::Reconnecting { wait_ms, .. } => println!("again in {wait_ms} ms"),
+///         ClientEvent::Closed { error } => println!("over: {error}"),
+///         _ => {}
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ClientEvent {
@@ -203,6 +218,18 @@ pub enum ClientEvent {
 }
 
 /// A cue that arrived in time.
+///
+/// ```
+/// # use starling_client::{ConnectOptions, Session};
+/// # use starling_protocol::units::Nanos;
+/// # let mut session = Session::new(Nanos(0), ConnectOptions::new("plaza"));
+/// const SHOT: u8 = 1;
+/// while let Some(cue) = session.poll_cue() {
+///     if cue.kind == SHOT {
+///         println!("a shot at {:?} with {:?}", cue.position, cue.payload());
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cue {
     /// The tick it belongs to.

@@ -1,6 +1,16 @@
 //! What a session counted.
 
 /// Counts since the session was made, and estimates of its link.
+///
+/// ```
+/// # use starling_client::{ConnectOptions, Session};
+/// # use starling_protocol::units::Nanos;
+/// # let session = Session::new(Nanos(0), ConnectOptions::new("plaza"));
+/// let stats = session.stats();
+/// let rtt_ms = f64::from(stats.rtt_us) / 1e3;
+/// println!("{rtt_ms:.1} ms, {} of {} lost", stats.datagrams_lost, stats.datagrams_in);
+/// assert_eq!(stats.breaches, 0);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stats {
     /// Datagrams received.
