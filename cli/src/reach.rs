@@ -133,10 +133,10 @@ fn path(probe: &Probe) {
 /// How the server's clock goes beside this machine's.
 fn server_clock(probe: &Probe, gained_ns: Option<i64>) {
     let now = probe.clock.now();
-    let (time, tick) = (probe.client.server_time(now), probe.client.tick_at(now));
-    let (Some(time), Some(tick), Some(gained_ns)) = (time, tick, gained_ns) else {
+    let (Some(clock), Some(gained_ns)) = (probe.client.clock(), gained_ns) else {
         return say("clock    not known: the server sent no tick while we listened");
     };
+    let (time, tick) = (clock.server_time(now), clock.tick_at(now));
     say(&format!(
         "clock    ok: the server is at tick {tick}, {:.1} s after its epoch; against this machine \
          it gained {:+.1} ms in {} s",
@@ -223,7 +223,7 @@ impl Probe {
     /// How far the server's time is ahead of this side's.
     fn ahead_ns(&self) -> Option<i64> {
         let now = self.clock.now();
-        let server = self.client.server_time(now)?;
+        let server = self.client.clock()?.server_time(now);
         Some(server.0.cast_signed() - now.0.cast_signed())
     }
 

@@ -373,12 +373,6 @@ impl Session {
         }
     }
 
-    /// The time since the world's epoch, as the server's clock is believed to show it.
-    #[must_use]
-    pub fn server_time(&self, now: Nanos) -> Option<Nanos> {
-        self.clock.as_ref().map(|clock| clock.server_time(now))
-    }
-
     /// The newest tick that the server is believed to have begun.
     #[must_use]
     pub fn tick_at(&self, now: Nanos) -> Option<Tick> {
