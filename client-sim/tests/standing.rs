@@ -33,6 +33,7 @@ fn tick(tick: u32, sample: Option<f64>, copy: f64) -> News {
     let taken = |client: ClientNo, x| Taken {
         entity: EntityNo(client.0),
         tick,
+        exact: true,
         position: at(x),
         sampled_ns: at_ns,
     };
@@ -54,6 +55,11 @@ fn tick(tick: u32, sample: Option<f64>, copy: f64) -> News {
 
 /// Judges a walker that was reported at these places, and copies, from tick 100 on.
 fn judge(ticks: &[(Option<f64>, f64)]) -> Findings {
+    judge_as_told(ticks, true)
+}
+
+/// The same; `exact` if it is told in which tick each sample was taken, not only by which.
+fn judge_as_told(ticks: &[(Option<f64>, f64)], exact: bool) -> Findings {
     let mut judge = Judge::new(&[plan(WATCHER), plan(WALKER)], false);
     judge.set_terms(Terms {
         space: Space::Metric,
@@ -67,7 +73,9 @@ fn judge(ticks: &[(Option<f64>, f64)]) -> Findings {
     links.received.links.extend([WATCHER, WALKER].map(|client| (client, Link::Connected)));
     judge.take(&links, 0);
     for (number, (sample, copy)) in (100..).zip(ticks) {
-        judge.take(&tick(number, *sample, *copy), u64::from(number) * TICK_NS);
+        let mut news = tick(number, *sample, *copy);
+        news.taken.iter_mut().for_each(|taken| taken.exact = exact);
+        judge.take(&news, u64::from(number) * TICK_NS);
     }
     judge.finish()
 }
@@ -86,4 +94,11 @@ fn a_copy_that_drifts_after_its_entity_stopped_is_over_the_bound() {
 fn a_copy_may_follow_the_line_of_an_entity_whose_sample_is_missing() {
     let found = judge(&[(Some(4.0), 4.0), (Some(5.0), 5.0), (None, 6.0), (None, 7.0)]);
     assert_eq!((found.over_bound, found.error_m.len()), (0, 2));
+}
+
+#[test]
+fn a_copy_is_not_judged_in_a_tick_before_which_its_sample_may_have_been_taken() {
+    let moves = [(Some(4.0), 5.0), (Some(5.0), 6.0)];
+    assert_eq!(judge_as_told(&moves, false).error_m.len(), 0);
+    assert_eq!(judge_as_told(&moves, true).over_bound, 2);
 }

@@ -114,7 +114,7 @@ impl Uplinks {
                 before = newest;
             }
         }
-        let late = self.take_late(tick, fold, into);
+        let late = self.take_late(tick, from == tick, fold, into);
         let from = if late { tick } else { from };
         into.known.push(Known { client, from, to: tick });
         (self.known_to, self.newest) = (Some(tick), Some(fold.newest));
@@ -136,7 +136,7 @@ impl Uplinks {
             let in_run = newer16(sequence, after) && !newer16(sequence, newest);
             let certain = sequence == newest || tick == report_tick || self.is_outdated(at);
             if in_run && certain && arrived(fold, sequence) == Some(true) {
-                self.take(at, tick, into);
+                self.take(at, tick, true, into);
             }
         }
     }
@@ -148,25 +148,26 @@ impl Uplinks {
     }
 
     /// Datagrams that arrived after newer ones, or may have: in which tick is not told.
-    fn take_late(&mut self, tick: u32, fold: &Fold, into: &mut Received) -> bool {
+    /// `exact` if the report is of one tick.
+    fn take_late(&mut self, tick: u32, exact: bool, fold: &Fold, into: &mut Received) -> bool {
         let before = into.accepted.len();
         for at in 0..self.sent.len() {
             let Sent { sequence, folded, .. } = self.sent[at];
             if !folded && arrived(fold, sequence) == Some(true) {
-                self.take(at, tick, into);
+                self.take(at, tick, exact, into);
             }
         }
         into.accepted.len() > before
     }
 
-    fn take(&mut self, at: usize, tick: u32, into: &mut Received) {
+    fn take(&mut self, at: usize, tick: u32, exact: bool, into: &mut Received) {
         self.sent[at].folded = true;
         let samples = std::mem::take(&mut self.sent[at].samples);
         for (entity, number) in &samples {
             let progress = self.progress(*entity);
             if *number > progress.taken {
                 progress.taken = *number;
-                accept(into, Accepted { entity: *entity, tick, number: *number });
+                accept(into, Accepted { entity: *entity, tick, exact, number: *number });
             }
         }
         self.sent[at].samples = samples;
@@ -237,7 +238,10 @@ mod tests {
         uplinks.report(CLIENT, 103, &fold(5, 0b1101, &[1, 0, 2, 1, 1]), &mut into);
         uplinks.sent(6, vec![(ME, 6)]);
         uplinks.report(CLIENT, 105, &fold(6, 0b11011, &[0, 1, 1, 0, 2, 1, 1]), &mut into);
-        assert_eq!(into.accepted[4..], [Accepted { entity: ME, tick: 104, number: 6 }]);
+        assert_eq!(
+            into.accepted[4..],
+            [Accepted { entity: ME, tick: 104, exact: true, number: 6 }]
+        );
         assert_eq!(into.known[1..], [Known { client: CLIENT, from: 104, to: 105 }]);
     }
 
@@ -261,7 +265,10 @@ mod tests {
         uplinks.report(CLIENT, 10, &fold(2, 0, &[2]), &mut into);
         assert_eq!(taken(&into), [(10, 2)]);
         uplinks.report(CLIENT, 12, &fold(2, 1, &[0, 0, 2]), &mut into);
-        assert_eq!(into.accepted[1..], [Accepted { entity: other, tick: 12, number: 1 }]);
+        assert_eq!(
+            into.accepted[1..],
+            [Accepted { entity: other, tick: 12, exact: false, number: 1 }]
+        );
         assert_eq!(into.known[1..], [Known { client: CLIENT, from: 12, to: 12 }]);
     }
 
@@ -272,7 +279,7 @@ mod tests {
         uplinks.sent(2, vec![]);
         // 2 came in tick 11. 1 may have come with it, or after it in tick 12.
         uplinks.report(CLIENT, 12, &fold(2, 1, &[0, 2]), &mut into);
-        assert_eq!(taken(&into), [(12, 1)]);
+        assert_eq!(into.accepted, [Accepted { entity: ME, tick: 12, exact: false, number: 1 }]);
         assert_eq!(into.known, [Known { client: CLIENT, from: 12, to: 12 }]);
     }
 

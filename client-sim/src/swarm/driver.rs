@@ -8,8 +8,8 @@ use super::plan::Crew;
 use super::publisher::Publisher;
 use crate::meter::{Current, GeneratorMeter};
 use crate::target::{
-    ClientNo, Clock, EntityNo, GivenCue, Link, Publish, Received, Resumption, Sample, Target,
-    Terms, Traffic,
+    Accepted, ClientNo, Clock, EntityNo, GivenCue, Link, Publish, Received, Resumption, Sample,
+    Target, Terms, Traffic,
 };
 use crate::truth::{News, Taken};
 use anyhow::Result;
@@ -306,8 +306,8 @@ impl<T: Target> Driver<T> {
             let Some(&(at, mover)) = self.mover_at.get(&accepted.entity) else { continue };
             let sent = self.members[at].movers[mover].sent(accepted.number);
             if let Some((position, sampled_ns)) = sent {
-                let (entity, tick) = (accepted.entity, accepted.tick);
-                news.taken.push(Taken { entity, tick, position, sampled_ns });
+                let Accepted { entity, tick, exact, .. } = *accepted;
+                news.taken.push(Taken { entity, tick, exact, position, sampled_ns });
             }
         }
     }

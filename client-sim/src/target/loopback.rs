@@ -147,7 +147,7 @@ impl Loopback {
             if let Some((number, at)) = entity.next.take() {
                 entity.at = Some(at);
                 let entity = EntityNo(index as u32);
-                into.accepted.push(Accepted { entity, tick: self.tick, number });
+                into.accepted.push(Accepted { entity, tick: self.tick, exact: true, number });
             }
             entity.past[0] = entity.at;
         }

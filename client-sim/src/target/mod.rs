@@ -220,6 +220,8 @@ pub struct Accepted {
     pub entity: EntityNo,
     /// In which tick it became the entity's position.
     pub tick: u32,
+    /// In no earlier one: what was told does not leave it open.
+    pub exact: bool,
     /// Which sample: [`Sample::number`].
     pub number: u32,
 }

@@ -106,6 +106,8 @@ pub struct Taken {
     pub entity: EntityNo,
     /// In which tick.
     pub tick: u32,
+    /// In no earlier one.
+    pub exact: bool,
     /// As it was reported.
     pub position: Position,
     /// When it was to be sampled.

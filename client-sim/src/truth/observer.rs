@@ -320,7 +320,8 @@ fn settle(
 fn is_settled(subject: &Subject, tick: u32, scene: &Scene<'_>) -> bool {
     let silent = subject.newest().and_then(|(newest, _)| tick.checked_sub(newest));
     let for_long = |ticks| u64::from(ticks) * scene.tick_ns > LINE_NS;
-    silent.is_some_and(|ticks| ticks == 0 || subject.stands() || for_long(ticks))
+    let just_now = |ticks| ticks == 0 && subject.is_exact();
+    silent.is_some_and(|ticks| just_now(ticks) || subject.stands() || for_long(ticks))
 }
 
 /// Two ticks and a round trip; on a link with faults a second and two round trips.

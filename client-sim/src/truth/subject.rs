@@ -124,6 +124,11 @@ impl Subject {
         self.recent.back().map(|taken| (taken.tick, taken.sampled_ns))
     }
 
+    /// Is the tick of the newest sample known, and not only by which tick it was taken?
+    pub(super) fn is_exact(&self) -> bool {
+        self.recent.back().is_some_and(|taken| taken.exact)
+    }
+
     /// Was it in one place in its last two samples? Then it has stopped.
     pub(super) fn stands(&self) -> bool {
         let mut newest = self.recent.iter().rev().map(|taken| taken.position);
