@@ -74,6 +74,7 @@ fn a_run_in_which_not_every_client_is_judged_says_so() {
     assert!(!summary(&report).contains("that look are judged"), "{}", summary(&report));
     report.clients.judged = 8;
     assert!(summary(&report).contains("30 of 30; 8 of 30 that look are judged"));
+    assert!(html(&report).contains("8 of 30 clients that look are judged"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod rig;
 
 use rig::{Run, failing};
 use starling_client_sim::metrics::{Scrape, ServerUse};
-use starling_client_sim::report::{Report, summary};
+use starling_client_sim::report::{Report, html, summary};
 use starling_client_sim::target::loopback::Fault;
 use starling_client_sim::verdict::Verdict;
 
@@ -79,4 +79,5 @@ fn metrics_that_cannot_be_read_make_a_run_invalid_and_its_figures_null() {
     );
     let words = "WARNING                1 of 3 readings of its metrics failed: nothing is known";
     assert!(summary(&report).contains(words), "{}", summary(&report));
+    assert!(html(&report).contains("1 of 3 readings of the metrics failed"));
 }

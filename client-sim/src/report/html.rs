@@ -47,6 +47,17 @@ fn head(page: &mut String, report: &Report) {
         number(Some(report.tick_hz), 1),
         report.seed
     );
+    let clients = &report.clients;
+    if clients.judged < clients.looking {
+        let (judged, looking) = (clients.judged, clients.looking);
+        let _ =
+            writeln!(page, "<p class=quiet>{judged} of {looking} clients that look are judged</p>");
+    }
+    if let Some(server) = report.server.as_ref().filter(|server| server.scrapes_failed > 0) {
+        let (failed, all) = (server.scrapes_failed, server.scrapes);
+        let _ =
+            writeln!(page, "<p class=invalid>{failed} of {all} readings of the metrics failed</p>");
+    }
     let failed: Vec<&str> = report.slo.iter().filter(|s| !s.ok).map(|s| s.name.as_str()).collect();
     if !failed.is_empty() {
         let _ = writeln!(page, "<p class={verdict}>does not hold: {}</p>", failed.join(", "));
@@ -68,6 +79,9 @@ fn tiles(page: &mut String, report: &Report) {
         &format!("wrong of {} pairs", grouped(p.pairs_checked)),
     );
     tile(page, grouped(report.events.delivered), "", "events delivered");
+    if report.cues.sent > 0 {
+        tile(page, grouped(report.cues.delivered), "", "cues delivered");
+    }
     if let Some(server) = &report.server {
         let cpu = number(server.cpu_us_per_client_tick, 1);
         tile(page, cpu, "us", "server per client and tick");
