@@ -81,6 +81,8 @@ const SERVER_FIELDS: &[&str] = &[
     "rss_bytes_per_client",
     "tick_ms",
     "overruns",
+    "scrapes",
+    "scrapes_failed",
 ];
 
 fn has_fields(report: &Value, at: &str, fields: &[&str]) {
@@ -115,7 +117,8 @@ fn exits_with_its_verdict(ended: &Ended, report: &Value) {
 
 /// On a machine that is busy with something else times may be missed, and nothing but times.
 fn holds_but_for_time(report: &Value) {
-    let other: Vec<_> = broken(report).into_iter().filter(|name| !name.contains("_ms.")).collect();
+    let of_time = |name: &&str| name.contains("_ms.") || *name == "server.overruns";
+    let other: Vec<_> = broken(report).into_iter().filter(|name| !of_time(name)).collect();
     assert!(other.is_empty(), "{other:?} in {report:#}");
 }
 
@@ -197,6 +200,28 @@ fn a_flight_that_misses_its_limits_fails() {
     assert!(matches!(ended.code, Some(3 | 4)), "{ended:?}");
     exits_with_its_verdict(&ended, &report);
     assert!(report["server"].is_null(), "without --metrics nothing is known of the server");
+}
+
+#[test]
+fn a_flight_whose_metrics_cannot_be_read_is_invalid_and_says_so() {
+    let (scratch, serving) = (Scratch::new(), serve(&[]));
+    let json = scratch.path("report.json");
+    let flight = ["swarm", "--server", &serving.address, "--insecure", "--scenario", "arena"];
+    let more = ["--clients", "4", "--for", "2s", "--cues-per-s", "2", "--report", &json];
+    // Nobody serves metrics on port 1.
+    let ended = starling(&[&flight[..], &more, &["--metrics", "http://127.0.0.1:1"]].concat());
+    let report: Value = serde_json::from_str(&scratch.read("report.json")).expect("it is JSON");
+    assert!(broken(&report).contains(&"server.scrapes_failed"), "{report:#}");
+    assert!(number(&report, "/server/scrapes_failed") >= 2.0);
+    assert!(
+        report["server"]["tick_ms"]["p99"].is_null() && report["server"]["rss_bytes"].is_null()
+    );
+    assert_eq!(ended.code, Some(4), "{ended:?}");
+    assert!(ended.out.contains("readings of its metrics failed"), "{ended:?}");
+    assert!(number(&report, "/cues/sent") >= 1.0, "{report:#}");
+    for wrong in ["lost", "duplicated", "late", "stray"] {
+        assert_eq!(number(&report, &format!("/cues/{wrong}")), 0.0, "{wrong}");
+    }
 }
 
 #[test]
