@@ -59,7 +59,7 @@ fn a_viewer_that_is_not_echoed_probes_and_then_races() {
     let race = first_race(&diary).expect("it races");
     assert!(within(race, first.0 / support::MS + 850, first.0 / support::MS + 852), "{diary:?}");
     let before = diary.probes.iter().filter(|at| **at < race).count();
-    assert!((3..=4).contains(&before), "one lost datagram is no reason: {diary:?}");
+    assert!((5..=7).contains(&before), "one lost datagram is no reason: {diary:?}");
 }
 
 #[test]

@@ -21,6 +21,8 @@ const PATIENCE_NS_MIN: u64 = 500 * Nanos::MILLISECOND;
 const REPORT_TICKS: u64 = 7;
 /// Ticks within which it echoes any uplink, and the one that takes it in.
 const ECHO_TICKS: u64 = 17;
+/// Of several probes in this time some arrive where many datagrams are lost.
+const PROBES_PER_PATIENCE: u64 = 4;
 /// After a race that nobody won the next one waits so long.
 const PAUSE_NS: u64 = 2 * Nanos::SECOND;
 
@@ -56,7 +58,7 @@ impl Session {
         let clock = self.clock.as_ref().filter(|_| asks)?;
         let (awaited, patience_ns) = (self.uplink.awaited(), patience_ns(clock));
         if awaited.report.is_some() {
-            return Some(self.uplink.last_sent()? + patience_ns / 2);
+            return Some(self.uplink.last_sent()? + patience_ns / PROBES_PER_PATIENCE);
         }
         let echo = awaited.echo.map(|sent| sent + ECHO_TICKS * clock.rate().period_ns());
         let overdue = echo.into_iter().chain(self.heartbeat_at()).map(|due| due + patience_ns);
