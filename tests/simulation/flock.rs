@@ -1,6 +1,7 @@
 //! Ten clients that move, talk and signal, and tell the witness all they hear.
 
 use crate::dice::Dice;
+use crate::hearing::Hearing;
 use crate::orbit::Orbit;
 use crate::witness::{CueReach, RADIUS_M, Witness};
 use starling_client::net::{ClientIndex, Pilot};
@@ -26,6 +27,7 @@ pub(crate) struct Bird {
     pub(crate) me: Option<OwnKey>,
     channels: BTreeMap<ChannelKey, String>,
     publishes: BTreeMap<MessageId, String>,
+    hearing: Hearing,
     /// Its session was lost for good at some time, so that it may have missed events.
     pub(crate) was_reset: bool,
 }
@@ -48,6 +50,7 @@ impl Flock {
             me: None,
             channels: BTreeMap::new(),
             publishes: BTreeMap::new(),
+            hearing: Hearing::default(),
             was_reset: false,
         };
         Self {
@@ -103,6 +106,11 @@ impl Flock {
         }
     }
 
+    /// A step of all clients begins.
+    pub(crate) fn begin_step(&mut self) {
+        self.birds.iter_mut().for_each(|bird| bird.hearing.begin_step());
+    }
+
     /// Judges the view of a client while there are no faults.
     pub(crate) fn judge(&mut self, client: usize, session: &Session, arrived: bool) {
         let state = session.state();
@@ -148,6 +156,7 @@ impl Pilot for Flock {
 
     fn heard(&mut self, client: ClientIndex, session: &mut Session, at: Nanos) {
         let heard = session.view().heard().clone();
+        self.birds[client.0].hearing.hear(heard.tick);
         self.note(at.0 ^ u64::from(heard.tick.0) << 40);
         let Some(table) = session.view().table() else { return };
         let mut view = BTreeSet::<EntityId>::new();
@@ -192,9 +201,9 @@ impl Pilot for Flock {
         }
     }
 
-    fn cue(&mut self, client: ClientIndex, session: &mut Session, cue: Cue) {
+    fn cue(&mut self, client: ClientIndex, _: &mut Session, cue: Cue) {
         let id = cue.payload().try_into().map_or(0, u64::from_le_bytes);
-        let newest = session.view().heard().tick;
+        let newest = self.birds[client.0].hearing.on_arrival();
         self.witness.cue(client.0, id, cue.tick, newest, u32::from(CUE_LIFE));
         self.note(id);
     }

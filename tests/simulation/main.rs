@@ -6,6 +6,7 @@
 
 mod dice;
 mod flock;
+mod hearing;
 mod orbit;
 mod seeds;
 mod sight;

@@ -110,6 +110,7 @@ impl Stage {
         while self.now < end {
             self.server.poll(self.now);
             self.take_down();
+            self.flock.begin_step();
             self.clients.advance(self.now, &mut self.flock);
             if faults {
                 self.act();

@@ -242,7 +242,7 @@ impl Witness {
     }
 
     /// P17: once, in time, and only to those for whom it is. `told` is the tick of the cue, `tick`
-    /// the newest that the client has heard of.
+    /// the newest that the client had heard of when it came.
     pub(crate) fn cue(&mut self, client: ClientNo, id: u64, told: Tick, tick: Tick, life: u32) {
         self.checks.cues += 1;
         if !self.heard_cues.insert((client, id)) {
