@@ -8,6 +8,7 @@ mod dice;
 mod flock;
 mod hearing;
 mod orbit;
+mod quiet;
 mod seeds;
 mod sight;
 mod stage;
