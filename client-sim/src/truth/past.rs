@@ -106,10 +106,31 @@ impl Past {
             return Side::Unclear;
         }
         let within = self.moments.range(begin..).take_while(|m| m.at_ns <= *during.end());
-        let mut sides = within.map(|m| self.side_at(m.places[client], m.places[about], radius_m));
-        let side = sides.next().unwrap_or(Side::Unclear);
+        let side = self.steady_side(client, about, radius_m, within);
         let lonely = side == Side::Outside && matches!(owned, Owned::Several(_));
-        if lonely || sides.any(|other| other != side) { Side::Unclear } else { side }
+        if lonely { Side::Unclear } else { side }
+    }
+
+    /// The side on which a client was at all of these moments. A server may compare where one is
+    /// in this tick with where the other was in the tick before: both must say the same.
+    fn steady_side<'a>(
+        &self,
+        client: usize,
+        about: usize,
+        radius_m: u32,
+        moments: impl Iterator<Item = &'a Moment>,
+    ) -> Side {
+        let (mut steady, mut before) = (None, None);
+        for now in moments {
+            let then = before.replace(now).unwrap_or(now);
+            for (a, b) in [(now, now), (then, now), (now, then)] {
+                let side = self.side_at(a.places[client], b.places[about], radius_m);
+                if *steady.get_or_insert(side) != side {
+                    return Side::Unclear;
+                }
+            }
+        }
+        steady.unwrap_or(Side::Unclear)
     }
 
     fn side_at(&self, client: Option<Position>, about: Option<Position>, radius_m: u32) -> Side {
@@ -134,4 +155,44 @@ fn edge_m(space: Space) -> f64 {
 /// From a second before to a second after.
 pub(super) fn around(from_ns: u64, to_ns: u64) -> RangeInclusive<u64> {
     from_ns.saturating_sub(CLEARLY_NS)..=to_ns + CLEARLY_NS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::news::Taken;
+    use super::*;
+    use crate::target::{EntityNo, EntityPlan};
+
+    const TICK_NS: u64 = 50_000_000;
+
+    /// Two clients, one so far ahead of the other, that go this fast for four seconds.
+    fn side_of_a_pair(apart_m: f64, metres_a_tick: f64) -> Side {
+        let plan = |client: u32| {
+            let entity = EntityPlan { entity: EntityNo(client), name: client.to_string() };
+            let (areas, channels) = (Vec::new(), Vec::new());
+            let (client, entities) = (ClientNo(client), vec![entity]);
+            ClientPlan { client, entities, areas, channels, judged: false }
+        };
+        let mut past = Past::new(&[plan(0), plan(1)]);
+        let mut subjects = [Subject::new(), Subject::new()];
+        for tick in 0..80 {
+            let (x, sampled_ns) = (f64::from(tick) * metres_a_tick, u64::from(tick) * TICK_NS);
+            for (entity, x) in [(EntityNo(0), x), (EntityNo(1), x + apart_m)] {
+                let position = [x, 0.0, 0.0];
+                let taken = Taken { entity, tick, position, sampled_ns, exact: true };
+                subjects[entity.0 as usize].take(Space::Metric, taken);
+            }
+            past.turn(Space::Metric, tick, sampled_ns, &subjects);
+        }
+        past.side(ClientNo(1), ClientNo(0), 25, &around(40 * TICK_NS, 40 * TICK_NS))
+    }
+
+    #[test]
+    fn who_is_near_the_edge_and_fast_is_on_neither_side_for_certain() {
+        assert_eq!(side_of_a_pair(24.3, 0.1), Side::Inside);
+        assert_eq!(side_of_a_pair(24.3, 0.8), Side::Unclear);
+        assert_eq!(side_of_a_pair(25.7, 0.1), Side::Outside);
+        assert_eq!(side_of_a_pair(25.7, 0.8), Side::Unclear);
+        assert_eq!(side_of_a_pair(27.0, 0.8), Side::Outside);
+    }
 }
