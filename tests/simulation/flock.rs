@@ -3,7 +3,7 @@
 use crate::dice::Dice;
 use crate::hearing::Hearing;
 use crate::orbit::Orbit;
-use crate::witness::{CueReach, RADIUS_M, Witness};
+use crate::witness::{CueReach, RADIUS_M, Told, Witness};
 use starling_client::net::{ClientIndex, Pilot};
 use starling_client::{
     ClientEvent, Cue, CueTo, OwnKey, Pose, Publication, Sampling, Session, SessionState, SpawnSpec,
@@ -64,8 +64,9 @@ impl Flock {
     /// What a client asks for when it is made.
     pub(crate) fn outfit(&mut self, client: usize, session: &mut Session) {
         let bird = &mut self.birds[client];
-        let start = Pose::at(bird.orbit.at(0.0));
-        let spec = SpawnSpec::at(start).named(format!("bird/{client}"));
+        let start = bird.orbit.at(0.0);
+        self.witness.sampled(client, start);
+        let spec = SpawnSpec::at(Pose::at(start)).named(format!("bird/{client}"));
         bird.me = Some(session.spawn(spec).expect("a new session takes a spawn"));
         let shape = Shape::Around { entity: None, radius_m: RADIUS_M as f32 };
         session.set_interest(0, Interest::new(shape)).expect("a sound area of interest");
@@ -150,6 +151,7 @@ impl Pilot for Flock {
         let (at, soon) = (sampling.at.as_secs_f64(), 0.001);
         let (here, next) = (bird.orbit.at(at), bird.orbit.at(at + soon));
         let velocity = std::array::from_fn(|axis| (next[axis] - here[axis]) / soon);
+        self.witness.sampled(client.0, here);
         // Before the entity stands there is nothing to move.
         let _ = session.set_pose(me, Pose::at(here).moving(velocity));
     }
@@ -204,7 +206,8 @@ impl Pilot for Flock {
     fn cue(&mut self, client: ClientIndex, _: &mut Session, cue: Cue) {
         let id = cue.payload().try_into().map_or(0, u64::from_le_bytes);
         let newest = self.birds[client.0].hearing.on_arrival();
-        self.witness.cue(client.0, id, cue.tick, newest, u32::from(CUE_LIFE));
+        let told = Told { tick: cue.tick, place: cue.position.unwrap_or_default() };
+        self.witness.cue(client.0, id, &told, newest, u32::from(CUE_LIFE));
         self.note(id);
     }
 }

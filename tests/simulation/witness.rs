@@ -19,6 +19,8 @@ const HISTORY: usize = 128;
 /// held where it was last accepted.
 const FOLLOW_TICKS: u32 = 5;
 const STEPS: f64 = 1024.0;
+/// A sample is snapped by no more than this.
+const SNAP_M: f64 = 0.002;
 
 pub(crate) type ClientNo = usize;
 
@@ -42,6 +44,8 @@ pub(crate) struct Witness {
     logs: BTreeMap<String, BTreeMap<Offset, (MessageId, Vec<u8>)>>,
     next: BTreeMap<(ClientNo, ChannelKey), Offset>,
     acked: BTreeMap<String, BTreeMap<Offset, MessageId>>,
+    /// Every place that a client said it was at, in order.
+    ways: BTreeMap<ClientNo, Vec<[f64; 3]>>,
     sent_cues: BTreeMap<u64, (ClientNo, CueReach)>,
     heard_cues: BTreeSet<(ClientNo, u64)>,
     pub(crate) checks: Checks,
@@ -76,6 +80,14 @@ impl Checks {
         self.calls += other.calls;
         self.ends += other.ends;
     }
+}
+
+/// A cue as it was told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    pub(crate) tick: Tick,
+    /// Where its sender was.
+    pub(crate) place: [f64; 3],
 }
 
 /// To whom a cue of the simulation goes.
@@ -236,41 +248,56 @@ impl Witness {
         }
     }
 
+    /// A client says where it is.
+    pub(crate) fn sampled(&mut self, client: ClientNo, place: [f64; 3]) {
+        self.ways.entry(client).or_default().push(place);
+    }
+
     /// A client sent a cue.
     pub(crate) fn cue_sent(&mut self, client: ClientNo, id: u64, reach: CueReach) {
         self.sent_cues.insert(id, (client, reach));
     }
 
-    /// P17: once, in time, and only to those for whom it is. `told` is the tick of the cue, `tick`
-    /// the newest that the client had heard of when it came.
-    pub(crate) fn cue(&mut self, client: ClientNo, id: u64, told: Tick, tick: Tick, life: u32) {
+    /// P17: once, in time, and only to those for whom it is. `tick` is the newest that the client had
+    /// heard of when it came.
+    pub(crate) fn cue(&mut self, client: ClientNo, id: u64, cue: &Told, tick: Tick, life: u32) {
         self.checks.cues += 1;
         if !self.heard_cues.insert((client, id)) {
             self.broken.push(format!("P17 client {client} heard cue {id} twice"));
         }
-        let age = tick.since(told).unwrap_or(0);
+        let age = tick.since(cue.tick).unwrap_or(0);
         if age > life {
             self.broken.push(format!("P17 client {client} heard cue {id} {age} ticks late"));
         }
-        let Some(&(sender, reach)) = self.sent_cues.get(&id) else {
-            return self
-                .broken
-                .push(format!("P17 client {client} heard cue {id}, which nobody sent"));
+        let meant = match self.sent_cues.get(&id) {
+            None => false,
+            Some((sender, CueReach::World)) => *sender != client,
+            Some((sender, CueReach::Near)) => {
+                let came = |who, within_m| self.came_near(who, cue.place, cue.tick, within_m);
+                *sender != client && came(*sender, 0.0) && came(client, RADIUS_M)
+            }
         };
-        if sender == client || reach == CueReach::Near && !self.were_near(client, sender, told) {
+        if !meant {
             self.broken.push(format!("P17 client {client} heard cue {id}, not meant for it"));
         }
     }
 
-    /// Were two clients near each other in a tick? It moves one after the other.
-    fn were_near(&self, one: ClientNo, other: ClientNo, tick: Tick) -> bool {
-        let ticks = [tick.0, tick.0.saturating_sub(1)];
-        let worlds: Vec<_> = ticks.iter().filter_map(|t| self.accepted.get(&Tick(*t))).collect();
-        let places = |client| {
-            let all = worlds.iter().flat_map(|all| all.values());
-            all.filter(move |a| a.owner == Some(client)).map(|a| a.position)
+    /// Was a client within a distance of a place at some moment of a tick? It may have caught up
+    /// with many samples in that tick, and the cue may have come with any of them.
+    fn came_near(&self, client: ClientNo, place: [f64; 3], tick: Tick, within_m: f64) -> bool {
+        let accepted = |tick: u32| {
+            let all = self.accepted.get(&Tick(tick))?;
+            all.values().find(|a| a.owner == Some(client)).map(|a| metres(a.position))
         };
-        places(one).any(|a| places(other).any(|b| distance_m(a, b) <= RADIUS_M + BOUND_M))
+        let (Some(end), Some(way)) = (accepted(tick.0), self.ways.get(&client)) else {
+            return false;
+        };
+        let start = accepted(tick.0.saturating_sub(1)).unwrap_or(end);
+        let is = |place| move |sample: &[f64; 3]| away_m(*sample, place) < SNAP_M;
+        let first = way.iter().position(is(start)).unwrap_or(0);
+        let last = way.iter().rposition(is(end)).unwrap_or(way.len() - 1);
+        let mut between = way[first.min(last)..=last].iter();
+        between.any(|sample| away_m(*sample, place) <= within_m + BOUND_M)
     }
 
     /// P17, at the end of a run without faults: all `clients` heard what was for everyone.
@@ -312,11 +339,15 @@ impl Witness {
 }
 
 pub(crate) fn distance_m(a: IPos, b: IPos) -> f64 {
-    let squares = (0..3).map(|axis| {
-        let d = (f64::from(a.0[axis]) - f64::from(b.0[axis])) / STEPS;
-        d * d
-    });
-    squares.sum::<f64>().sqrt()
+    away_m(metres(a), metres(b))
+}
+
+fn metres(position: IPos) -> [f64; 3] {
+    position.0.map(|steps| f64::from(steps) / STEPS)
+}
+
+fn away_m(a: [f64; 3], b: [f64; 3]) -> f64 {
+    (0..3).map(|axis| (a[axis] - b[axis]).powi(2)).sum::<f64>().sqrt()
 }
 
 #[cfg(test)]

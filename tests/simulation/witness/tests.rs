@@ -16,6 +16,8 @@ fn witness(away_m: f64) -> Witness {
     };
     let mut witness = Witness::default();
     witness.tick(Tick(5), BTreeMap::from([(ME, at(0.0, 0)), (OTHER, at(away_m, 1))]));
+    witness.sampled(0, [0.0; 3]);
+    witness.sampled(1, [away_m, 0.0, 0.0]);
     witness
 }
 
@@ -168,41 +170,64 @@ fn a_listener_that_stops_short_of_the_top_breaks_p6() {
     breaks(&witness, "P6");
 }
 
+/// Where the other was in tick 5.
+const fn told(tick: u32, away_m: f64) -> Told {
+    Told { tick: Tick(tick), place: [away_m, 0.0, 0.0] }
+}
+
 #[test]
 fn a_cue_twice_or_late_breaks_p17() {
     let mut twice = witness(10.0);
     twice.cue_sent(1, 9, CueReach::World);
-    twice.cue(0, 9, Tick(5), Tick(6), 4);
-    twice.cue(0, 9, Tick(5), Tick(7), 4);
+    twice.cue(0, 9, &told(5, 10.0), Tick(6), 4);
+    twice.cue(0, 9, &told(5, 10.0), Tick(7), 4);
     breaks(&twice, "P17");
     let mut late = witness(10.0);
     late.cue_sent(1, 9, CueReach::World);
-    late.cue(0, 9, Tick(5), Tick(10), 4);
+    late.cue(0, 9, &told(5, 10.0), Tick(10), 4);
     breaks(&late, "P17");
 }
 
 #[test]
 fn a_cue_that_is_not_for_its_hearer_breaks_p17() {
-    let heard = |away_m: f64, sender, reach| {
+    let heard = |away_m: f64, sender, reach, place_m| {
         let mut witness = witness(away_m);
         witness.tick(Tick(6), witness.accepted[&Tick(5)].clone());
         witness.cue_sent(sender, 9, reach);
-        witness.cue(0, 9, Tick(6), Tick(6), 4);
+        witness.cue(0, 9, &told(6, place_m), Tick(6), 4);
         witness
     };
-    assert_eq!(heard(39.0, 1, CueReach::Near).broken, [] as [&str; 0]);
-    breaks(&heard(41.0, 1, CueReach::Near), "P17");
-    breaks(&heard(39.0, 0, CueReach::World), "P17");
+    assert_eq!(heard(39.0, 1, CueReach::Near, 39.0).broken, [] as [&str; 0]);
+    breaks(&heard(41.0, 1, CueReach::Near, 41.0), "P17");
+    breaks(&heard(39.0, 1, CueReach::Near, 30.0), "P17");
+    breaks(&heard(39.0, 0, CueReach::World, 39.0), "P17");
     let mut unsent = witness(10.0);
-    unsent.cue(0, 9, Tick(5), Tick(6), 4);
+    unsent.cue(0, 9, &told(5, 10.0), Tick(6), 4);
     breaks(&unsent, "P17");
+}
+
+#[test]
+fn whoever_catches_up_in_a_tick_was_everywhere_on_its_way() {
+    let heard = |place_m: f64| {
+        let mut witness = witness(60.0);
+        [35.0, 20.0, 10.0].into_iter().for_each(|x| witness.sampled(1, [x, 0.0, 0.0]));
+        let mut all = witness.accepted[&Tick(5)].clone();
+        all.get_mut(&OTHER).expect("it is there").position.0[0] = 20 * 1024;
+        witness.tick(Tick(6), all);
+        witness.cue_sent(1, 9, CueReach::Near);
+        witness.cue(0, 9, &told(6, place_m), Tick(6), 4);
+        witness
+    };
+    assert_eq!(heard(35.0).broken, [] as [&str; 0]);
+    breaks(&heard(60.0), "P17");
+    breaks(&heard(10.0), "P17");
 }
 
 #[test]
 fn a_cue_that_one_of_all_never_heard_breaks_p17() {
     let mut witness = witness(10.0);
     witness.cue_sent(1, 9, CueReach::World);
-    witness.cue(0, 9, Tick(5), Tick(5), 4);
+    witness.cue(0, 9, &told(5, 10.0), Tick(5), 4);
     witness.all_heard(2);
     assert_eq!(witness.broken, [] as [&str; 0]);
     witness.all_heard(3);
