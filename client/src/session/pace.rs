@@ -5,14 +5,14 @@
 //! arrived. Its samples are labelled with the tick that is current on the server at that moment.
 //!
 //! A fix that comes up in between, as those of vehicles do, goes on an errand of its own, so that
-//! it does not wait for a tick here and for another one there. A tick still gets one sample of each
-//! entity, and few errands.
+//! it does not wait for a tick here and for another one there. There is one errand between two
+//! rounds: at once, or halfway where many entities share it. A tick still gets one sample of each.
 
 use crate::clock::ServerClock;
 use starling_protocol::units::{Nanos, Tick};
 
-/// Errands between two rounds at the most.
-const ERRANDS_MAX: u8 = 2;
+/// Entities from which on an errand waits for others to join.
+const ENTITIES_MANY: usize = 8;
 
 /// The rhythm of uplinks.
 #[derive(Debug, Default)]
@@ -22,9 +22,8 @@ pub(crate) struct Pace {
     /// A tick was heard since the last round.
     heard: bool,
     newest: Tick,
-    /// Since the last round, and when the last one was run.
-    errands: u8,
-    last_errand: Option<Nanos>,
+    /// An errand was run since the last round.
+    errand_run: bool,
     /// How long after its label's deadline a round takes place.
     phase_ns: f64,
 }
@@ -56,22 +55,22 @@ impl Pace {
         due.clamp(last + period / 2, last + period * 3 / 2)
     }
 
-    /// When an errand may be run: a quarter of a tick after whatever left before it.
-    pub(crate) fn errand_at(&self, clock: &ServerClock) -> Option<Nanos> {
-        let last = self.last_round.max(self.last_errand)?;
-        (self.errands < ERRANDS_MAX).then(|| last + clock.rate().period_ns() / 4)
+    /// When an errand may be run for whoever has so many entities.
+    pub(crate) fn errand_at(&self, entities: usize, clock: &ServerClock) -> Option<Nanos> {
+        let last = self.last_round.filter(|_| !self.errand_run)?;
+        let share = if entities < ENTITIES_MANY { 4 } else { 2 };
+        Some(last + clock.rate().period_ns() / share)
     }
 
-    pub(crate) const fn run_errand(&mut self, now: Nanos) {
-        self.errands += 1;
-        self.last_errand = Some(now);
+    pub(crate) const fn run_errand(&mut self) {
+        self.errand_run = true;
     }
 
     /// Begins a round. The tick to sample for, or `None` when that of the last round still stands.
     pub(crate) fn open(&mut self, now: Nanos, clock: &ServerClock) -> Option<Tick> {
         let answer = std::mem::take(&mut self.heard);
         self.last_round = Some(now);
-        self.errands = 0;
+        self.errand_run = false;
         let label = self.next_label(now, clock, answer)?;
         self.label = Some(label);
         if answer {

@@ -214,7 +214,7 @@ impl Uplink {
             let label = self.pace.open(now, cargo.clock);
             self.begin(label, false, cargo);
         } else if self.errand_at(cargo).is_some_and(|at| now >= at) {
-            self.pace.run_errand(now);
+            self.pace.run_errand();
             // Nobody is asked: what goes is what came up.
             self.begin(self.pace.label(), true, cargo);
         }
@@ -223,7 +223,7 @@ impl Uplink {
     /// When samples that came up since the last round may go without waiting for the next one.
     fn errand_at(&self, cargo: &Cargo<'_>) -> Option<Nanos> {
         self.pace.label().filter(|label| cargo.owned.has_fresh_for(*label))?;
-        self.pace.errand_at(cargo.clock)
+        self.pace.errand_at(cargo.owned.len(), cargo.clock)
     }
 
     fn begin(&mut self, label: Option<Tick>, asked: bool, cargo: &Cargo<'_>) {
