@@ -182,6 +182,11 @@ impl Motion for CityVehicle {
         }
         Some(self.fix)
     }
+
+    fn next_fix_s(&self) -> Option<f64> {
+        let since = (self.steps + STEPS_PER_FIX - self.fix_phase) % STEPS_PER_FIX;
+        Some((self.steps + STEPS_PER_FIX - since) as f64 * STEP_S)
+    }
 }
 
 #[cfg(test)]
@@ -202,6 +207,21 @@ mod tests {
                 assert!(Space::Geodetic.distance_m(CENTRE, pose.position) < 2200.0);
             }
             assert!((99..=102).contains(&fixes.len()), "{}", fixes.len());
+        }
+    }
+
+    #[test]
+    fn a_vehicle_tells_when_its_next_fix_falls_due() {
+        let streets = Arc::new(Streets::new(CENTRE, 3000.0));
+        for entity in 0..20 {
+            let mut vehicle = CityVehicle::new(Arc::clone(&streets), 4, entity);
+            vehicle.pose(0.0);
+            for _ in 0..50 {
+                let due_s = vehicle.next_fix_s().expect("vehicles have fixes");
+                let before = vehicle.pose(due_s - 0.01).expect("vehicles stay");
+                assert!(before.at_s < due_s);
+                assert_eq!(vehicle.pose(due_s).map(|pose| pose.at_s), Some(due_s));
+            }
         }
     }
 

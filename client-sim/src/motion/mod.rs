@@ -54,6 +54,12 @@ pub trait Motion: Send {
     /// Time never runs backwards from call to call; motion may step itself forward and forget.
     fn pose(&mut self, t_s: f64) -> Option<Pose>;
 
+    /// When the next fix falls due, in seconds, as of the last call of [`Motion::pose`]; `None` for
+    /// motion that is known at every moment, which is sampled when the server wants it.
+    fn next_fix_s(&self) -> Option<f64> {
+        None
+    }
+
     /// No pose will follow: the entity is gone for good.
     fn is_over(&self, t_s: f64) -> bool {
         let _ = t_s;

@@ -2,6 +2,7 @@
 
 use super::own::Own;
 use super::registry::Registry;
+use super::target::StarlingOptions;
 use super::uplinks::Uplinks;
 use super::words::{
     channel_name, cue_no, cue_payload, event_no, interest, payload, resumption, wire_pose,
@@ -69,17 +70,22 @@ pub(super) struct SimClient {
 }
 
 impl SimClient {
-    pub(super) fn new(now: Nanos, run: u64, plan: ClientPlan, options: ConnectOptions) -> Self {
+    pub(super) fn new(
+        now: Nanos,
+        common: &StarlingOptions,
+        plan: ClientPlan,
+        options: ConnectOptions,
+    ) -> Self {
         let own = plan.entities.iter().map(|e| Own::new(e.entity, e.name.clone()));
         let mut client = Self {
-            run,
+            run: common.seed,
             own: own.collect(),
             session: Session::new(now, options),
             conn: None,
             due_ns: now.0,
             touched: true,
             wants_ns: None,
-            uplinks: Uplinks::default(),
+            uplinks: Uplinks::new(common.faulted),
             frame_tick: None,
             news: false,
             channels: Vec::new(),

@@ -42,8 +42,8 @@ pub struct StarlingOptions {
     pub token: String,
     /// Feeds message ids and back-off, and marks what this run publishes.
     pub seed: u64,
-    /// Keep trying to get in: the link loses packets.
-    pub patient: bool,
+    /// The link loses packets and lets some overtake others: keep trying to get in.
+    pub faulted: bool,
     /// Names of all entities of the run, by number.
     pub names: Arc<[String]>,
     /// Milliseconds since 1970 at the run's start, for the times of fixes.
@@ -103,7 +103,7 @@ impl<W: Wire> StarlingTarget<W> {
                 after_loss: true,
                 // The network has one way in; a second connection would double its traffic.
                 race: false,
-                before_first: self.options.patient,
+                before_first: self.options.faulted,
                 give_up_ms: None,
             },
             ..options
@@ -246,7 +246,7 @@ impl<W: Wire> Target for StarlingTarget<W> {
         let now = Nanos(clock.now_ns());
         for plan in plans {
             let options = self.connect_options(plan);
-            let mut client = SimClient::new(now, self.options.seed, plan.clone(), options);
+            let mut client = SimClient::new(now, &self.options, plan.clone(), options);
             client.look(&self.options.names);
             self.index.insert(plan.client, self.clients.len());
             self.owners.extend(plan.entities.iter().map(|e| (e.entity, self.clients.len())));

@@ -18,6 +18,8 @@ const REPORTED: u16 = 32;
 /// The uplink datagrams of one client.
 #[derive(Debug, Default)]
 pub(super) struct Uplinks {
+    /// The link lets some overtake others.
+    overtakes: bool,
     sent: VecDeque<Sent>,
     /// Newest sample of each entity that was sent, and that is known to be taken.
     entities: Vec<Progress>,
@@ -41,6 +43,11 @@ struct Progress {
 }
 
 impl Uplinks {
+    /// Of a link that lets some datagrams overtake others, or of one that keeps their order.
+    pub(super) fn new(overtakes: bool) -> Self {
+        Self { overtakes, ..Self::default() }
+    }
+
     /// A datagram left with these samples (entity and the swarm's number).
     pub(super) fn sent(&mut self, sequence: u16, samples: Vec<(EntityNo, u32)>) {
         for (entity, number) in &samples {
@@ -121,8 +128,8 @@ impl Uplinks {
     }
 
     /// The newest datagram of a run was folded in the tick that the report says. The others were
-    /// too if that is the tick of the report itself; else some may have come after newer ones, in
-    /// a later tick: they are left to [`Uplinks::take_late`] unless the newest outdates them.
+    /// too if that is the tick of the report itself, or on a link that keeps their order; else one
+    /// may have come after newer ones, in a later tick.
     fn take_run(
         &mut self,
         after: u16,
@@ -134,20 +141,14 @@ impl Uplinks {
         for at in (0..self.sent.len()).rev() {
             let sequence = self.sent[at].sequence;
             let in_run = newer16(sequence, after) && !newer16(sequence, newest);
-            let certain = sequence == newest || tick == report_tick || self.is_outdated(at);
-            if in_run && certain && arrived(fold, sequence) == Some(true) {
-                self.take(at, tick, true, into);
+            let exact = sequence == newest || tick == report_tick || !self.overtakes;
+            if in_run && arrived(fold, sequence) == Some(true) {
+                self.take(at, tick, exact, into);
             }
         }
     }
 
-    /// Was something newer taken of all that this datagram speaks of?
-    fn is_outdated(&self, at: usize) -> bool {
-        let taken = |entity| self.entities.iter().find(|p| p.entity == entity).map(|p| p.taken);
-        self.sent[at].samples.iter().all(|(entity, number)| taken(*entity) >= Some(*number))
-    }
-
-    /// Datagrams that arrived after newer ones, or may have: in which tick is not told.
+    /// Datagrams that arrived after newer ones: in which tick is not told.
     /// `exact` if the report is of one tick.
     fn take_late(&mut self, tick: u32, exact: bool, fold: &Fold, into: &mut Received) -> bool {
         let before = into.accepted.len();
@@ -273,14 +274,16 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_that_may_have_come_late_is_not_put_into_an_earlier_tick() {
-        let (mut uplinks, mut into) = (Uplinks::default(), Received::default());
-        uplinks.sent(1, vec![(ME, 1)]);
-        uplinks.sent(2, vec![]);
-        // 2 came in tick 11. 1 may have come with it, or after it in tick 12.
-        uplinks.report(CLIENT, 12, &fold(2, 1, &[0, 2]), &mut into);
-        assert_eq!(into.accepted, [Accepted { entity: ME, tick: 12, exact: false, number: 1 }]);
-        assert_eq!(into.known, [Known { client: CLIENT, from: 12, to: 12 }]);
+    fn a_datagram_that_may_have_been_overtaken_is_not_put_exactly_into_an_earlier_tick() {
+        for overtakes in [false, true] {
+            let (mut uplinks, mut into) = (Uplinks::new(overtakes), Received::default());
+            uplinks.sent(1, vec![(ME, 1)]);
+            uplinks.sent(2, vec![]);
+            // 2 came in tick 11. 1 may have come with it, or after it in tick 12.
+            uplinks.report(CLIENT, 12, &fold(2, 1, &[0, 2]), &mut into);
+            let exact = !overtakes;
+            assert_eq!(into.accepted, [Accepted { entity: ME, tick: 11, exact, number: 1 }]);
+        }
     }
 
     #[test]

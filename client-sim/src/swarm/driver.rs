@@ -1,5 +1,6 @@
 //! One thread's share of the swarm, stepped: the caller owns the clock, the waiting and the truth.
 
+use super::calendar::{Calendar, Entry};
 use super::giver::Giver;
 use super::lateness::Lateness;
 use super::mover::{Mover, Say};
@@ -31,6 +32,7 @@ pub struct Driver<T> {
     lateness: Lateness,
     meter: GeneratorMeter,
     second: Current,
+    calendar: Calendar,
     samples: Vec<Sample>,
     vanished: Vec<EntityNo>,
     events: Vec<Publish>,
@@ -97,6 +99,7 @@ impl<T: Target> Driver<T> {
             lateness,
             meter: GeneratorMeter::default(),
             second: Current::default(),
+            calendar: Calendar::default(),
             samples: Vec::new(),
             vanished: Vec::new(),
             events: Vec::new(),
@@ -147,7 +150,11 @@ impl<T: Target> Driver<T> {
         self.turn(now_ns);
         self.target.receive(clock, &mut news.received);
         self.note_links(&news.received, now_ns);
-        self.meet_wishes(clock, news);
+        self.samples.clear();
+        self.vanished.clear();
+        self.meet_wishes(news);
+        self.take_fixes(now_ns, news);
+        self.submit(clock);
         self.publish(clock, now_ns, news);
         self.give(clock, now_ns, news);
         self.take(news);
@@ -231,11 +238,10 @@ impl<T: Target> Driver<T> {
     }
 
     /// Samples for the clients that want some. What is sent late is measured as late.
-    fn meet_wishes(&mut self, clock: &dyn Clock, news: &mut News) {
-        self.samples.clear();
-        self.vanished.clear();
+    fn meet_wishes(&mut self, news: &mut News) {
         let start_ns = self.schedule.motion_start_ns();
-        for (client, at_ns) in &news.received.wanted {
+        let wanted = std::mem::take(&mut news.received.wanted);
+        for (client, at_ns) in &wanted {
             let Some(&at) = self.client_at.get(client) else { continue };
             let member = &mut self.members[at];
             // Motion never runs backwards, whatever a clock that was corrected says.
@@ -243,25 +249,53 @@ impl<T: Target> Driver<T> {
             let at_ns = member.sampled_ns;
             let since_ns = start_ns.map_or(0, |start| at_ns.saturating_sub(start));
             let t_s = since_ns as f64 / 1e9;
-            for mover in &mut member.movers {
-                match mover.say(t_s, at_ns) {
-                    Say::Nothing => {}
-                    Say::Move(sample) => self.samples.push(sample),
-                    Say::Appear(sample) => {
-                        news.appearing.push(sample.entity);
-                        self.samples.push(sample);
-                    }
-                    Say::Vanish => {
-                        news.leaving.push(mover.entity);
-                        self.vanished.push(mover.entity);
-                    }
-                }
+            for mover in 0..self.members[at].movers.len() {
+                let said = self.members[at].movers[mover].say(t_s, at_ns);
+                self.hear(at, mover, said, news);
             }
         }
+        news.received.wanted = wanted;
+    }
+
+    /// Fixes that have fallen due: nobody has to ask for them.
+    fn take_fixes(&mut self, now_ns: u64, news: &mut News) {
+        let Some(start_ns) = self.schedule.motion_start_ns() else { return };
+        let now_s = now_ns.saturating_sub(start_ns) as f64 / 1e9;
+        while let Some(Entry { at_s, member, mover }) = self.calendar.next_due(now_s) {
+            let connected = self.members[member].connected;
+            let entity = &mut self.members[member].movers[mover];
+            entity.unbook();
+            if connected && entity.is_here() {
+                let said = entity.say(at_s, start_ns + (at_s * 1e9) as u64);
+                self.hear(member, mover, said, news);
+            }
+        }
+    }
+
+    fn hear(&mut self, at: usize, mover: usize, said: Say, news: &mut News) {
+        let entity = self.members[at].movers[mover].entity;
+        match said {
+            Say::Nothing => {}
+            Say::Move(sample) => self.samples.push(sample),
+            Say::Appear(sample) => {
+                news.appearing.push(entity);
+                self.samples.push(sample);
+            }
+            Say::Vanish => {
+                news.leaving.push(entity);
+                self.vanished.push(entity);
+            }
+        }
+        if let Some(at_s) = self.members[at].movers[mover].book() {
+            self.calendar.enter(Entry { at_s, member: at, mover });
+        }
+    }
+
+    fn submit(&mut self, clock: &dyn Clock) {
         if !self.vanished.is_empty() {
             self.target.remove(clock, &self.vanished);
         }
-        if !news.received.wanted.is_empty() && self.phase == Phase::Measure {
+        if !self.samples.is_empty() && self.phase == Phase::Measure {
             let late_ns = self.lateness.now_ns(clock.now_ns());
             self.meter.late_ms.record_many(late_ns as f64 / 1e6, self.samples.len() as u64);
             self.meter.samples += self.samples.len() as u64;

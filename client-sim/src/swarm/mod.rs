@@ -3,6 +3,7 @@
 //! [`run`] is all that a user needs, and [`run_on`] puts another server under the same load. The
 //! rest is public so that tests can step a swarm in virtual time ([`Driver`]).
 
+mod calendar;
 mod court;
 mod driver;
 mod giver;

@@ -14,6 +14,10 @@ pub(super) struct Mover {
     state: State,
     number: u32,
     last_at_s: f64,
+    /// Motion never runs backwards: the latest moment that it was asked of.
+    asked_s: f64,
+    /// Its next fix is in the calendar.
+    is_booked: bool,
     /// By number modulo the length.
     sent: Vec<Sent>,
 }
@@ -45,7 +49,16 @@ pub(super) enum Say {
 impl Mover {
     pub(super) fn new(entity: EntityNo, motion: Box<dyn Motion>) -> Self {
         let sent = Vec::new();
-        Self { entity, motion, state: State::Away, number: 0, last_at_s: f64::NAN, sent }
+        Self {
+            entity,
+            motion,
+            state: State::Away,
+            number: 0,
+            last_at_s: f64::NAN,
+            asked_s: 0.0,
+            is_booked: false,
+            sent,
+        }
     }
 
     pub(super) fn is_here(&self) -> bool {
@@ -61,6 +74,9 @@ impl Mover {
         if self.state == State::Over {
             return Say::Nothing;
         }
+        let ahead_s = (self.asked_s - t_s).max(0.0);
+        let (t_s, at_ns) = (t_s + ahead_s, at_ns + (ahead_s * 1e9) as u64);
+        self.asked_s = t_s;
         match (self.motion.pose(t_s), self.state) {
             (Some(pose), State::Away) => {
                 self.state = State::Here;
@@ -83,6 +99,20 @@ impl Mover {
                 Say::Nothing
             }
         }
+    }
+
+    /// When its next fix falls due, if it is here, is known in fixes only, and the fix was not
+    /// asked for yet.
+    pub(super) fn book(&mut self) -> Option<f64> {
+        let is_free = self.is_here() && !self.is_booked;
+        let next_s = self.motion.next_fix_s().filter(|at_s| is_free && *at_s > self.asked_s)?;
+        self.is_booked = true;
+        Some(next_s)
+    }
+
+    /// The fix that was booked has fallen due.
+    pub(super) fn unbook(&mut self) {
+        self.is_booked = false;
     }
 
     /// Its session was set up anew: it must appear again.

@@ -140,7 +140,7 @@ pub fn run(
             space: venue.space,
             token: options.token.clone(),
             seed: options.seed ^ (u64::from(std::process::id()) << 32),
-            patient: !options.link.is_none(),
+            faulted: !options.link.is_none(),
             names: Arc::clone(&venue.names),
             unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
         };

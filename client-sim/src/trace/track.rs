@@ -131,6 +131,11 @@ impl Motion for TrackPlayer {
         Some(self.pose_of(&between(self.track.space, fix, &fixes[self.cursor + 1], trace_s)))
     }
 
+    fn next_fix_s(&self) -> Option<f64> {
+        let next = self.track.fixes.get(self.cursor + 1)?;
+        (!self.track.is_dense(self.cursor)).then(|| next.t_s / self.speed)
+    }
+
     fn is_over(&self, t_s: f64) -> bool {
         t_s * self.speed >= self.track.leaves_s
     }
