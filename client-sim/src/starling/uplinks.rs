@@ -35,6 +35,18 @@ struct Sent {
     samples: Vec<(EntityNo, u32)>,
 }
 
+/// The datagrams after one and up to another: a report says that the newest was folded in a tick.
+#[derive(Clone, Copy)]
+struct Run {
+    after: u16,
+    newest: u16,
+    tick: u32,
+    /// It says so of this very tick, not only that it was no later one.
+    is_told: bool,
+    /// The others were folded with the newest: none came after it, in a later tick.
+    in_order: bool,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Progress {
     entity: EntityNo,
@@ -108,7 +120,9 @@ impl Uplinks {
         let oldest = tick.saturating_sub(FOLD_TICKS as u32 - 1);
         let next = self.known_to.map_or(oldest, |to| to + 1);
         let from = next.max(oldest);
-        // What was folded up to the tick before `from`; of an older gap all counts as of `from`.
+        // What was folded up to the tick before `from`; of an older gap all counts as of `from`,
+        // though some of it was folded before.
+        let reaches_back = from > next || self.newest.is_none();
         let mut before = match (from > next, self.newest) {
             (false, Some(newest)) => newest,
             _ => self.sent.front().map_or(fold.newest, |s| s.sequence).wrapping_sub(1),
@@ -116,7 +130,10 @@ impl Uplinks {
         self.doubt_unreported(fold, before, into);
         for at in from..=tick {
             let Some(newest) = fold.newest_at((tick - at) as usize) else { continue };
-            self.take_run(before, newest, (at, tick), fold, into);
+            let is_told = !(reaches_back && at == from);
+            let in_order = at == tick || !self.overtakes;
+            let run = Run { after: before, newest, tick: at, is_told, in_order };
+            self.take_run(run, fold, into);
             if newer16(newest, before) {
                 before = newest;
             }
@@ -127,23 +144,13 @@ impl Uplinks {
         (self.known_to, self.newest) = (Some(tick), Some(fold.newest));
     }
 
-    /// The newest datagram of a run was folded in the tick that the report says. The others were
-    /// too if that is the tick of the report itself, or on a link that keeps their order; else one
-    /// may have come after newer ones, in a later tick.
-    fn take_run(
-        &mut self,
-        after: u16,
-        newest: u16,
-        (tick, report_tick): (u32, u32),
-        fold: &Fold,
-        into: &mut Received,
-    ) {
+    fn take_run(&mut self, run: Run, fold: &Fold, into: &mut Received) {
         for at in (0..self.sent.len()).rev() {
             let sequence = self.sent[at].sequence;
-            let in_run = newer16(sequence, after) && !newer16(sequence, newest);
-            let exact = sequence == newest || tick == report_tick || !self.overtakes;
+            let in_run = newer16(sequence, run.after) && !newer16(sequence, run.newest);
             if in_run && arrived(fold, sequence) == Some(true) {
-                self.take(at, tick, exact, into);
+                let exact = run.is_told && (run.in_order || sequence == run.newest);
+                self.take(at, run.tick, exact, into);
             }
         }
     }
@@ -271,6 +278,17 @@ mod tests {
             [Accepted { entity: other, tick: 12, exact: false, number: 1 }]
         );
         assert_eq!(into.known[1..], [Known { client: CLIENT, from: 12, to: 12 }]);
+    }
+
+    #[test]
+    fn what_was_folded_before_the_reach_of_a_report_is_not_put_exactly_into_its_first_tick() {
+        let mut uplinks = sent(40);
+        uplinks.report(CLIENT, 10, &fold(1, 0, &[1]), &mut Received::default());
+        let mut into = Received::default();
+        uplinks.report(CLIENT, 60, &fold(40, u32::MAX, &[1; 15]), &mut into);
+        let exact: Vec<_> = into.accepted.iter().map(|a| (a.tick, a.exact)).collect();
+        assert_eq!(exact[..2], [(45, false), (46, true)]);
+        assert!(exact[1..].iter().all(|(_, exact)| *exact));
     }
 
     #[test]
