@@ -335,10 +335,12 @@ impl<T: Target> Driver<T> {
     }
 
     /// Gives accepted samples their positions.
-    fn take(&self, news: &mut News) {
+    fn take(&mut self, news: &mut News) {
         for accepted in &news.received.accepted {
             let Some(&(at, mover)) = self.mover_at.get(&accepted.entity) else { continue };
-            let sent = self.members[at].movers[mover].sent(accepted.number);
+            let mover = &mut self.members[at].movers[mover];
+            mover.note_taken(accepted.number);
+            let sent = mover.sent(accepted.number);
             if let Some((position, sampled_ns)) = sent {
                 let Accepted { entity, tick, exact, .. } = *accepted;
                 news.taken.push(Taken { entity, tick, exact, position, sampled_ns });
@@ -401,8 +403,9 @@ impl<T: Target> Driver<T> {
 }
 
 impl Member {
+    /// What it publishes or gives is near its first entity.
     fn may_publish(&self) -> bool {
-        self.connected && self.movers.first().is_some_and(Mover::is_here)
+        self.connected && self.movers.first().is_some_and(Mover::is_known)
     }
 
     fn note(&mut self, link: &Link, now_ns: u64, meter: &mut GeneratorMeter) {

@@ -13,6 +13,10 @@ pub(super) struct Mover {
     motion: Box<dyn Motion>,
     state: State,
     number: u32,
+    /// The number that its first sample will have, or had, since it appeared last.
+    first: u32,
+    /// The newest that the server is known to have taken.
+    taken: u32,
     last_at_s: f64,
     /// Motion never runs backwards: the latest moment that it was asked of.
     asked_s: f64,
@@ -54,6 +58,8 @@ impl Mover {
             motion,
             state: State::Away,
             number: 0,
+            first: 1,
+            taken: 0,
             last_at_s: f64::NAN,
             asked_s: 0.0,
             is_booked: false,
@@ -63,6 +69,16 @@ impl Mover {
 
     pub(super) fn is_here(&self) -> bool {
         self.state == State::Here
+    }
+
+    /// Does the server know that it is here?
+    pub(super) fn is_known(&self) -> bool {
+        self.is_here() && self.taken >= self.first
+    }
+
+    /// The server took this sample.
+    pub(super) fn note_taken(&mut self, number: u32) {
+        self.taken = self.taken.max(number);
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -80,6 +96,7 @@ impl Mover {
         match (self.motion.pose(t_s), self.state) {
             (Some(pose), State::Away) => {
                 self.state = State::Here;
+                self.first = self.number + 1;
                 Say::Appear(self.sample(pose, at_ns))
             }
             // A fix that was sent is not sent again.
@@ -168,6 +185,9 @@ mod tests {
         let ns = |t_s: f64| (t_s * 1e9) as u64;
         assert!(matches!(mover.say(0.5, ns(0.5)), Say::Nothing));
         assert!(matches!(mover.say(1.2, ns(1.2)), Say::Appear(s) if s.number == 1));
+        assert!(mover.is_here() && !mover.is_known(), "nothing says that the server has it");
+        mover.note_taken(1);
+        assert!(mover.is_known());
         assert!(matches!(mover.say(1.9, ns(1.9)), Say::Nothing));
         assert!(matches!(mover.say(2.25, ns(2.25)), Say::Move(s) if s.number == 2));
         assert_eq!(mover.sent(2), Some(([2.0; 3], ns(2.0))));
