@@ -1,8 +1,9 @@
 //! What clients are told of each entity's movement: one track for all of them.
 //!
 //! Games: a straight line in integers that both sides follow; a knot breaks it when the accepted
-//! position leaves the dead band, or when the entity stops. While no sample comes, the line goes on for a quarter of a
-//! second, then the entity is held where it was last accepted. Fleets: the accepted fixes.
+//! position leaves the dead band, or when the entity stops. While no sample comes, the line goes on
+//! for a quarter of a second, then the entity is held where it was last accepted. Fleets: the
+//! accepted fixes.
 
 mod ring;
 
@@ -137,15 +138,19 @@ impl Tracks {
         self.follow(entity, entities, now)
     }
 
-    /// The velocity that the sample names, else the difference to the sample before.
+    /// The velocity that the sample names, else the difference to the sample before. Who says twice
+    /// where it is stands there, whatever velocity it names: it may fall silent now.
     fn note_velocity(&mut self, entity: EntityIdx, accepted: &Accepted, label: Tick) {
         let last = &mut self.sampled[entity.at()];
         let apart = label.since(last.label).filter(|t| (1..=self.follow_ticks.max(1)).contains(t));
-        let velocity = accepted.velocity.unwrap_or_else(|| match apart {
-            Some(ticks) => difference(last.position, accepted.position.0, ticks, self.rate),
-            None if label == last.label => last.velocity,
-            None => [0; 3],
-        });
+        let stands = apart.is_some() && last.position == accepted.position.0;
+        let velocity = match (accepted.velocity, apart) {
+            _ if stands => [0; 3],
+            (Some(named), _) => named,
+            (None, Some(ticks)) => difference(last.position, accepted.position.0, ticks, self.rate),
+            (None, None) if label == last.label => last.velocity,
+            (None, None) => [0; 3],
+        };
         *last = Sampled { label, position: accepted.position.0, velocity };
     }
 
