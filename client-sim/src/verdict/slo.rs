@@ -11,16 +11,16 @@ use serde::Deserialize;
 pub struct Slo {
     /// Metres by which the largest error may exceed the bound that the server stated.
     pub error_max_over_bound_m: Option<f64>,
-    /// Ticks that the next two limits start from; 1 where absent. Fixes that fall due between two
-    /// uplinks wait for the second one: 2.
+    /// Ticks that the next two limits start from; 1 where absent. A fix that falls due between two
+    /// ticks may wait for half of one until a gateway sends again: 1.5.
     pub ticks: Option<f64>,
     /// Milliseconds by which the 99th percentile of staleness may exceed these ticks.
     pub staleness_p99_over_tick_ms: Option<f64>,
     /// Milliseconds by which the 99th percentile of the time to enter may exceed them.
     pub enter_p99_over_tick_ms: Option<f64>,
     /// Bytes down per visible update, everything on the wire included. Judged in runs without
-    /// events, with no more cues than the scenario gives by itself, in which 40 or more are visible on average: with fewer the headers of packets say
-    /// more than the codes in them.
+    /// events, with no more cues than the scenario gives by itself, in which 40 or more are visible
+    /// on average: with fewer the headers of packets say more than the codes in them.
     pub bytes_per_visible_update: Option<f64>,
     /// 99th percentile from publish to delivery, in milliseconds.
     pub event_latency_p99_ms: Option<f64>,
