@@ -8,23 +8,21 @@ use starling_client_sim::report::{Report, html, summary};
 use starling_client_sim::target::loopback::Fault;
 use starling_client_sim::verdict::Verdict;
 
+fn reading(fast: u32, all: u32, overruns: u32, cpu_seconds: f64) -> Scrape {
+    Scrape::parse(&format!(
+        "process_cpu_seconds_total {cpu_seconds}\n\
+         starling_tick_overruns_total {overruns}\n\
+         starling_tick_duration_seconds_bucket{{le=\"0.001\"}} {fast}\n\
+         starling_tick_duration_seconds_bucket{{le=\"0.1\"}} {all}\n\
+         starling_tick_duration_seconds_bucket{{le=\"+Inf\"}} {all}\n"
+    ))
+}
+
 /// A server that ran 160 ticks, so many of which took less than 1 ms and the others 100 ms.
 fn used(fast: u32, overruns: u32, cpu_seconds: f64) -> ServerUse {
     let mut used = ServerUse::default();
-    for share in [0, 1] {
-        let (fast, all, overruns) = (fast * share, 160 * share, overruns * share);
-        let cpu_seconds = cpu_seconds * f64::from(share);
-        used.take(
-            0,
-            Scrape::parse(&format!(
-                "process_cpu_seconds_total {cpu_seconds}\n\
-             starling_tick_overruns_total {overruns}\n\
-             starling_tick_duration_seconds_bucket{{le=\"0.001\"}} {fast}\n\
-             starling_tick_duration_seconds_bucket{{le=\"0.1\"}} {all}\n\
-             starling_tick_duration_seconds_bucket{{le=\"+Inf\"}} {all}\n"
-            )),
-        );
-    }
+    used.take(0, reading(0, 0, 0, 0.0));
+    used.take(0, reading(fast, 160, overruns, cpu_seconds));
     used
 }
 
@@ -80,4 +78,29 @@ fn metrics_that_cannot_be_read_make_a_run_invalid_and_its_figures_null() {
     let words = "WARNING                1 of 3 readings of its metrics failed: nothing is known";
     assert!(summary(&report).contains(words), "{}", summary(&report));
     assert!(html(&report).contains("1 of 3 readings of the metrics failed"));
+}
+
+#[test]
+fn metrics_that_were_read_once_make_a_run_invalid_and_say_nothing_of_the_server() {
+    let mut once = ServerUse::default();
+    once.take(0, reading(160, 160, 0, 1.0));
+    let report = run(once);
+    assert_eq!((report.verdict, failing(&report)), (Verdict::Invalid, vec!["server.scrapes"]));
+    let server = report.server.as_ref().expect("its metrics were asked for");
+    assert_eq!((server.scrapes, server.scrapes_failed, server.ticks), (1, 0, None));
+    let words = "0 of 1 readings of its metrics failed: nothing is known of the server";
+    assert!(summary(&report).contains(words), "{}", summary(&report));
+    assert_eq!(failing(&run(ServerUse::default())), ["server.scrapes"]);
+}
+
+#[test]
+fn one_reading_in_ten_may_fail() {
+    let mut used = ServerUse::default();
+    (0..18).for_each(|n| used.take(0, reading(n, n, 0, 0.0)));
+    used.miss();
+    used.miss();
+    let report = run(used.clone());
+    assert_eq!((report.verdict, failing(&report)), (Verdict::Pass, Vec::new()));
+    used.miss();
+    assert_eq!(failing(&run(used)), ["server.scrapes_failed"]);
 }

@@ -7,3 +7,4 @@ mod server_use;
 pub use http::MetricsUrl;
 pub use scrape::{Buckets, Scrape};
 pub use server_use::ServerUse;
+pub(crate) use server_use::{READINGS_MIN, failed_max};

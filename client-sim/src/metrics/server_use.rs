@@ -5,6 +5,13 @@ use crate::meter::Timeline;
 
 /// Of the readings this share may fail before what the others say is not believed.
 const FAILED_SHARE_MAX: f64 = 0.1;
+/// One reading has no difference to another.
+pub(crate) const READINGS_MIN: u64 = 2;
+
+/// Of so many readings so many may fail.
+pub(crate) fn failed_max(readings: u64) -> u64 {
+    (readings as f64 * FAILED_SHARE_MAX) as u64
+}
 
 /// Differences between readings.
 #[derive(Clone, Debug, Default)]
@@ -34,16 +41,11 @@ impl ServerUse {
         self.failed += 1;
     }
 
-    /// Readings that may fail.
-    #[must_use]
-    pub fn failed_max(&self) -> u64 {
-        (self.readings as f64 * FAILED_SHARE_MAX) as u64
-    }
-
-    /// Did so many readings fail that the figures cannot be believed?
+    /// Did so many readings fail, or so few succeed, that the figures cannot be believed?
     #[must_use]
     pub fn is_blind(&self) -> bool {
-        self.failed > self.failed_max() || self.readings - self.failed < 2
+        let succeeded = self.readings - self.failed;
+        self.failed > failed_max(self.readings) || succeeded < READINGS_MIN
     }
 
     /// Takes in a reading. The first one is the start of the measured time.

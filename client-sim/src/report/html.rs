@@ -53,7 +53,9 @@ fn head(page: &mut String, report: &Report) {
         let _ =
             writeln!(page, "<p class=quiet>{judged} of {looking} clients that look are judged</p>");
     }
-    if let Some(server) = report.server.as_ref().filter(|server| server.scrapes_failed > 0) {
+    if let Some(server) =
+        report.server.as_ref().filter(|s| s.scrapes_failed > 0 || s.ticks.is_none())
+    {
         let (failed, all) = (server.scrapes_failed, server.scrapes);
         let _ =
             writeln!(page, "<p class=invalid>{failed} of {all} readings of the metrics failed</p>");

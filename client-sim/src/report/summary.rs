@@ -127,7 +127,7 @@ fn swarm(out: &mut String, report: &Report) {
 
 fn server(out: &mut String, report: &Report) {
     let Some(s) = &report.server else { return };
-    if s.scrapes_failed > 0 {
+    if s.scrapes_failed > 0 || s.ticks.is_none() {
         let (failed, all) = (s.scrapes_failed, s.scrapes);
         let unknown = if s.ticks.is_none() { ": nothing is known of the server" } else { "" };
         line(out, "WARNING", &format!("{failed} of {all} readings of its metrics failed{unknown}"));

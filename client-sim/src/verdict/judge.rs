@@ -1,6 +1,7 @@
 //! From figures to a verdict.
 
 use super::{Allowance, Limit, Slo, SloResult, Verdict};
+use crate::metrics::{READINGS_MIN, failed_max};
 use crate::report::{Clients, Cues, Events, Generator, Positions, Server, tidy};
 use crate::target::Terms;
 
@@ -67,7 +68,7 @@ pub struct Measured<'a> {
 pub fn decide(asked: &Asked, found: &Measured<'_>) -> (Vec<SloResult>, Verdict) {
     let asked = &asked.here();
     let mut generator = of_the_swarm(found.generator, found.positions);
-    generator.extend(found.server.map(of_the_readings));
+    generator.extend(found.server.into_iter().flat_map(of_the_readings));
     let mut server = of_the_clients(asked, found.clients);
     server.extend(of_the_positions(asked, found.positions));
     server.extend(of_the_events(asked, found.events));
@@ -179,9 +180,13 @@ fn of_the_cues(asked: &Asked, cues: &Cues) -> Vec<SloResult> {
 }
 
 /// Who asks for the server's figures and cannot have them has shown nothing of it.
-fn of_the_readings(server: &Server) -> SloResult {
-    let most = if server.ticks.is_none() { 0 } else { server.scrapes_failed };
-    at_most("server.scrapes_failed", most as f64, Some(server.scrapes_failed as f64))
+fn of_the_readings(server: &Server) -> [SloResult; 2] {
+    let Server { scrapes, scrapes_failed, .. } = *server;
+    let most = failed_max(scrapes);
+    [
+        at_least("server.scrapes", READINGS_MIN as f64, Some(scrapes as f64)),
+        at_most("server.scrapes_failed", most as f64, Some(scrapes_failed as f64)),
+    ]
 }
 
 fn of_the_server(asked: &Asked, found: &Measured<'_>) -> Vec<SloResult> {
