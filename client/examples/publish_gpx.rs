@@ -2,10 +2,10 @@
 //!
 //! ```sh
 //! starling serve &
-//! cargo run -p starling-client --example publish_gpx -- 127.0.0.1:4433 FINGERPRINT FILE.gpx [SPEED]
+//! cargo run -p starling-client --example publish_gpx -- 127.0.0.1:4433 PRINT FILE.gpx [SPEED]
 //! ```
-//! An empty fingerprint (`""`) believes any certificate. `SPEED` 10 drives ten times as fast. The
-//! entity's name is that of the file without its ending.
+//! `PRINT` is the certificate's fingerprint; an empty one (`""`) believes any certificate. `SPEED`
+//! 10 drives ten times as fast. The entity's name is that of the file without its ending.
 #![allow(clippy::print_stdout)] // an example talks to its reader
 
 #[path = "shared/arguments.rs"]

@@ -22,8 +22,8 @@ pub struct ConnectOptions {
     pub schema_hash: Option<u64>,
     /// Bits of [`Capabilities`].
     pub capabilities: u32,
-    /// Feeds message ids and the jitter of back-off; two clients should differ. On a socket, 0 draws
-    /// one from the system's randomness.
+    /// Feeds message ids and the jitter of back-off; two clients should differ. On a socket, 0
+    /// draws one from the system's randomness.
     pub seed: u64,
     /// What keeps own entities present while nothing changes.
     pub keep_alive: KeepAlive,

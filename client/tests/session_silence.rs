@@ -115,6 +115,30 @@ fn a_device_that_keeps_quiet_is_not_made_to_ask() {
 }
 
 #[test]
+fn on_another_network_even_a_device_that_keeps_quiet_asks_until_it_is_answered() {
+    let mut bench = viewer(|options| options.keep_alive = KeepAlive::Off);
+    bench.session.network_changed(ms(100));
+    let diary = silence(&mut bench, 100, 500);
+    assert!(within(diary.probes[0], 100, 160), "with the next tick: {diary:?}");
+    assert!(diary.probes.len() >= 3, "{diary:?}");
+    assert!(bench.snapshot(ms(502), &Snapshot::at(110)));
+    let diary = silence(&mut bench, 503, 5_000);
+    assert!(diary.probes.is_empty() && diary.wishes.is_empty(), "{diary:?}");
+
+    bench.session.network_changed(ms(5_000));
+    let diary = silence(&mut bench, 5_000, 6_500);
+    assert!(first_race(&diary).is_some(), "no answer came: {diary:?}");
+}
+
+#[test]
+fn without_races_another_network_is_no_reason_to_ask() {
+    let mut bench = viewer(|options| options.reconnect.race = false);
+    bench.session.network_changed(ms(100));
+    let diary = silence(&mut bench, 100, 3_000);
+    assert!(diary.probes.is_empty() && diary.wishes.is_empty(), "{diary:?}");
+}
+
+#[test]
 fn in_a_slow_world_the_heartbeat_decides() {
     let mut slow = welcome();
     slow.tick_rate = starling_protocol::units::TickRate::new(2).expect("in range");

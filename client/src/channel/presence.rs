@@ -6,6 +6,21 @@ use starling_protocol::units::SessionId;
 use std::collections::BTreeMap;
 
 /// The members of a channel, in order of their sessions.
+///
+/// ```
+/// use starling_client::{ConnectOptions, Session, SubscribeOptions};
+/// use starling_protocol::units::Nanos;
+///
+/// # fn main() -> Result<(), starling_client::RequestError> {
+/// let mut session = Session::new(Nanos(0), ConnectOptions::new("plaza"));
+/// let lobby = session.subscribe("presence/lobby", SubscribeOptions::default())?;
+/// let members = session.presence(lobby).expect("a name that begins like this is a list");
+/// assert!(members.is_empty(), "nothing was answered yet");
+/// let names: Vec<_> = members.iter().map(|member| &member.subject).collect();
+/// # assert!(names.is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct PresenceList {
     members: BTreeMap<SessionId, Member>,

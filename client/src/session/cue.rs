@@ -6,6 +6,17 @@ use starling_protocol::units::Tick;
 use starling_protocol::uplink::{CueScope, CueUp};
 
 /// To whom a cue goes, in the units of the API.
+///
+/// ```
+/// use starling_client::{CueTo, OwnKey, RequestError, Session};
+///
+/// const SHOT: u8 = 1;
+///
+/// /// Heard by whoever has an entity within 60 m of mine, within three ticks or not at all.
+/// fn shoot(session: &mut Session, me: OwnKey) -> Result<u16, RequestError> {
+///     session.send_cue(CueTo::NearMine(me, 60.0), SHOT, 3, b"pistol")
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum CueTo {
     /// Sessions with an entity within a distance of one of mine, in metres.

@@ -76,8 +76,8 @@ pub enum LinkWish {
     Close(CloseCode),
     /// The connection has fallen silent: make a second one beside it. When it stands,
     /// [`Session::handle_connected`] makes it *the* connection and the old one is to be closed.
-    /// When it cannot be made, [`Session::handle_rival_closed`] is to be told; whoever has no second
-    /// connection to offer tells it at once.
+    /// When it cannot be made, [`Session::handle_rival_closed`] is to be told; whoever has no
+    /// second connection to offer tells it at once.
     Race,
     /// The connection has spoken again: close the second one.
     Calm,

@@ -2,8 +2,8 @@
 //!
 //! A path that died says nothing, and the idle timeout is long. But it is known what the server
 //! owes: a report of samples, inputs and cues after a few ticks, an echo of any other uplink after
-//! some more, and a heartbeat now and then. Silence beyond what is owed may be one lost datagram, so
-//! where an echo or a heartbeat is overdue, or the device has changed its network, the session
+//! some more, and a heartbeat now and then. Silence beyond what is owed may be one lost datagram,
+//! so where an echo or a heartbeat is overdue, or the device has changed its network, the session
 //! *probes*: it sends uplinks that say nothing, of which each is reported at once. When a report is
 //! overdue by half a second (or four round trips), a second connection is made. Whichever speaks
 //! first wins: the old one ends the race, the new one resumes the session.
@@ -40,7 +40,11 @@ pub(super) struct Race {
 
 impl Session {
     /// The device has changed its network, or slept: asks at once whether the server is still
-    /// there, and goes on over a second connection where no answer comes.
+    /// there, and goes on over a second connection where no answer comes. It asks even with
+    /// [`KeepAlive::Off`].
+    ///
+    /// Without [`Reconnect::race`](crate::Reconnect) an answer would change nothing, so nothing is
+    /// asked: the old path has until a heartbeat is overdue or the link's idle timeout is over.
     ///
     /// ```
     /// # use starling_client::{ConnectOptions, Session};
@@ -54,8 +58,7 @@ impl Session {
 
     /// When the session asks whether the server is there, if nothing is heard before.
     pub(super) fn probe_at(&self) -> Option<Nanos> {
-        let asks = self.options.reconnect.race && self.options.keep_alive != KeepAlive::Off;
-        let clock = self.clock.as_ref().filter(|_| asks)?;
+        let clock = self.clock.as_ref().filter(|_| self.asks())?;
         let (awaited, patience_ns) = (self.uplink.awaited(), patience_ns(clock));
         if awaited.report.is_some() {
             return Some(self.uplink.last_sent()? + patience_ns / PROBES_PER_PATIENCE);
@@ -63,6 +66,12 @@ impl Session {
         let echo = awaited.echo.map(|sent| sent + ECHO_TICKS * clock.rate().period_ns());
         let overdue = echo.into_iter().chain(self.heartbeat_at()).map(|due| due + patience_ns);
         overdue.chain(self.race.doubt).min()
+    }
+
+    /// Whoever keeps quiet asks only when there is a reason to doubt the path.
+    fn asks(&self) -> bool {
+        let quiet = self.options.keep_alive == KeepAlive::Off && self.race.doubt.is_none();
+        self.options.reconnect.race && !quiet
     }
 
     /// When a race begins, or ends, if nothing is heard before.

@@ -222,8 +222,9 @@ impl Uplink {
 
     /// When samples that came up since the last round may go without waiting for the next one.
     fn errand_at(&self, cargo: &Cargo<'_>) -> Option<Nanos> {
-        self.pace.label().filter(|label| cargo.owned.has_fresh_for(*label))?;
-        self.pace.errand_at(cargo.owned.len(), cargo.clock)
+        let at = self.pace.errand_at(cargo.owned.len(), cargo.clock)?;
+        // Last, for it looks at every entity.
+        cargo.owned.has_fresh_for(self.pace.label()?).then_some(at)
     }
 
     fn begin(&mut self, label: Option<Tick>, asked: bool, cargo: &Cargo<'_>) {
@@ -325,9 +326,16 @@ impl Uplink {
     }
 
     fn must_show_life(&self, now: Nanos, cargo: &Cargo<'_>) -> bool {
-        let Some(keep_alive_ns) = cargo.keep_alive_ns else { return self.last_sent.is_none() };
-        let due = self.last_sent.is_none_or(|last| now.since(last) >= keep_alive_ns);
-        due || cargo.must_probe(now)
+        self.life_at(now, cargo).is_some_and(|at| now >= at)
+    }
+
+    /// When an uplink goes that has nothing to say: the first, to stay present, or to ask.
+    fn life_at(&self, now: Nanos, cargo: &Cargo<'_>) -> Option<Nanos> {
+        let present = match self.last_sent {
+            None => Some(now),
+            Some(last) => cargo.keep_alive_ns.map(|keep_alive_ns| last + keep_alive_ns),
+        };
+        present.into_iter().chain(cargo.probe_at).min()
     }
 
     fn note_sent(&mut self, now: Nanos, newest_input: Option<u16>) {
@@ -345,14 +353,9 @@ impl Uplink {
             || cargo.owned.has_fresh()
             || cargo.inputs.anything_to_send()
             || !cargo.cues.is_empty();
-        let life = match (self.last_sent, cargo.keep_alive_ns) {
-            (None, _) => Some(now),
-            (Some(last), Some(keep_alive_ns)) => Some(last + keep_alive_ns),
-            (Some(_), None) => None,
-        };
         let round = self.pace.unasked(now, cargo.clock);
-        let life = life.into_iter().chain(cargo.probe_at).min();
-        let next = if something { Some(round) } else { life.map(|at| at.max(round)) };
+        let life = self.life_at(now, cargo).map(|at| at.max(round));
+        let next = if something { Some(round) } else { life };
         next.into_iter().chain(self.errand_at(cargo)).min()
     }
 }

@@ -10,6 +10,20 @@ use starling_protocol::space::METRIC_STEPS;
 use starling_protocol::units::{EntityId, KindId, Slot};
 
 /// One entity, as it was last drawn and as the server last said.
+///
+/// ```
+/// use starling_client::{Seen, Session};
+///
+/// fn label(seen: &Seen<'_>) -> String {
+///     let [x, y, _] = seen.pose().position;
+///     let level = seen.field_named("level"); // where its kind has such a field
+///     format!("{} at {x:.1}, {y:.1} ({level:?})", seen.name().unwrap_or("somebody"))
+/// }
+///
+/// fn labels(session: &Session) -> Vec<String> {
+///     session.view().iter().map(|seen| label(&seen)).collect()
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
     pub(super) entity: EntityView<'a>,

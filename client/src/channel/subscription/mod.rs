@@ -20,6 +20,16 @@ use std::collections::BTreeMap;
 const AGAIN_NS: u64 = Nanos::SECOND;
 
 /// How to subscribe.
+///
+/// ```
+/// use starling_client::SubscribeOptions;
+///
+/// // From now on, and I am seen in `presence/lobby`:
+/// let lobby = SubscribeOptions { presence: true, ..SubscribeOptions::default() };
+/// // From where another life of this program stopped:
+/// let after = |stood| SubscribeOptions { resume: Some(stood), ..SubscribeOptions::default() };
+/// # let _ = (lobby, after);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubscribeOptions {
     /// Go on after this event; from now where absent.
@@ -40,6 +50,21 @@ pub enum SubscriptionState {
 }
 
 /// One subscription.
+///
+/// ```
+/// use starling_client::{ConnectOptions, Session, SubscribeOptions, SubscriptionState};
+/// use starling_protocol::units::Nanos;
+///
+/// # fn main() -> Result<(), starling_client::RequestError> {
+/// let mut session = Session::new(Nanos(0), ConnectOptions::new("plaza"));
+/// let news = session.subscribe("news", SubscribeOptions::default())?;
+/// let subscription = session.subscription(news).expect("it was just made");
+/// assert_eq!(subscription.channel(), "news");
+/// assert_eq!(subscription.state(), SubscriptionState::Wanted, "no connection stands yet");
+/// assert_eq!((subscription.position(), subscription.behind()), (None, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Subscription {
     channel: String,
