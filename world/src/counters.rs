@@ -56,6 +56,8 @@ pub struct Counters {
     pub slots_exhausted: u64,
     /// Cues taken in.
     pub cues: u64,
+    /// Cues that were taken before, or are too old to tell.
+    pub cues_repeated: u64,
     /// Cues refused: too many, malformed, or not of an entity of the sender.
     pub cues_refused: u64,
     /// Cues put into a session's list.

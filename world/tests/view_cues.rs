@@ -95,9 +95,11 @@ fn a_cue_that_was_taken_before_a_resume_is_not_taken_again() {
     sky.run(3);
     sky.clients[shooter].cues = vec![world_cue(1, 8)];
     sky.tick();
+    let repeated = sky.world.counters().cues_repeated;
     sky.resume(shooter);
     sky.run(3);
     assert_eq!(assert_once_and_in_time(&sky.clients[hearer]).len(), 1);
+    assert!(sky.world.counters().cues_repeated > repeated, "each repeat is counted");
 }
 
 #[test]

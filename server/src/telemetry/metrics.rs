@@ -44,6 +44,7 @@ const COUNTED: &[Counted] = &[
     ("records_sent", "Absolute and enter records written.", |c| c.records),
     ("slots_skipped", "Slots that were due and did not fit the allowance.", |c| c.skipped),
     ("cues", "Cues taken in.", |c| c.cues),
+    ("cues_repeated", "Cues seen before or too old.", |c| c.cues_repeated),
     ("cues_refused", "Cues refused.", |c| c.cues_refused),
     ("cues_expired", "Cues that expired unacknowledged.", |c| c.cues_expired),
     ("sessions_opened", "Sessions that began.", |c| c.sessions_opened),

@@ -176,6 +176,7 @@ impl World {
     fn take_cue(&mut self, idx: SessionIdx, cue: &CueUp<'_>) {
         let Some(view) = self.replication.view_mut(idx) else { return };
         if !self.sessions[idx].cue_ids.note(cue.id) {
+            self.counters.cues_repeated += 1;
             return;
         }
         let room = view.may_give(self.now) && !self.cues.is_full(self.now);

@@ -6,6 +6,7 @@
 
 mod route;
 
+use crate::checksum::Checksum;
 use crate::entity::EntityIdx;
 use starling_protocol::limits::{CUE_BYTES_MAX, CUE_TICKS_MAX, CUES_PENDING_MAX};
 use starling_protocol::snapshot::{Cue, cue_bits};
@@ -216,6 +217,11 @@ impl CueIds {
         let fresh = bit.is_some_and(|bit| self.taken & bit == 0);
         self.taken |= bit.unwrap_or(0);
         fresh
+    }
+
+    /// Adds what is known to a checksum.
+    pub(crate) fn add_to(self, sum: &mut Checksum) {
+        sum.add(self.newest.map_or(0, |id| u64::from(id) + 1)).add(self.taken);
     }
 }
 
