@@ -78,7 +78,8 @@ pub const ACK_BITS: u32 = 32;
 pub const SUBSCRIPTIONS_MAX: usize = 256;
 /// Channels in one world.
 pub const CHANNELS_MAX: usize = 65_536;
-/// Channels in one world that are there because one session named them first.
+/// Channels in one world that are there because one session named them first, beside one for each
+/// entity that it owns.
 pub const CHANNELS_MADE_MAX: usize = 4_096;
 /// Events of one channel that are kept in memory.
 pub const CHANNEL_EVENTS_MAX: usize = 1_024;

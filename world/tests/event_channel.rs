@@ -3,7 +3,7 @@
 
 mod session_stage;
 
-use session_stage::{Stage, place};
+use session_stage::{Stage, place, spawn_at};
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::CHANNELS_MADE_MAX;
 use starling_protocol::message::events::{Answer, EventDown, EventUp, Receipt};
@@ -139,6 +139,9 @@ fn one_session_makes_so_many_channels_and_more_only_when_they_are_forgotten() {
     assert!(say(&mut stage, alice.conn, "c0").is_ok(), "what stands can be spoken in");
     assert!(say(&mut stage, bob.conn, "more").is_ok(), "others are not held to it");
     assert!(say(&mut stage, alice.conn, "more").is_ok(), "nor is it, once another has made one");
+    stage.spawn(alice.conn, spawn_at("van", [0.0; 3])).expect("room");
+    assert!(say(&mut stage, alice.conn, "van").is_ok(), "one more for each entity of its own");
+    assert_eq!(say(&mut stage, alice.conn, "lorry"), Err(CloseCode::LIMIT));
     stage.ticks(13_000);
     assert!(stage.world.counters().channels_forgotten > CHANNELS_MADE_MAX as u64);
     assert!(say(&mut stage, alice.conn, "again").is_ok());

@@ -1,4 +1,7 @@
 //! Channels come into being by being named, within what one session may bring about.
+//!
+//! A gateway or a host speaks for many and may name a channel for each, so one more is allowed for
+//! every entity that it owns.
 
 use super::{ChannelIdx, ChannelKind};
 use crate::World;
@@ -22,7 +25,7 @@ impl World {
             return Ok(channel);
         }
         let session = &mut self.sessions[idx];
-        if session.channels_made >= CHANNELS_MADE_MAX {
+        if session.channels_made >= CHANNELS_MADE_MAX + session.owned.len() {
             return Err(CloseCode::LIMIT);
         }
         let channel = self.channels.find_or_make(name, kind, Some(session.id))?;
