@@ -127,7 +127,7 @@ impl Flock {
         });
     }
 
-    /// Looks for what was acknowledged, at the end of a run. Whoever was reset may have missed some.
+    /// Looks for what was acknowledged, at the end of a run. Who was reset may have missed some.
     pub(crate) fn end(&mut self) {
         for (client, bird) in self.birds.iter().enumerate().filter(|(_, bird)| !bird.was_reset) {
             for (key, channel) in &bird.channels {

@@ -258,8 +258,8 @@ impl Witness {
         self.sent_cues.insert(id, (client, reach));
     }
 
-    /// P17: once, in time, and only to those for whom it is. `tick` is the newest that the client had
-    /// heard of when it came.
+    /// P17: once, in time, and only to those for whom it is. `tick` is the newest that the client
+    /// had heard of when it came.
     pub(crate) fn cue(&mut self, client: ClientNo, id: u64, cue: &Told, tick: Tick, life: u32) {
         self.checks.cues += 1;
         if !self.heard_cues.insert((client, id)) {

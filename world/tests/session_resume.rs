@@ -1,4 +1,5 @@
-//! P11: a resume succeeds whole or is refused whole; the newest connection wins; a token works once.
+//! P11: a resume succeeds whole or is refused whole; the newest connection wins; a token works
+//! until the client was heard on the connection that it opened.
 
 mod session_stage;
 

@@ -1,4 +1,5 @@
-//! What a client that moves nothing is told of its own datagrams: by that it knows a path that died.
+//! What a client that moves nothing is told of its own datagrams: by that it knows a path that
+//! died.
 
 mod view_stage;
 

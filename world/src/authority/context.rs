@@ -74,7 +74,7 @@ pub enum CueTo {
 pub struct Motion {
     /// Metres, or degrees and metres of altitude.
     pub position: Point,
-    /// Metres per second on each axis (metric worlds); worked out from the last positions if absent.
+    /// Metres per second on each axis (metric worlds); derived from the last positions if absent.
     pub velocity: Option<Point>,
     /// How it is turned.
     pub orientation: Orientation,

@@ -30,7 +30,7 @@ impl ResumeTokens {
         newest | replaced
     }
 
-    /// The session was taken up with the one `presented`, and a Welcome with the next is on its way.
+    /// The session was taken up with the one `presented`, and a Welcome with the next is under way.
     pub(crate) fn replace(&mut self, presented: Digest, next: Digest) {
         *self = Self { newest: next, replaced: Some(presented) };
     }
