@@ -3,7 +3,7 @@
 mod rig;
 
 use rig::{Run, failing};
-use starling_client_sim::report::summary;
+use starling_client_sim::report::{html, summary};
 use starling_client_sim::swarm::InterestSpec;
 use starling_client_sim::target::loopback::Fault;
 use starling_client_sim::target::{ClientNo, EntityNo};
@@ -60,6 +60,21 @@ fn one_entity_a_decimetre_off_fails_as_error() {
     assert_eq!(failing(&report), ["positions.error_m.max"]);
     let max = report.positions.error_m.max.expect("errors were measured");
     assert!((max - 0.1).abs() < 1e-6, "{max}");
+}
+
+#[test]
+fn one_entity_a_decimetre_off_fails_on_a_faulted_link_too_and_the_copies_are_named() {
+    let (client, entity) = a_pair_that_meets();
+    let (faults, link) = (vec![Fault::Shift(client, entity, 0.1)], Some("lte".to_owned()));
+    let report = Run { faults, link, ..Run::default() }.go();
+    assert_eq!(failing(&report), ["positions.over_bound"]);
+    assert!(report.positions.over_bound < report.positions.compared / 1000, "it is one pair");
+    let over = &report.positions.over[0];
+    assert_eq!((over.client, over.entity.as_str()), (client.0, name(entity).as_str()));
+    assert!((over.error_m - 0.1).abs() < 1e-6, "{over:?}");
+    let words = format!("client {}: {} off by 0.100 m at", client.0, name(entity));
+    assert!(summary(&report).contains(&words), "{}", summary(&report));
+    assert!(html(&report).contains(&words));
 }
 
 #[test]

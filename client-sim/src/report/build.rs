@@ -8,7 +8,7 @@ use crate::meter::{GeneratorMeter, Timeline};
 use crate::metrics::ServerUse;
 use crate::target::Terms;
 use crate::trace;
-use crate::truth::Findings;
+use crate::truth::{Findings, OverBound};
 use crate::verdict::{Allowance, Asked, Measured, Slo, decide};
 use starling_transport::conditioner::LinkProfile;
 
@@ -153,6 +153,7 @@ fn positions(facts: &RunFacts, swarm: &GeneratorMeter, truth: &Findings) -> Posi
         error_m: (&truth.error_m).into(),
         compared: truth.error_m.len(),
         over_bound: truth.over_bound,
+        over: truth.over.iter().map(tidied).collect(),
         view_error_m: (&truth.view_error_m).into(),
         view_age_ms: (&truth.view_age_ms).into(),
         enter_ms: (&truth.enter_ms).into(),
@@ -162,6 +163,10 @@ fn positions(facts: &RunFacts, swarm: &GeneratorMeter, truth: &Findings) -> Posi
         wrong: truth.wrong.clone(),
         went_back: truth.went_back,
     }
+}
+
+fn tidied(over: &OverBound) -> OverBound {
+    OverBound { error_m: tidy(over.error_m), ..over.clone() }
 }
 
 fn events(truth: &Findings) -> Events {

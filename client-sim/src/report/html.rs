@@ -188,10 +188,11 @@ fn named(page: &mut String, report: &Report) {
         let (from, to) = (w.since_tick, w.found_tick);
         format!("client {}: {} {what}, ticks {from} to {to}", w.client, w.entity)
     });
+    let over = report.positions.over.iter().map(ToString::to_string);
     let reasons = report.clients.reasons.iter().cloned();
     let cues = report.cues.named.iter().cloned();
     let events = report.events.named.iter().cloned();
-    let all: Vec<String> = pairs.chain(events).chain(cues).chain(reasons).collect();
+    let all: Vec<String> = pairs.chain(over).chain(events).chain(cues).chain(reasons).collect();
     if all.is_empty() {
         return;
     }

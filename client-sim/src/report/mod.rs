@@ -15,7 +15,7 @@ pub use summary::summary;
 
 use crate::meter::Distribution;
 use crate::trace;
-use crate::truth::WrongPair;
+use crate::truth::{OverBound, WrongPair};
 use crate::verdict::{SloResult, Verdict};
 use serde::Serialize;
 
@@ -130,6 +130,8 @@ pub struct Positions {
     pub compared: u64,
     /// Of these, those beyond the bound that the server states.
     pub over_bound: u64,
+    /// The first of them.
+    pub over: Vec<OverBound>,
     /// What is drawn against the owner's truth.
     pub view_error_m: Median99,
     /// How old what is drawn is.

@@ -58,6 +58,11 @@ fn positions(out: &mut String, report: &Report) {
     line(out, "time to enter", &three(&p.enter_ms, "ms", 1));
     line(out, "time to leave", &three(&p.leave_ms, "ms", 1));
     line(out, "error", &three(&p.error_m, "m", 4));
+    if p.over_bound > 0 {
+        let text = format!("{} of {} copies beyond the bound", p.over_bound, p.compared);
+        line(out, "", &text);
+    }
+    p.over.iter().take(5).for_each(|over| line(out, "", &over.to_string()));
     line(out, "view error", &two(&p.view_error_m, "m", 3));
     line(out, "view age", &two(&p.view_age_ms, "ms", 1));
     let wrong = format!("{} wrong of {} pairs checked", p.wrong_set, p.pairs_checked);

@@ -2,8 +2,9 @@
 
 use crate::meter::{Distribution, Timeline};
 use serde::Serialize;
+use std::fmt;
 
-/// Wrong pairs that are named one by one; the rest is only counted.
+/// Wrong pairs, and copies beyond the bound, that are named one by one; the rest is only counted.
 pub(super) const WRONG_NAMED_MAX: usize = 50;
 
 /// The result of judging a run.
@@ -27,6 +28,8 @@ pub struct Findings {
     pub changed: u64,
     /// Copies in frames that arrived which were off by more than the bound.
     pub over_bound: u64,
+    /// The first of them.
+    pub over: Vec<OverBound>,
     /// Samples that no record was needed for.
     pub covered: u64,
     /// From the moment of sampling to the decode of the first state that reflects it.
@@ -114,6 +117,26 @@ pub struct WrongPair {
     pub since_tick: u32,
     /// The tick at which it was found wrong.
     pub found_tick: u32,
+}
+
+/// A client's copy of an entity that is farther from the accepted position than the server states.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OverBound {
+    /// Whose copy.
+    pub client: u32,
+    /// Of which entity, by name.
+    pub entity: String,
+    /// At which tick.
+    pub tick: u32,
+    /// By so many metres it is off.
+    pub error_m: f64,
+}
+
+impl fmt::Display for OverBound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { client, entity, tick, error_m } = self;
+        write!(f, "client {client}: {entity} off by {error_m:.3} m at tick {tick}")
+    }
 }
 
 /// Which way a pair is wrong.

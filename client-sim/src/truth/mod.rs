@@ -15,6 +15,6 @@ mod past;
 mod subject;
 
 pub use area::Area;
-pub use findings::{CueFindings, EventFindings, Findings, Wrong, WrongPair};
+pub use findings::{CueFindings, EventFindings, Findings, OverBound, Wrong, WrongPair};
 pub use judge::Judge;
 pub use news::{News, Taken};

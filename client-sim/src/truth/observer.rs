@@ -1,7 +1,7 @@
 //! One client and everything that it might see.
 
 use super::area::{Area, Eye, Zone};
-use super::findings::{Findings, WRONG_NAMED_MAX, Wrong, WrongPair};
+use super::findings::{Findings, OverBound, WRONG_NAMED_MAX, Wrong, WrongPair};
 use super::subject::{Place, Subject, Whereabouts};
 use crate::meter::Current;
 use crate::space::Space;
@@ -163,7 +163,9 @@ impl Observer {
             found.changed += u64::from(right && copy.changed);
             if told {
                 found.error_m.record(error_m);
-                found.over_bound += u64::from(!right);
+                if !right {
+                    note_over(copy, error_m, frame, scene, found);
+                }
             }
         }
         if right {
@@ -330,6 +332,14 @@ fn grace_ticks(scene: &Scene<'_>, rtt_ns: u64) -> u32 {
     match scene.faulted {
         false => 2 + ticks(rtt_ns),
         true => ticks(1_000_000_000 + 2 * rtt_ns),
+    }
+}
+
+fn note_over(copy: &Held, error_m: f64, frame: &Frame, scene: &Scene<'_>, found: &mut Findings) {
+    found.over_bound += 1;
+    if found.over.len() < WRONG_NAMED_MAX {
+        let entity = scene.names[copy.entity.0 as usize].clone();
+        found.over.push(OverBound { client: frame.client.0, entity, tick: frame.tick, error_m });
     }
 }
 

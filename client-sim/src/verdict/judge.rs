@@ -12,8 +12,6 @@ const VISIBLE_FOR_BYTES: f64 = 40.0;
 /// With fewer events or cues expected than this, none at all is not suspicious.
 const EXPECTED_MIN: f64 = 10.0;
 
-/// On a link with faults this share of all copies may be beyond the bound.
-const OVER_BOUND_SHARE: f64 = 0.001;
 /// Of the server's ticks this share may overrun, and one in a short run.
 const OVERRUNS_SHARE: f64 = 0.01;
 /// With fewer clients the server's processor time is that of ticking at all.
@@ -124,9 +122,8 @@ fn of_the_positions(asked: &Asked, positions: &Positions) -> Vec<SloResult> {
     let staleness = slo.staleness_p99_over_tick_ms.map(|ms| ms + ticks_ms);
     limit("positions.staleness_ms.p99", staleness, positions.staleness_ms.p99);
     if asked.allowance.is_some() {
-        // Of a datagram that was late it is told that it came, not in which tick.
-        let most = (positions.compared as f64 * OVER_BOUND_SHARE).floor();
-        limit("positions.over_bound", Some(most), Some(positions.over_bound as f64));
+        // A clean link has the largest error for that.
+        limit("positions.over_bound", Some(0.0), Some(positions.over_bound as f64));
     }
     // A short run may bring no pair together; then there is nothing to judge.
     let enter = slo.enter_p99_over_tick_ms.filter(|_| positions.enter_ms.p99.is_some());
