@@ -7,6 +7,7 @@ use starling_client_sim::report::{html, summary};
 use starling_client_sim::swarm::InterestSpec;
 use starling_client_sim::target::loopback::Fault;
 use starling_client_sim::target::{ClientNo, EntityNo};
+use starling_client_sim::truth::Room;
 use starling_client_sim::verdict::Verdict;
 
 #[test]
@@ -230,6 +231,27 @@ fn packets_dropped_at_the_swarms_own_sockets_say_invalid() {
     assert_eq!(failing(&report), ["generator.socket_drops"]);
     assert_eq!(report.verdict, Verdict::Invalid);
     assert_eq!(report.verdict.exit_code(), 4);
+}
+
+#[test]
+fn more_events_than_can_be_followed_say_invalid() {
+    let room = Room { events: 100, ..Room::default() };
+    let report = Run { room, ..Run::default() }.go();
+    assert_eq!(failing(&report), ["generator.events_unjudged"]);
+    assert_eq!(report.verdict, Verdict::Invalid);
+    assert_eq!(report.events.published, 100);
+    assert!(report.generator.events_unjudged > 50, "{}", report.generator.events_unjudged);
+    assert!(summary(&report).contains("events unjudged"), "{}", summary(&report));
+}
+
+#[test]
+fn more_deliveries_and_hearings_at_once_than_can_be_followed_say_invalid() {
+    let room = Room { suspects: 3, ..Room::default() };
+    let report = Run { room, ..Run::default() }.go();
+    assert_eq!(failing(&report), ["generator.events_unjudged", "generator.cues_unjudged"]);
+    assert_eq!(report.verdict, Verdict::Invalid);
+    assert!(report.cues.delivered > report.generator.cues_unjudged, "some were followed");
+    assert!(summary(&report).contains("cues unjudged"), "{}", summary(&report));
 }
 
 /// Some pair that is close to each other for a while.

@@ -127,6 +127,7 @@ fn generator(facts: &RunFacts, swarm: &GeneratorMeter, truth: &Findings) -> Gene
         rtt_ms: (&swarm.rtt_ms).into(),
         frames_unjudged: truth.frames_shed,
         events_unjudged: truth.events.unjudged,
+        cues_unjudged: truth.cues.unjudged,
     }
 }
 

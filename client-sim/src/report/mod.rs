@@ -99,6 +99,8 @@ pub struct Generator {
     pub frames_unjudged: u64,
     /// Events and deliveries that were left unjudged because there were too many.
     pub events_unjudged: u64,
+    /// Hearings of cues that were left unjudged because there were too many at once.
+    pub cues_unjudged: u64,
 }
 
 /// State.

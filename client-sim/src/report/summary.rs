@@ -121,9 +121,11 @@ fn swarm(out: &mut String, report: &Report) {
     line(out, "round trip", &two(&g.rtt_ms, "ms", 2));
     let cores = g.cpu_cores.map_or_else(|| "-".to_owned(), |cores| format!("{cores:.2} cores"));
     line(out, "swarm processor", &cores);
-    for (name, count) in
-        [("frames unjudged", g.frames_unjudged), ("events unjudged", g.events_unjudged)]
-    {
+    for (name, count) in [
+        ("frames unjudged", g.frames_unjudged),
+        ("events unjudged", g.events_unjudged),
+        ("cues unjudged", g.cues_unjudged),
+    ] {
         if count > 0 {
             line(out, name, &count.to_string());
         }

@@ -3,6 +3,7 @@
 use super::findings::CueFindings;
 use super::links::Links;
 use super::past::{CLEARLY_NS, Past, Side, around};
+use super::room::Room;
 use crate::target::{ClientNo, CueNo, GivenCue, HeardCue};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,14 +11,13 @@ use std::collections::{BTreeMap, VecDeque};
 const KEPT_NS: u64 = 10 * CLEARLY_NS;
 /// Cues that are heard of before they are known to be given, by another thread's news.
 const EARLY_MAX: usize = 65_536;
-/// Cues heard of whose recipients' whereabouts are not known yet.
-const SUSPECTS_MAX: usize = 262_144;
 /// Of the cues that went wrong this many are named.
 const NAMED_MAX: usize = 50;
 
 /// The cues of a run.
 #[derive(Debug)]
 pub(super) struct CueBook {
+    room: Room,
     cues: BTreeMap<CueNo, Entry>,
     /// Cues whose recipients are not settled yet, and those that are remembered; in order of time.
     undecided: VecDeque<CueNo>,
@@ -40,8 +40,9 @@ struct Entry {
 }
 
 impl CueBook {
-    pub(super) fn new(clients: usize) -> Self {
+    pub(super) fn new(clients: usize, room: Room) -> Self {
         Self {
+            room,
             cues: BTreeMap::new(),
             undecided: VecDeque::new(),
             kept: VecDeque::new(),
@@ -99,9 +100,11 @@ impl CueBook {
             self.found.late += 1;
             self.name("late", heard.cue, heard.client);
         }
-        if self.suspects.len() < SUSPECTS_MAX {
-            self.suspects.push_back(*heard);
+        if self.suspects.len() == self.room.suspects {
+            self.found.unjudged += 1;
+            return;
         }
+        self.suspects.push_back(*heard);
     }
 
     fn hear_unknown(&mut self, heard: &HeardCue) {
@@ -138,9 +141,15 @@ impl CueBook {
                 return;
             }
             self.suspects.pop_front();
-            if when.is_some_and(|when| self.was_elsewhere(past, &heard, when)) {
-                self.note_stray(&heard);
-            }
+            self.settle(past, &heard);
+        }
+    }
+
+    /// A stray if the past tells that its hearer was far off.
+    fn settle(&mut self, past: &Past, heard: &HeardCue) {
+        let when = past.when(heard.tick);
+        if when.is_some_and(|when| self.was_elsewhere(past, heard, when)) {
+            self.note_stray(heard);
         }
     }
 
@@ -189,8 +198,11 @@ impl CueBook {
         }
     }
 
-    /// Counts what never arrived.
-    pub(super) fn finish(mut self) -> CueFindings {
+    /// Counts what never arrived, and settles what the past tells of what did.
+    pub(super) fn finish(mut self, past: &Past) -> CueFindings {
+        for heard in std::mem::take(&mut self.suspects) {
+            self.settle(past, &heard);
+        }
         while let Some(cue) = self.kept.pop_front() {
             self.forget(cue);
         }
@@ -214,6 +226,7 @@ fn next_due(
 
 #[cfg(test)]
 mod tests {
+    use super::super::past::tests::past_of_a_pair;
     use super::*;
 
     const GIVER: ClientNo = ClientNo(0);
@@ -230,38 +243,49 @@ mod tests {
 
     #[test]
     fn a_cue_may_be_heard_of_before_it_is_known_to_be_given() {
-        let mut book = CueBook::new(2);
+        let mut book = CueBook::new(2, Room::default());
         book.hear(&heard(103, 101));
         book.give(given(), 0);
-        let found = book.finish();
+        let found = book.finish(&Past::new(&[]));
         assert_eq!((found.sent, found.delivered, found.stray), (1, 1, 0));
     }
 
     #[test]
     fn a_cue_that_nobody_gave_is_a_stray() {
-        let mut book = CueBook::new(2);
+        let mut book = CueBook::new(2, Room::default());
         book.hear(&heard(103, 101));
-        assert_eq!(book.finish().stray, 1);
+        assert_eq!(book.finish(&Past::new(&[])).stray, 1);
+    }
+
+    #[test]
+    fn a_cue_that_is_heard_in_the_last_second_is_judged_if_the_past_reaches_it() {
+        let strays = |apart_m, tick| {
+            let mut book = CueBook::new(2, Room::default());
+            book.give(given(), 3_500_000_000);
+            book.hear(&HeardCue { tick, ..heard(tick + 3, tick) });
+            book.finish(&past_of_a_pair(apart_m, 0.1)).stray
+        };
+        assert_eq!([strays(40.0, 75), strays(10.0, 75), strays(40.0, 100)], [1, 0, 0]);
     }
 
     #[test]
     fn a_life_that_was_shortened_counts_and_one_that_was_lengthened_does_not() {
         let late = |expires, at_tick| {
-            let mut book = CueBook::new(2);
+            let mut book = CueBook::new(2, Room::default());
             book.give(given(), 0);
             book.hear(&heard(expires, at_tick));
-            book.finish().late
+            book.finish(&Past::new(&[])).late
         };
         assert_eq!([late(103, 103), late(102, 103), late(103, 104), late(115, 104)], [0, 1, 1, 1]);
     }
 
     #[test]
     fn a_cue_that_was_forgotten_is_late_when_it_is_heard() {
-        let mut book = CueBook::new(2);
+        let mut book = CueBook::new(2, Room::default());
         book.give(given(), 0);
         book.turn(&Past::new(&[]), 300, KEPT_NS);
         book.hear(&heard(103, 101));
-        let found = book.finish();
+        let found = book.finish(&Past::new(&[]));
         assert_eq!((found.late, found.delivered, found.stray), (1, 0, 0));
     }
 }

@@ -3,15 +3,12 @@
 use super::findings::EventFindings;
 use super::links::Links;
 use super::past::{CLEARLY_NS, Past, Side, around};
+use super::room::Room;
 use crate::target::{ChannelNo, ClientNo, Delivery, EventNo, EventScope};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Events followed in one run. A run with more is invalid: it is not known what became of them.
-const EVENTS_MAX: usize = 4_000_000;
 /// Deliveries that wait for the news of their event.
 const EARLY_MAX: usize = 65_536;
-/// Deliveries by place that wait until it is clear whether they were for their recipient.
-const SUSPECTS_MAX: usize = 262_144;
 /// Of the lost, doubled and disordered events this many are named.
 const NAMED_MAX: usize = 50;
 
@@ -19,8 +16,7 @@ const NAMED_MAX: usize = 50;
 #[derive(Debug)]
 pub(super) struct EventBook {
     events: BTreeMap<EventNo, Entry>,
-    /// Events that may be followed.
-    room: usize,
+    room: Room,
     /// Deliveries of events of which nothing is known yet: another thread's news of the same
     /// moment came first.
     early: VecDeque<Delivery>,
@@ -48,10 +44,10 @@ struct Entry {
 }
 
 impl EventBook {
-    pub(super) fn new(clients: usize) -> Self {
+    pub(super) fn new(clients: usize, room: Room) -> Self {
         Self {
             events: BTreeMap::new(),
-            room: EVENTS_MAX,
+            room,
             early: VecDeque::new(),
             undecided: VecDeque::new(),
             suspects: VecDeque::new(),
@@ -76,7 +72,7 @@ impl EventBook {
     }
 
     pub(super) fn publish(&mut self, event: EventNo, scope: EventScope, at_ns: u64) {
-        if self.events.len() >= self.room {
+        if self.events.len() >= self.room.events {
             self.found.unjudged += 1;
             return;
         }
@@ -159,7 +155,7 @@ impl EventBook {
                     self.note_stray(delivery);
                 }
             }
-            (EventScope::Near { .. }, None) if self.suspects.len() < SUSPECTS_MAX => {
+            (EventScope::Near { .. }, None) if self.suspects.len() < self.room.suspects => {
                 self.suspects.push_back(*delivery);
             }
             (EventScope::Near { .. }, None) => self.found.unjudged += 1,
@@ -258,8 +254,13 @@ impl EventBook {
         entry.acked && !left && !entry.delivered.contains(&client)
     }
 
-    /// Counts what never arrived.
-    pub(super) fn finish(mut self) -> EventFindings {
+    /// Counts what never arrived, and settles what the past tells of what did.
+    pub(super) fn finish(mut self, past: &Past) -> EventFindings {
+        for delivery in std::mem::take(&mut self.suspects) {
+            if past.reaches(delivery.at_ns) && self.was_elsewhere(past, &delivery) {
+                self.note_stray(&delivery);
+            }
+        }
         for unheard_of in std::mem::take(&mut self.early) {
             self.note_unheard_of(unheard_of);
         }
@@ -291,11 +292,12 @@ fn name(found: &mut EventFindings, what: &str, event: EventNo, at: ClientNo) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::past::tests::past_of_a_pair;
     use super::*;
 
     #[test]
     fn a_delivery_may_be_heard_of_before_its_event() {
-        let mut book = EventBook::new(2);
+        let mut book = EventBook::new(2, Room::default());
         let (publisher, reader, channel) = (ClientNo(0), ClientNo(1), ChannelNo(0));
         book.subscribe(reader, channel);
         book.connect(reader, 0);
@@ -306,21 +308,35 @@ mod tests {
         assert_eq!(book.found.delivered, 0);
         book.publish(event, EventScope::Channel(channel), at_ns);
         book.ack(event);
-        let found = book.finish();
+        let found = book.finish(&Past::new(&[]));
         assert_eq!((found.delivered, found.lost, found.stray), (1, 0, 0));
     }
 
     #[test]
+    fn a_delivery_of_the_last_second_is_judged_if_the_past_reaches_it() {
+        let strays = |apart_m, arrived_ns| {
+            let mut book = EventBook::new(2, Room::default());
+            let (publisher, client) = (ClientNo(0), ClientNo(1));
+            let event = EventNo { publisher, number: 1 };
+            book.publish(event, EventScope::Near { radius_m: 25 }, 3 * CLEARLY_NS);
+            book.deliver(&Delivery { client, event, channel: None, offset: 1, at_ns: arrived_ns });
+            book.finish(&past_of_a_pair(apart_m, 0.1)).stray
+        };
+        let (soon, late) = (3_500_000_000, 4_500_000_000);
+        assert_eq!([strays(40.0, soon), strays(10.0, soon), strays(40.0, late)], [1, 0, 0]);
+    }
+
+    #[test]
     fn events_beyond_those_that_are_followed_are_counted_and_their_deliveries_are_no_strays() {
-        let (mut book, publisher, channel) = (EventBook::new(2), ClientNo(0), ChannelNo(0));
-        book.room = 1;
+        let room = Room { events: 1, ..Room::default() };
+        let (mut book, publisher, channel) = (EventBook::new(2, room), ClientNo(0), ChannelNo(0));
         for number in 1..=3 {
             let event = EventNo { publisher, number };
             book.publish(event, EventScope::Channel(channel), 0);
         }
         let (client, event) = (ClientNo(1), EventNo { publisher, number: 2 });
         book.deliver(&Delivery { client, event, channel: Some(channel), offset: 2, at_ns: 0 });
-        let found = book.finish();
+        let found = book.finish(&Past::new(&[]));
         assert_eq!((found.published, found.unjudged, found.stray), (1, 2, 0));
     }
 }

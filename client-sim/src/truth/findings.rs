@@ -100,6 +100,8 @@ pub struct CueFindings {
     pub late: u64,
     /// Arrived at somebody whom they were clearly not for, or were given by nobody.
     pub stray: u64,
+    /// Hearings of which it is not known whether they were rightful: too many came at once.
+    pub unjudged: u64,
     /// The first of those that went wrong.
     pub named: Vec<String>,
 }

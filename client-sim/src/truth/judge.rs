@@ -6,6 +6,7 @@ use super::findings::Findings;
 use super::news::{News, Taken};
 use super::observer::{Observer, Scene};
 use super::past::Past;
+use super::room::Room;
 use super::subject::Subject;
 use crate::meter::Current;
 use crate::target::{ClientPlan, EntityNo, Frame, Held, Link, Resumption, Terms, View};
@@ -67,11 +68,17 @@ impl Judge {
     /// grants the longer grace of a link with faults.
     #[must_use]
     pub fn new(plans: &[ClientPlan], faulted: bool) -> Self {
+        Self::with_room(plans, faulted, Room::default())
+    }
+
+    /// A judge that follows no more than there is room for.
+    #[must_use]
+    pub fn with_room(plans: &[ClientPlan], faulted: bool, room: Room) -> Self {
         let entities = plans.iter().flat_map(|plan| &plan.entities);
         let mut names: Vec<_> = entities.map(|e| (e.entity, e.name.clone())).collect();
         names.sort_by_key(|(entity, _)| *entity);
         let subjects: Vec<Subject> = names.iter().map(|_| Subject::new()).collect();
-        let mut book = EventBook::new(plans.len());
+        let mut book = EventBook::new(plans.len(), room);
         for plan in plans {
             plan.channels.iter().for_each(|channel| book.subscribe(plan.client, *channel));
         }
@@ -91,7 +98,7 @@ impl Judge {
             views: VecDeque::new(),
             clock_ns: 0,
             book,
-            cues: CueBook::new(plans.len()),
+            cues: CueBook::new(plans.len(), room),
             found: Findings::default(),
             second: Current::default(),
         }
@@ -371,8 +378,8 @@ impl Judge {
             }
         }
         self.second.finish(&mut self.found.timeline);
-        self.found.events = self.book.finish();
-        self.found.cues = self.cues.finish();
+        self.found.events = self.book.finish(&self.past);
+        self.found.cues = self.cues.finish(&self.past);
         self.found
     }
 }

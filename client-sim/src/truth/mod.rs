@@ -12,9 +12,11 @@ mod links;
 mod news;
 mod observer;
 mod past;
+mod room;
 mod subject;
 
 pub use area::Area;
 pub use findings::{CueFindings, EventFindings, Findings, OverBound, Wrong, WrongPair};
 pub use judge::Judge;
 pub use news::{News, Taken};
+pub use room::Room;

@@ -80,6 +80,11 @@ impl Past {
         }
     }
 
+    /// Is it known where everybody was at a moment?
+    pub(super) fn reaches(&self, at_ns: u64) -> bool {
+        self.moments.back().is_some_and(|moment| moment.at_ns >= at_ns)
+    }
+
     /// When a tick was first heard of.
     pub(super) fn when(&self, tick: u32) -> Option<u64> {
         let at = self.moments.partition_point(|moment| moment.tick < tick);
@@ -158,7 +163,7 @@ pub(super) fn around(from_ns: u64, to_ns: u64) -> RangeInclusive<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::news::Taken;
     use super::*;
     use crate::target::{EntityNo, EntityPlan};
@@ -166,7 +171,7 @@ mod tests {
     const TICK_NS: u64 = 50_000_000;
 
     /// Two clients, one so far ahead of the other, that go this fast for four seconds.
-    fn side_of_a_pair(apart_m: f64, metres_a_tick: f64) -> Side {
+    pub(in super::super) fn past_of_a_pair(apart_m: f64, metres_a_tick: f64) -> Past {
         let plan = |client: u32| {
             let entity = EntityPlan { entity: EntityNo(client), name: client.to_string() };
             let (areas, channels) = (Vec::new(), Vec::new());
@@ -184,6 +189,11 @@ mod tests {
             }
             past.turn(Space::Metric, tick, sampled_ns, &subjects);
         }
+        past
+    }
+
+    fn side_of_a_pair(apart_m: f64, metres_a_tick: f64) -> Side {
+        let past = past_of_a_pair(apart_m, metres_a_tick);
         past.side(ClientNo(1), ClientNo(0), 25, &around(40 * TICK_NS, 40 * TICK_NS))
     }
 

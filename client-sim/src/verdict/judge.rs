@@ -92,6 +92,7 @@ fn of_the_swarm(generator: &Generator, positions: &Positions) -> Vec<SloResult> 
         // A judge that looked away has shown nothing.
         at_most("generator.frames_unjudged", 0.0, Some(generator.frames_unjudged as f64)),
         at_most("generator.events_unjudged", 0.0, Some(generator.events_unjudged as f64)),
+        at_most("generator.cues_unjudged", 0.0, Some(generator.cues_unjudged as f64)),
     ]
 }
 

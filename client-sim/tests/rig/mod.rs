@@ -9,7 +9,7 @@ use starling_client_sim::swarm::{
 };
 use starling_client_sim::target::loopback::{Fault, Loopback};
 use starling_client_sim::target::{Clock, Terms};
-use starling_client_sim::truth::{Judge, News};
+use starling_client_sim::truth::{Judge, News, Room};
 use starling_transport::conditioner::LinkProfile;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub(crate) struct Run {
     pub(crate) server: Option<ServerUse>,
     /// Milliseconds between passes.
     pub(crate) pass_ms: u64,
+    /// What the judge follows.
+    pub(crate) room: Room,
 }
 
 impl Default for Run {
@@ -60,6 +62,7 @@ impl Default for Run {
             link: None,
             server: None,
             pass_ms: 5,
+            room: Room::default(),
         }
     }
 }
@@ -96,7 +99,7 @@ impl Run {
             tick_hz: 20.0,
         };
         let crew = Crew::plan(source, &options).expect("there is something to do");
-        let mut judge = Judge::new(crew.plans(), self.link.is_some());
+        let mut judge = Judge::with_room(crew.plans(), self.link.is_some(), self.room);
         let clients = crew.plans().len() as u64;
         let (looking, judged) = crew.lookers();
 
