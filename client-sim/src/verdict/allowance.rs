@@ -32,7 +32,8 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// For a run that ends so many seconds after its links began; `None` for a clean link.
+    /// For a run whose measured time ends so many seconds after its links began; `None` for a clean
+    /// link.
     #[must_use]
     pub fn of(link: &LinkProfile, run_s: f64) -> Option<Self> {
         let ms = |ns: u64| ns as f64 / 1e6;
@@ -68,17 +69,21 @@ impl Allowance {
         if self.dark_ms > 0.0 { self.dark_ms + self.reconnect_ms() } else { 0.0 }
     }
 
-    /// From sampling to decode, on top of a clean link's: there and back, what is lost, the dark.
+    /// From sampling to decode, on top of a clean link's: there and back, and what is lost. A
+    /// black-out adds nothing. Staleness is that of samples which the server took, and in the dark
+    /// it takes none. What it took just before and could not tell any more is one way and a tick
+    /// of samples, of which a client that has to connect again is asked nothing.
     #[must_use]
     pub fn staleness_ms(&self, tick_ms: f64) -> f64 {
-        2.0 * self.way_ms + self.lost_ticks * tick_ms + self.outage_ms()
+        2.0 * self.way_ms + self.lost_ticks * tick_ms
     }
 
     /// Until an entity has entered: the same, and once more there and back, for many at a time
-    /// come on a stream, which tells again what was lost.
+    /// come on a stream, which tells again what was lost. And the dark: after it everybody enters
+    /// anew.
     #[must_use]
     pub fn enter_ms(&self, tick_ms: f64) -> f64 {
-        2.0 * self.way_ms + tick_ms + self.staleness_ms(tick_ms)
+        2.0 * self.way_ms + tick_ms + self.staleness_ms(tick_ms) + self.outage_ms()
     }
 
     /// The share of published events that must have been acknowledged.
@@ -141,11 +146,12 @@ mod tests {
     }
 
     #[test]
-    fn a_black_out_costs_its_length_and_the_way_back_if_the_run_meets_it() {
+    fn a_black_out_costs_its_length_and_the_way_back_to_enter_if_the_run_meets_it() {
         let dark = "delay=50ms,blackout=4s@20s/60s";
-        assert_eq!(of(dark, 19.0).staleness_ms(TICK_MS), 100.0);
+        assert_eq!(of(dark, 19.0).enter_ms(TICK_MS), 250.0);
         // 4 s, then half a second until it is noticed and two round trips.
-        assert_eq!(of(dark, 30.0).staleness_ms(TICK_MS), 100.0 + 4_000.0 + 500.0 + 200.0);
+        assert_eq!(of(dark, 30.0).enter_ms(TICK_MS), 250.0 + 4_000.0 + 500.0 + 200.0);
+        assert_eq!(of(dark, 30.0).staleness_ms(TICK_MS), 100.0);
         let share = of(dark, 94.0).acked_share();
         assert!((share - 0.99 * (1.0 - 2.0 * 4.7 / 94.0)).abs() < 1e-9, "{share}");
     }
