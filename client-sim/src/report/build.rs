@@ -12,9 +12,6 @@ use crate::truth::{Findings, OverBound};
 use crate::verdict::{Allowance, Asked, Measured, Slo, decide};
 use starling_transport::conditioner::LinkProfile;
 
-/// Links begin so long before the measured time: clients connect, and warm up.
-const BEFORE_S: f64 = 6.0;
-
 /// What is known of a run besides what was measured.
 #[derive(Clone, Debug)]
 pub struct RunFacts {
@@ -32,6 +29,8 @@ pub struct RunFacts {
     pub terms: Terms,
     /// Length of the measured time.
     pub seconds: f64,
+    /// When it ended, in seconds of the run's clock: links begin soon after 0.
+    pub end_s: f64,
     /// Clients wanted.
     pub clients: u64,
     /// Of these, those whose every copy is compared with the truth.
@@ -70,7 +69,7 @@ pub fn build(
         terms: facts.terms,
         slo: facts.slo,
         slo_faulted: facts.slo_faulted,
-        allowance: Allowance::of(&facts.faults, facts.seconds + BEFORE_S),
+        allowance: Allowance::of(&facts.faults, facts.end_s),
         events_expected: facts.events_expected,
         cues_expected: facts.cues_expected,
     };

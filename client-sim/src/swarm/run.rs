@@ -14,6 +14,7 @@ use crate::space::Space;
 use crate::starling::{QuicWire, Registry, StarlingOptions, StarlingTarget};
 use crate::target::{Clock, Target, Terms};
 use starling_transport::tls::ClientTls;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -219,13 +220,13 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Leads all threads through the phases; returns the measured time.
+    /// Leads all threads through the phases; returns the measured time of the run's clock.
     fn conduct(
         &mut self,
         prepared: &Prepared,
         stop: &AtomicBool,
         progress: &mut dyn FnMut(&Progress),
-    ) -> Result<(Terms, Duration), SwarmError> {
+    ) -> Result<(Terms, Range<u64>), SwarmError> {
         let terms = self.connect(prepared, stop, progress)?;
         self.court.set_terms(terms);
         let measured_ns = u64::try_from(prepared.measured.as_nanos()).unwrap_or(u64::MAX / 4);
@@ -238,14 +239,13 @@ impl Run<'_> {
         self.schedule.cut(self.clock.now_ns());
         let range = self.schedule.measured_ns().unwrap_or(0..0);
         self.court.set_measured(range.clone());
-        let measured = Duration::from_nanos(range.end - range.start);
         // In the dark nothing arrives: that time is not the server's.
         let dark_ns = self.options.link.blackout.map_or(0, |blackout| blackout.length_ns);
         let give_up_ns = self.clock.now_ns() + DRAIN_NS + dark_ns;
         while !self.court.events_settled() && self.clock.now_ns() < give_up_ns {
             self.look(prepared, progress);
         }
-        Ok((terms, measured))
+        Ok((terms, range))
     }
 
     fn connect(
@@ -324,7 +324,7 @@ impl Run<'_> {
     }
 
     /// Reads the server's metrics at the start of the measured time and every second from then.
-    fn scrape(&self, url: MetricsUrl, range: std::ops::Range<u64>) -> JoinHandle<ServerUse> {
+    fn scrape(&self, url: MetricsUrl, range: Range<u64>) -> JoinHandle<ServerUse> {
         let (clock, schedule) = (Arc::clone(&self.clock), Arc::clone(&self.schedule));
         std::thread::spawn(move || {
             let mut used = ServerUse::default();
@@ -349,7 +349,7 @@ impl Run<'_> {
     fn finish(
         self,
         prepared: Prepared,
-        outcome: Result<(Terms, Duration), SwarmError>,
+        outcome: Result<(Terms, Range<u64>), SwarmError>,
     ) -> Result<Report, SwarmError> {
         self.schedule.leave(self.clock.now_ns());
         let mut swarm = GeneratorMeter::default();
@@ -363,7 +363,7 @@ impl Run<'_> {
         let truth = self.court.close(shed).map_err(SwarmError::System)?;
         let server = self.scraper.map(JoinHandle::join).transpose().map_err(|_| died())?;
         let (terms, measured) = outcome?;
-        let seconds = measured.as_secs_f64();
+        let seconds = Duration::from_nanos(measured.end - measured.start).as_secs_f64();
         let options = self.options;
         let publishers = prepared.crew.publishers() as f64;
         let (looking, judged) = prepared.crew.lookers();
@@ -375,6 +375,7 @@ impl Run<'_> {
             env: Env::here(options.commit.clone(), options),
             terms,
             seconds,
+            end_s: measured.end as f64 / 1e9,
             clients: prepared.crew.plans().len() as u64,
             judged,
             looking,

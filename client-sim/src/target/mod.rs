@@ -220,7 +220,7 @@ pub struct Accepted {
     pub entity: EntityNo,
     /// In which tick it became the entity's position.
     pub tick: u32,
-    /// In no earlier one: what was told does not leave it open.
+    /// Is it known to be this very tick? What was told may leave it open that it was an earlier one.
     pub exact: bool,
     /// Which sample: [`Sample::number`].
     pub number: u32,

@@ -106,7 +106,7 @@ pub struct Taken {
     pub entity: EntityNo,
     /// In which tick.
     pub tick: u32,
-    /// In no earlier one.
+    /// Is it known to be this very tick? It may have been an earlier one else.
     pub exact: bool,
     /// As it was reported.
     pub position: Position,

@@ -136,6 +136,7 @@ impl Run {
             env: Env::here(None, &"a test"),
             terms,
             seconds: self.seconds as f64,
+            end_s: (1 + 3 + self.seconds) as f64,
             clients,
             judged,
             looking,
