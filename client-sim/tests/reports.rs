@@ -3,6 +3,7 @@
 mod rig;
 
 use rig::{Run, failing};
+use starling_client_sim::metrics::ServerUse;
 use starling_client_sim::report::{html, summary};
 use starling_client_sim::target::loopback::Fault;
 
@@ -50,6 +51,45 @@ fn the_json_has_the_documented_fields_in_the_documented_order() {
         assert!(value["positions"][field]["p99"].is_number(), "{field}");
     }
     assert!(value["slo"][0]["limit"].as_str().is_some_and(|limit| limit.starts_with(">= ")));
+}
+
+/// What each block of schema 1 has. More may come; what goes, or changes its meaning, is schema 2.
+const FIELDS: [(&str, &str); 7] = [
+    ("clients", "asked connected judged looking refused lost reasons"),
+    (
+        "generator",
+        "cpu_cores late_sends_ms socket_drops rtt_ms frames_unjudged events_unjudged cues_unjudged",
+    ),
+    (
+        "positions",
+        "sent_per_s visible_per_client visible_updates_per_s changed_per_s records_per_s \
+         bytes_down_per_s bytes_up_per_s bytes_per_visible_update bytes_per_changed_update \
+         staleness_ms error_m compared over_bound over view_error_m view_age_ms enter_ms leave_ms \
+         pairs_checked wrong_set wrong went_back",
+    ),
+    (
+        "events",
+        "published acked delivered lost duplicated out_of_order stray latency_ms refused named",
+    ),
+    ("cues", "sent delivered owed lost duplicated late stray refused named"),
+    ("resume", "attempts resumed reset denied gap_ms"),
+    (
+        "server",
+        "cpu_us_per_client_tick cpu_ns_per_visible_update rss_bytes rss_bytes_per_client tick_ms \
+         overruns ticks scrapes scrapes_failed",
+    ),
+];
+
+#[test]
+fn no_field_of_the_schema_is_missing() {
+    let server = Some(ServerUse::default());
+    let report = Run { seconds: 1, server, ..Run::default() }.go();
+    let value: serde_json::Value = serde_json::from_str(&report.json()).expect("it is JSON");
+    for (block, fields) in FIELDS {
+        for field in fields.split_whitespace() {
+            assert!(value[block].get(field).is_some(), "{block}.{field}");
+        }
+    }
 }
 
 #[test]
