@@ -71,8 +71,8 @@ impl Allowance {
 
     /// From sampling to decode, on top of a clean link's: there and back, and what is lost. A
     /// black-out adds nothing. Staleness is that of samples which the server took, and in the dark
-    /// it takes none. What it took just before and could not tell any more is one way and a tick
-    /// of samples, of which a client that has to connect again is asked nothing.
+    /// it takes none. What was under way when the dark began is so old afterwards, a sample or two
+    /// of each entity: that shows in the maximum, not at the 99th percentile of a run of seconds.
     #[must_use]
     pub fn staleness_ms(&self, tick_ms: f64) -> f64 {
         2.0 * self.way_ms + self.lost_ticks * tick_ms
