@@ -147,18 +147,23 @@ impl Hall {
     pub(crate) fn raw(&mut self, at: usize, stream: StreamKind, bytes: &[u8]) {
         let mut rest = bytes;
         for _ in 0..100_000 {
-            let (now, client) = (self.now, &mut self.clients[at]);
-            if client.closed.is_some() || rest.is_empty() {
+            if self.clients[at].closed.is_some() || rest.is_empty() {
                 return;
             }
-            let taken = client.side.write(now, client.conn, stream, rest).unwrap_or(0);
-            client.side.flush(now);
-            rest = &rest[taken..];
+            rest = &rest[self.pour(at, stream, rest)..];
             if !rest.is_empty() {
                 self.run_ms(1);
             }
         }
         panic!("the server stopped reading a stream");
+    }
+
+    /// As many of these bytes as the stream takes now.
+    pub(crate) fn pour(&mut self, at: usize, stream: StreamKind, bytes: &[u8]) -> usize {
+        let (now, client) = (self.now, &mut self.clients[at]);
+        let taken = client.side.write(now, client.conn, stream, bytes).unwrap_or(0);
+        client.side.flush(now);
+        taken
     }
 
     pub(crate) fn datagram(&mut self, at: usize, payload: &[u8]) {
