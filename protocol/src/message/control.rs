@@ -90,7 +90,7 @@ impl Capabilities {
 pub struct Resume {
     /// The session.
     pub session: SessionId,
-    /// The token of its last Welcome; works once.
+    /// The token of its last Welcome; dead once the client was heard after the next one.
     pub token: [u8; RESUME_TOKEN_BYTES],
     /// The last event seen on each channel; the inbox is [`INBOX`].
     pub channels: Vec<(ChannelKey, ChannelPosition)>,
