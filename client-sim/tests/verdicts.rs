@@ -8,7 +8,7 @@ use starling_client_sim::swarm::InterestSpec;
 use starling_client_sim::target::loopback::Fault;
 use starling_client_sim::target::{ClientNo, EntityNo};
 use starling_client_sim::truth::Room;
-use starling_client_sim::verdict::Verdict;
+use starling_client_sim::verdict::{Limit, Verdict};
 
 #[test]
 fn a_perfect_server_passes_every_scenario() {
@@ -23,6 +23,20 @@ fn a_perfect_server_passes_every_scenario() {
         assert!(cues.sent > 100 && cues.delivered >= cues.owed, "{scenario}: {cues:?}");
         assert_eq!(report.positions.error_m.max, Some(0.0));
     }
+}
+
+#[test]
+fn a_fix_in_the_city_may_wait_one_tick_and_a_half_whatever_its_length() {
+    let limits = |tick_hz| {
+        let report = Run { scenario: "city", tick_hz, ..Run::default() }.go();
+        assert_eq!(failing(&report), Vec::<&str>::new(), "{tick_hz} Hz");
+        ["positions.staleness_ms.p99", "positions.enter_ms.p99"].map(|name| {
+            let slo = report.slo.iter().find(|slo| slo.name == name).expect("it is judged");
+            slo.limit
+        })
+    };
+    assert_eq!(limits(2.0), [Limit::AtMost(765.0), Limit::AtMost(810.0)]);
+    assert_eq!(limits(20.0), [Limit::AtMost(90.0), Limit::AtMost(135.0)]);
 }
 
 #[test]

@@ -41,6 +41,7 @@ pub(crate) struct Run {
     pub(crate) link: Option<String>,
     /// What the server's metrics said.
     pub(crate) server: Option<ServerUse>,
+    pub(crate) tick_hz: f64,
     /// Milliseconds between passes.
     pub(crate) pass_ms: u64,
     /// What the judge follows.
@@ -61,6 +62,7 @@ impl Default for Run {
             cues_per_s: 1.0,
             link: None,
             server: None,
+            tick_hz: 20.0,
             pass_ms: 5,
             room: Room::default(),
         }
@@ -76,7 +78,7 @@ impl Run {
         let scenario = Scenario::open(self.scenario).expect("built-in scenarios parse");
         let terms = Terms {
             space: scenario.space,
-            tick_hz: 20.0,
+            tick_hz: self.tick_hz,
             error_bound_m: if scenario.space == Space::Metric { 0.04 } else { 0.5 },
             grid_m: 0.001,
             hysteresis: 1.125,
@@ -96,7 +98,7 @@ impl Run {
             events_per_s: self.events_per_s,
             cues_per_s: self.cues_per_s,
             visible: self.visible,
-            tick_hz: 20.0,
+            tick_hz: self.tick_hz,
         };
         let crew = Crew::plan(source, &options).expect("there is something to do");
         let mut judge = Judge::with_room(crew.plans(), self.link.is_some(), self.room);
