@@ -3,9 +3,9 @@
 //!
 //! | You have | Take |
 //! |---|---|
-//! | a frame loop | [`net::Client`]: `advance(now)` once a frame, no runtime, no callback, no thread |
+//! | a frame loop | [`net::Client`]: `advance(now)` once a frame, no runtime, no thread |
 //! | async code | [`net::AsyncClient`]: the same session, awaited |
-//! | thousands of sessions | [`net::Clients`]: one transport, one thread, only those with work are touched |
+//! | thousands of sessions | [`net::Clients`]: one thread, and only those with work are touched |
 //! | a network of your own, or a browser | [`Session`]: bytes and time in, bytes and wishes out |
 //!
 //! All of them are a [`Session`]: it joins a world, makes own entities appear and says where they

@@ -15,7 +15,7 @@ pub struct Pose {
     /// Metric worlds: x, y, z in metres. Geodetic worlds: latitude and longitude in degrees,
     /// altitude in metres.
     pub position: [f64; 3],
-    /// Metres per second along x, y, z; ignored in geodetic worlds. Derived by the server if absent.
+    /// Metres per second along x, y, z; ignored in geodetic worlds. Derived if absent.
     pub velocity: Option<[f64; 3]>,
     /// How it is turned.
     pub facing: Facing,

@@ -6,8 +6,8 @@
 //!
 //! A fix that comes up in between, as those of vehicles do, goes on an errand of its own, so that
 //! it does not wait for a tick here and for another one there. There is one errand between two
-//! rounds, from a quarter of a tick after the first on, or from halfway on where many entities share
-//! it. A tick still gets one sample of each.
+//! rounds, from a quarter of a tick after the first on, or from halfway on where many entities
+//! share it. A tick still gets one sample of each.
 
 use crate::clock::ServerClock;
 use starling_protocol::units::{Nanos, Tick};
