@@ -227,8 +227,8 @@ fn an_entity_without_samples_is_held_where_it_was_last() {
     assert!(distance_steps(held, sky.accepted(entity)) < 15.);
 }
 
-/// Walks, says twice where it stands, as the SDK does, and falls silent; what it claims then as its
-/// velocity, in steps a second, may be left over from the way there or from a physics engine at rest.
+/// Walks, says twice where it stands, as the SDK does, and falls silent; what it claims as its
+/// velocity, in steps a second, may be left over from a physics engine at rest.
 fn stop(metres_a_tick: f64, claims: Option<[i32; 3]>) {
     let mut sky = Sky::new(metric(), 1);
     let viewer = sky.player([0.; 3], 500.);
