@@ -1,6 +1,6 @@
 //! `starling swarm` and `starling demo`: load, a report and a verdict that scripts can rely on.
 
-use crate::shell::{Ended, Scratch, serve, starling};
+use crate::shell::{Ended, Scratch, Serving, serve, starling};
 use serde_json::Value;
 use std::net::UdpSocket;
 
@@ -122,6 +122,15 @@ fn holds_but_for_time(report: &Value) {
     assert!(other.is_empty(), "{other:?} in {report:#}");
 }
 
+/// Flies a swarm against a server, and reads the report that it leaves.
+fn fly(serving: &Serving, scratch: &Scratch, how: &[&str]) -> (Ended, Value) {
+    let json = scratch.path("report.json");
+    let flight = ["swarm", "--server", &serving.address, "--insecure", "--report", &json];
+    let ended = starling(&[&flight[..], how].concat());
+    let report = serde_json::from_str(&scratch.read("report.json")).expect("it is JSON");
+    (ended, report)
+}
+
 #[test]
 fn a_flight_ends_in_a_report_with_every_field_and_an_exit_code() {
     let scratch = Scratch::new();
@@ -179,23 +188,9 @@ fn a_flight_that_misses_its_limits_fails() {
     let scratch = Scratch::new();
     let hopeless = "name = \"hopeless\"\nspace = \"metric\"\nmotion = \"walk\"\nradius_m = 50\n\
         [slo]\nstaleness_p99_over_tick_ms = -49.9\n";
-    let (scenario, json) = (scratch.file("hopeless.toml", hopeless), scratch.path("report.json"));
-    let serving = serve(&[]);
-    let ended = starling(&[
-        "swarm",
-        "--server",
-        &serving.address,
-        "--insecure",
-        "--scenario",
-        &scenario,
-        "--clients",
-        "3",
-        "--for",
-        "2s",
-        "--report",
-        &json,
-    ]);
-    let report: Value = serde_json::from_str(&scratch.read("report.json")).expect("it is JSON");
+    let scenario = scratch.file("hopeless.toml", hopeless);
+    let how = ["--scenario", &scenario, "--clients", "3", "--for", "2s"];
+    let (ended, report) = fly(&serve(&[]), &scratch, &how);
     assert!(broken(&report).contains(&"positions.staleness_ms.p99"), "{report:#}");
     assert!(matches!(ended.code, Some(3 | 4)), "{ended:?}");
     exits_with_its_verdict(&ended, &report);
@@ -204,13 +199,10 @@ fn a_flight_that_misses_its_limits_fails() {
 
 #[test]
 fn a_flight_whose_metrics_cannot_be_read_is_invalid_and_says_so() {
-    let (scratch, serving) = (Scratch::new(), serve(&[]));
-    let json = scratch.path("report.json");
-    let flight = ["swarm", "--server", &serving.address, "--insecure", "--scenario", "arena"];
-    let more = ["--clients", "4", "--for", "2s", "--cues-per-s", "2", "--report", &json];
+    let arena = ["--scenario", "arena", "--clients", "4", "--for", "2s", "--cues-per-s", "2"];
     // Nobody serves metrics on port 1.
-    let ended = starling(&[&flight[..], &more, &["--metrics", "http://127.0.0.1:1"]].concat());
-    let report: Value = serde_json::from_str(&scratch.read("report.json")).expect("it is JSON");
+    let how = [&arena[..], &["--metrics", "http://127.0.0.1:1"]].concat();
+    let (ended, report) = fly(&serve(&[]), &Scratch::new(), &how);
     assert!(broken(&report).contains(&"server.scrapes_failed"), "{report:#}");
     assert!(number(&report, "/server/scrapes_failed") >= 2.0);
     assert!(
@@ -235,21 +227,9 @@ fn a_trace_is_flown_and_its_bad_rows_are_named_by_line() {
         }
     }
     rows.push_str("p1,soon,1.0,2.0\n");
-    let (trace, json) = (scratch.file("match.csv", &rows), scratch.path("report.json"));
-    let serving = serve(&[]);
-    let ended = starling(&[
-        "swarm",
-        "--server",
-        &serving.address,
-        "--insecure",
-        "--trace",
-        &trace,
-        "--events-per-s",
-        "0",
-        "--report",
-        &json,
-    ]);
-    let report: Value = serde_json::from_str(&scratch.read("report.json")).expect("it is JSON");
+    let trace = scratch.file("match.csv", &rows);
+    let how = ["--trace", &trace, "--events-per-s", "0"];
+    let (ended, report) = fly(&serve(&[]), &scratch, &how);
     has_fields(&report, "/trace", &["rows", "malformed", "future", "duplicate"]);
     assert_eq!(report.pointer("/trace/malformed/0/line"), Some(&122.into()), "{report:#}");
     assert_eq!(number(&report, "/positions/wrong_set"), 0.0);
