@@ -13,23 +13,69 @@ mod region;
 mod sight;
 
 pub(crate) use area::Area;
-pub(crate) use marks::Mark;
 pub(crate) use region::{Region, Side};
-pub(crate) use sight::{Sight, Viewer};
 
+use crate::atlas::Atlas;
 use crate::config::WorldConfig;
-use crate::session::SessionIdx;
+use crate::entity::{Entities, EntityIdx};
+use crate::executor::Executor;
+use crate::session::{Session, SessionIdx, Sessions};
+use sight::{Sight, Viewer};
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::INTERESTS_MAX;
 use starling_protocol::message::interest::Interest;
 use starling_protocol::space::Space;
+use std::ops::Range;
 
-/// The areas of every session.
+/// The areas of every session, and what each sees.
 #[derive(Debug)]
 pub(crate) struct Interests {
     space: Space,
     hysteresis: f64,
-    rows: Vec<Vec<(u8, Area)>>,
+    rows: Vec<Row>,
+    lanes: Vec<Lane>,
+}
+
+/// One session's areas, and what it saw.
+#[derive(Debug, Default)]
+struct Row {
+    areas: Vec<(u8, Area)>,
+    /// A connection carries the session: it looks.
+    looks: bool,
+    /// What it sees, in order.
+    seen: Vec<EntityIdx>,
+    /// The team that this was worked out for, and as of which handover of an entity.
+    team: u8,
+    handovers: u32,
+    /// Which lane worked it out, and where there are its enters and leaves.
+    lane: usize,
+    enters: Range<usize>,
+    leaves: Range<usize>,
+}
+
+/// What one thread needs to work out what its share of the sessions sees.
+#[derive(Debug, Default)]
+struct Lane {
+    sight: Sight,
+    enters: Vec<EntityIdx>,
+    leaves: Vec<EntityIdx>,
+}
+
+/// A share of the sessions, and what works on it.
+struct Part<'a> {
+    first: usize,
+    number: usize,
+    rows: &'a mut [Row],
+    lane: &'a mut Lane,
+}
+
+/// What a session sees now and did not see before, and the other way round; both in order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Changes<'a> {
+    /// What it sees now and did not see in the tick before.
+    pub(crate) enters: &'a [EntityIdx],
+    /// What it saw in the tick before and does not see now.
+    pub(crate) leaves: &'a [EntityIdx],
 }
 
 impl Interests {
@@ -40,7 +86,15 @@ impl Interests {
             space: config.space,
             hysteresis: f64::from(config.hysteresis_permille) / 1000.0,
             rows: Vec::new(),
+            lanes: Vec::new(),
         }
+    }
+
+    fn row(&mut self, session: SessionIdx) -> &mut Row {
+        if self.rows.len() <= session.at() {
+            self.rows.resize_with(session.at() + 1, Row::default);
+        }
+        &mut self.rows[session.at()]
     }
 
     /// Sets the area number `id` of a session.
@@ -58,10 +112,7 @@ impl Interests {
             return Err(CloseCode::LIMIT);
         }
         let area = Area::new(self.space, self.hysteresis, interest)?;
-        if self.rows.len() <= session.at() {
-            self.rows.resize_with(session.at() + 1, Vec::new);
-        }
-        let areas = &mut self.rows[session.at()];
+        let areas = &mut self.row(session).areas;
         match areas.binary_search_by_key(&id, |(id, _)| *id) {
             Ok(at) => areas[at].1 = area,
             Err(at) => areas.insert(at, (id, area)),
@@ -71,23 +122,129 @@ impl Interests {
 
     /// Removes the area number `id` of a session.
     pub(crate) fn clear(&mut self, session: SessionIdx, id: u8) {
-        if let Some(areas) = self.rows.get_mut(session.at()) {
-            areas.retain(|(other, _)| *other != id);
-        }
+        self.row(session).areas.retain(|(other, _)| *other != id);
+    }
+
+    /// A connection carries the session: it looks from the next tick on and saw nothing before.
+    pub(crate) fn open(&mut self, session: SessionIdx) {
+        let row = self.row(session);
+        row.blind();
+        row.looks = true;
+    }
+
+    /// No connection carries the session: it sees nothing, and its areas wait.
+    pub(crate) fn close(&mut self, session: SessionIdx) {
+        let row = self.row(session);
+        row.blind();
+        row.looks = false;
     }
 
     /// Removes every area of a session that is gone.
     pub(crate) fn forget(&mut self, session: SessionIdx) {
-        if let Some(areas) = self.rows.get_mut(session.at()) {
-            areas.clear();
+        self.close(session);
+        self.row(session).areas.clear();
+    }
+
+    /// The areas of a session, by number.
+    #[must_use]
+    pub(crate) fn areas(&self, session: SessionIdx) -> &[(u8, Area)] {
+        self.rows.get(session.at()).map_or(&[], |row| &row.areas)
+    }
+
+    /// Works out what every session sees now.
+    pub(crate) fn look(
+        &mut self,
+        sessions: &Sessions,
+        atlas: &Atlas,
+        entities: &Entities,
+        exec: &impl Executor,
+    ) {
+        let width = exec.width().max(1);
+        self.lanes.resize_with(width, Lane::default);
+        let share = self.rows.len().div_ceil(width).max(1);
+        let chunks = self.rows.chunks_mut(share).zip(&mut self.lanes).enumerate();
+        let mut parts: Vec<_> = chunks
+            .map(|(number, (rows, lane))| Part { first: number * share, number, rows, lane })
+            .collect();
+        exec.run(&mut parts, &|part| part.run(sessions, atlas, entities));
+    }
+
+    /// What entered and left a session's view in the last [`Interests::look`].
+    #[must_use]
+    pub(crate) fn changes(&self, session: SessionIdx) -> Changes<'_> {
+        let row =
+            self.rows.get(session.at()).and_then(|row| Some((row, self.lanes.get(row.lane)?)));
+        match row {
+            Some((row, lane)) => Changes {
+                enters: &lane.enters[row.enters.clone()],
+                leaves: &lane.leaves[row.leaves.clone()],
+            },
+            None => Changes { enters: &[], leaves: &[] },
         }
     }
 
-    /// Every session's areas, at least `sessions` rows of them.
-    pub(crate) fn rows(&mut self, sessions: usize) -> &mut [Vec<(u8, Area)>] {
-        if self.rows.len() < sessions {
-            self.rows.resize_with(sessions, Vec::new);
+    /// Does a session see an entity, as of the last [`Interests::look`]?
+    #[must_use]
+    pub(crate) fn sees(&self, session: SessionIdx, entity: EntityIdx) -> bool {
+        let row = self.rows.get(session.at());
+        row.is_some_and(|row| row.seen.binary_search(&entity).is_ok())
+    }
+
+    /// There was no room for an entity that entered: it enters again in the next tick.
+    pub(crate) fn turn_away(&mut self, session: SessionIdx, entity: EntityIdx) {
+        let seen = &mut self.row(session).seen;
+        if let Ok(at) = seen.binary_search(&entity) {
+            seen.remove(at);
         }
-        &mut self.rows
+    }
+}
+
+impl Row {
+    /// It sees nothing, and nothing of that is told.
+    fn blind(&mut self) {
+        self.seen.clear();
+        self.enters = 0..0;
+        self.leaves = 0..0;
+    }
+}
+
+impl Part<'_> {
+    fn run(&mut self, sessions: &Sessions, atlas: &Atlas, entities: &Entities) {
+        self.lane.enters.clear();
+        self.lane.leaves.clear();
+        for (at, row) in self.rows.iter_mut().enumerate() {
+            row.lane = self.number;
+            (row.enters, row.leaves) = (0..0, 0..0);
+            let idx = SessionIdx((self.first + at) as u32);
+            if let Some(session) = sessions.get(idx).filter(|_| row.looks) {
+                row.look(idx, session, self.lane, atlas, entities);
+            }
+        }
+    }
+}
+
+impl Row {
+    fn look(
+        &mut self,
+        idx: SessionIdx,
+        session: &Session,
+        lane: &mut Lane,
+        atlas: &Atlas,
+        entities: &Entities,
+    ) {
+        let viewer = Viewer {
+            session: idx,
+            team: session.team,
+            owned: session.owned(),
+            avatar: session.avatar,
+            stands: self.handovers == entities.handovers() && self.team == session.team,
+        };
+        (self.handovers, self.team) = (entities.handovers(), session.team);
+        let (entered, left) = (lane.enters.len(), lane.leaves.len());
+        lane.sight.look(&viewer, &mut self.areas, &mut self.seen, atlas, entities);
+        lane.enters.extend_from_slice(&lane.sight.enters);
+        lane.leaves.extend_from_slice(&lane.sight.leaves);
+        self.enters = entered..lane.enters.len();
+        self.leaves = left..lane.leaves.len();
     }
 }

@@ -17,17 +17,17 @@ const EVERYWHERE_M: f64 = 4e7;
 
 /// Who looks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Viewer<'a> {
+pub(super) struct Viewer<'a> {
     /// Its session.
-    pub(crate) session: SessionIdx,
+    pub(super) session: SessionIdx,
     /// Its team, 0 for none.
-    pub(crate) team: u8,
+    pub(super) team: u8,
     /// Its entities by handle.
-    pub(crate) owned: &'a Owned,
+    pub(super) owned: &'a Owned,
     /// The entity that a game or host moves for it.
-    pub(crate) avatar: Option<EntityIdx>,
+    pub(super) avatar: Option<EntityIdx>,
     /// Since the last tick nothing changed that decides whom it may see at all.
-    pub(crate) stands: bool,
+    pub(super) stands: bool,
 }
 
 impl Viewer<'_> {
@@ -55,32 +55,45 @@ impl Viewer<'_> {
 
 /// What one session sees, worked out for one session after another.
 #[derive(Debug, Default)]
-pub(crate) struct Sight {
-    /// What was and is visible.
-    pub(crate) marks: Marks,
+pub(super) struct Sight {
+    marks: Marks,
     /// What becomes visible, in order.
-    pub(crate) enters: Vec<EntityIdx>,
+    pub(super) enters: Vec<EntityIdx>,
+    /// What was visible and no longer is, in order.
+    pub(super) leaves: Vec<EntityIdx>,
     /// How many of what was visible still is.
-    pub(crate) kept: usize,
+    kept: usize,
     ranked: Vec<(f64, EntityIdx)>,
 }
 
 impl Sight {
-    /// Works out what a session sees. Before, [`Marks::begin`] and [`Marks::was_visible`] told what
-    /// it saw; after, marks and enters say what it sees.
-    pub(crate) fn look(
+    /// Works out what a session sees. `seen` is what it saw, in order, and then what it sees.
+    pub(super) fn look(
         &mut self,
         viewer: &Viewer<'_>,
         areas: &mut [(u8, Area)],
+        seen: &mut Vec<EntityIdx>,
         atlas: &Atlas,
         entities: &Entities,
     ) {
         self.enters.clear();
+        self.leaves.clear();
         self.kept = 0;
+        self.marks.begin(entities.rows());
+        seen.iter().for_each(|entity| self.marks.was_visible(*entity));
         for (_, area) in areas {
             self.look_into(viewer, area, atlas, entities);
         }
         self.enters.sort_unstable();
+        if self.kept < seen.len() {
+            let gone = |entity: &&EntityIdx| self.marks.of(**entity) != Mark::Seen;
+            self.leaves.extend(seen.iter().filter(gone));
+            seen.retain(|entity| self.marks.of(*entity) == Mark::Seen);
+        }
+        if !self.enters.is_empty() {
+            seen.extend_from_slice(&self.enters);
+            seen.sort_unstable();
+        }
     }
 
     fn look_into(

@@ -4,8 +4,8 @@ use super::Scene;
 use super::codes::CodeBook;
 use super::due::Agenda;
 use crate::counters::Counters;
+use crate::entity::EntityIdx;
 use crate::input::ConnId;
-use crate::interest::Sight;
 use crate::session::SessionIdx;
 use starling_protocol::limits::DATAGRAM_BYTES_MAX;
 use starling_protocol::message::bulk::BulkDown;
@@ -16,8 +16,6 @@ use std::ops::Range;
 /// Working space and output of one share of sessions.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    /// What the session at hand sees.
-    pub(crate) sight: Sight,
     /// Codes of this tick.
     pub(crate) codes: CodeBook,
     /// What the session at hand is to be told.
@@ -36,6 +34,8 @@ pub(crate) struct Lane {
     pub(crate) datagrams: Vec<(ConnId, Range<usize>)>,
     /// Bulk messages.
     pub(crate) bulks: Vec<(SessionIdx, BulkDown)>,
+    /// Entities for which a session's table had no slot.
+    pub(crate) turned_away: Vec<(SessionIdx, EntityIdx)>,
     /// What is counted.
     pub(crate) tally: Tally,
 }
@@ -72,7 +72,6 @@ impl Lane {
     #[must_use]
     pub(crate) fn new(space: Space) -> Self {
         Self {
-            sight: Sight::default(),
             codes: CodeBook::new(space),
             agenda: Agenda::default(),
             page: Page::new(space),
@@ -82,6 +81,7 @@ impl Lane {
             arena: Vec::new(),
             datagrams: Vec::new(),
             bulks: Vec::new(),
+            turned_away: Vec::new(),
             tally: Tally::default(),
         }
     }

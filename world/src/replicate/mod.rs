@@ -30,7 +30,7 @@ use crate::cue::CueBook;
 use crate::entity::{Entities, EntityIdx};
 use crate::executor::Executor;
 use crate::input::TickInputs;
-use crate::interest::Area;
+use crate::interest::{Area, Interests};
 use crate::output::{Outgoing, Output};
 use crate::session::{Session, SessionIdx, Sessions};
 use crate::space::Cartesian;
@@ -59,6 +59,7 @@ pub(super) struct Scene<'a> {
     tracks: &'a Tracks,
     atlas: &'a Atlas,
     sessions: &'a Sessions,
+    interests: &'a Interests,
     cues: &'a CueBook,
 }
 
@@ -66,7 +67,6 @@ pub(super) struct Scene<'a> {
 struct Part<'a> {
     first: usize,
     views: &'a mut [Option<Box<View>>],
-    areas: &'a mut [Vec<(u8, Area)>],
     lane: &'a mut Lane,
 }
 
@@ -134,6 +134,7 @@ impl World {
     ) {
         let deadline_us = self.config.tick_rate.deadline_ns(self.now) / 1000;
         let heartbeat_ms = u64::from(self.config.heartbeat_ms);
+        self.interests.look(&self.sessions, &self.atlas, &self.entities, exec);
         let scene = Scene {
             now: self.now,
             now_us: inputs.now_us,
@@ -143,13 +144,13 @@ impl World {
             tracks: &self.tracks,
             atlas: &self.atlas,
             sessions: &self.sessions,
+            interests: &self.interests,
             cues: &self.cues,
         };
         let Replication { space, views, lanes } = &mut self.replication;
         let width = exec.width().max(1);
         lanes.resize_with(width, || Lane::new(*space));
-        let areas = self.interests.rows(views.len());
-        let mut parts = cut(views, areas, lanes);
+        let mut parts = cut(views, lanes);
         exec.run(&mut parts, &|part| part.run(&scene));
         drop(parts);
         self.collect(out);
@@ -165,6 +166,9 @@ impl World {
                 bytes: bytes.start + offset..bytes.end + offset,
             }));
             lane.report(&mut self.counters);
+            for (session, entity) in lane.turned_away.drain(..) {
+                self.interests.turn_away(session, entity);
+            }
             for (session, message) in lane.bulks.drain(..) {
                 let letter = crate::mail::Letter::bulk(&message, self.now);
                 self.sessions.post(session, letter);
@@ -174,20 +178,15 @@ impl World {
 }
 
 /// Cuts the sessions into as many parts as there are lanes.
-fn cut<'a>(
-    mut views: &'a mut [Option<Box<View>>],
-    mut areas: &'a mut [Vec<(u8, Area)>],
-    lanes: &'a mut [Lane],
-) -> Vec<Part<'a>> {
+fn cut<'a>(mut views: &'a mut [Option<Box<View>>], lanes: &'a mut [Lane]) -> Vec<Part<'a>> {
     let share = views.len().div_ceil(lanes.len().max(1)).max(1);
     let mut parts = Vec::with_capacity(lanes.len());
     let mut first = 0;
     for lane in lanes {
         let count = share.min(views.len());
         let (here, rest) = std::mem::take(&mut views).split_at_mut(count);
-        let (near, far) = std::mem::take(&mut areas).split_at_mut(count);
-        parts.push(Part { first, views: here, areas: near, lane });
-        (views, areas) = (rest, far);
+        parts.push(Part { first, views: here, lane });
+        views = rest;
         first += count;
     }
     parts
@@ -195,27 +194,21 @@ fn cut<'a>(
 
 impl Part<'_> {
     fn run(&mut self, scene: &Scene<'_>) {
-        for (at, (view, areas)) in self.views.iter_mut().zip(&mut *self.areas).enumerate() {
+        for (at, view) in self.views.iter_mut().enumerate() {
             let idx = SessionIdx((self.first + at) as u32);
             if let (Some(view), Some(session)) = (view, scene.sessions.get(idx)) {
-                view.tick(idx, session, areas, self.lane, scene);
+                view.tick(idx, session, self.lane, scene);
             }
         }
     }
 }
 
 impl View {
-    fn tick(
-        &mut self,
-        idx: SessionIdx,
-        session: &Session,
-        areas: &mut [(u8, Area)],
-        lane: &mut Lane,
-        scene: &Scene<'_>,
-    ) {
+    fn tick(&mut self, idx: SessionIdx, session: &Session, lane: &mut Lane, scene: &Scene<'_>) {
         self.uplinks.advance(scene.now);
-        self.refresh(idx, session, areas, lane, scene);
+        self.refresh(idx, session, lane, scene);
         lane.agenda.collect(&mut self.slots, scene.entities.stirred(), scene.now);
+        let areas = scene.interests.areas(idx);
         let names = areas.iter().any(|(_, area)| area.names);
         let reader = Reader { session: idx, team: session.team, names };
         if lane.agenda.is_crowd() {

@@ -9,7 +9,7 @@ use super::slots::{SlotState, Slots};
 use crate::checksum::Checksum;
 use crate::cue::CueQueue;
 use crate::entity::EntityIdx;
-use crate::interest::{Area, Mark, Sight, Viewer};
+use crate::interest::Changes;
 use crate::session::{Session, SessionIdx};
 use starling_protocol::snapshot::{Clock, Fold, SnapshotWriter};
 use starling_protocol::units::Tick;
@@ -35,8 +35,6 @@ pub(crate) struct View {
     pub(super) last_sent: Tick,
     /// The team that its slots were filled for.
     pub(super) team: u8,
-    /// As of which handover of an entity.
-    handovers: u32,
     /// Some slot waited for a place in a datagram.
     pub(super) hungry: bool,
 }
@@ -95,58 +93,34 @@ impl View {
         })
     }
 
-    /// Works out what the session sees and what became of its slots.
+    /// Brings the slots up to what the session sees.
     pub(super) fn refresh(
         &mut self,
         idx: SessionIdx,
         session: &Session,
-        areas: &mut [(u8, Area)],
         lane: &mut Lane,
         scene: &Scene<'_>,
     ) {
-        let Lane { sight, tally, .. } = lane;
-        let visible = self.mark_visible(sight, scene);
-        let viewer = Viewer {
-            session: idx,
-            team: session.team,
-            owned: session.owned(),
-            avatar: session.avatar,
-            stands: self.handovers == scene.entities.handovers() && self.team == session.team,
-        };
-        self.handovers = scene.entities.handovers();
-        sight.look(&viewer, areas, scene.atlas, scene.entities);
-        if sight.kept < visible {
-            self.depart(sight, tally, scene.now);
-        }
-        self.arrive(sight, tally, scene.now);
+        let changes = scene.interests.changes(idx);
+        self.depart(&changes, &mut lane.tally, scene.now);
+        self.arrive(idx, &changes, lane, scene.now);
         if self.team != session.team {
             self.change_team(session.team, scene.now);
         }
-        self.hear_watched(sight, scene);
-        tally.cues_expired += self.cues.expire(scene.now);
+        self.hear_watched(idx, scene);
+        lane.tally.cues_expired += self.cues.expire(scene.now);
     }
 
-    /// Marks what was visible and returns how many that are.
-    fn mark_visible(&self, sight: &mut Sight, scene: &Scene<'_>) -> usize {
-        sight.marks.begin(scene.entities.rows());
-        let mut visible = 0;
-        for slot in self.slots.iter() {
-            if self.slots.state(slot).is_visible() {
-                sight.marks.was_visible(self.slots.entity(slot));
-                visible += 1;
-            }
-        }
-        visible
-    }
-
-    fn depart(&mut self, sight: &Sight, tally: &mut Tally, now: Tick) {
-        for word in 0..self.slots.words() {
+    fn depart(&mut self, changes: &Changes<'_>, tally: &mut Tally, now: Tick) {
+        let words = if changes.leaves.is_empty() { 0 } else { self.slots.words() };
+        for word in 0..words {
             let mut used = self.slots.word(word);
             while used != 0 {
                 let slot = word * 64 + used.trailing_zeros() as usize;
                 used &= used - 1;
                 let state = self.slots.state(slot);
-                if !state.is_visible() || sight.marks.of(self.slots.entity(slot)) == Mark::Seen {
+                let left = changes.leaves.binary_search(&self.slots.entity(slot)).is_ok();
+                if !state.is_visible() || !left {
                     continue;
                 }
                 let leaving = match state {
@@ -159,12 +133,15 @@ impl View {
         }
     }
 
-    fn arrive(&mut self, sight: &Sight, tally: &mut Tally, now: Tick) {
-        for &entity in &sight.enters {
+    fn arrive(&mut self, idx: SessionIdx, changes: &Changes<'_>, lane: &mut Lane, now: Tick) {
+        for &entity in changes.enters {
             let slot = self.slots.revive(entity, now).or_else(|| self.slots.take(entity, now));
             match slot {
-                Some(_) => tally.enters += 1,
-                None => tally.exhausted += 1,
+                Some(_) => lane.tally.enters += 1,
+                None => {
+                    lane.tally.exhausted += 1;
+                    lane.turned_away.push((idx, entity));
+                }
             }
         }
     }
@@ -177,9 +154,9 @@ impl View {
         held.into_iter().for_each(|slot| self.slots.set(slot, SlotState::Entering, now));
     }
 
-    fn hear_watched(&mut self, sight: &Sight, scene: &Scene<'_>) {
+    fn hear_watched(&mut self, idx: SessionIdx, scene: &Scene<'_>) {
         for &(cue, entity) in &scene.cues.watched {
-            if sight.marks.of(entity) == Mark::Seen {
+            if scene.interests.sees(idx, entity) {
                 self.cues.push(scene.cues, cue, self.sent.next());
             }
         }

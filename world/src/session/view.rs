@@ -12,11 +12,13 @@ impl World {
     /// A connection carries the session: its snapshots start anew, its interests stand.
     pub(super) fn open_view(&mut self, idx: SessionIdx) {
         self.replication.open(idx, self.now);
+        self.interests.open(idx);
     }
 
     /// No connection carries the session: it sees nothing, and its interests wait.
     pub(super) fn park_view(&mut self, idx: SessionIdx) {
         self.replication.close(idx);
+        self.interests.close(idx);
     }
 
     /// The session is gone.
