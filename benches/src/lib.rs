@@ -2,6 +2,7 @@
 //! look at it, without a network between.
 #![forbid(unsafe_code)]
 
+pub mod bodies;
 mod client;
 pub mod clock;
 pub mod motion;

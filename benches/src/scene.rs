@@ -105,7 +105,7 @@ impl Scene {
         self.answer();
         for client in &self.clients {
             let own = &self.movers[client.movers.clone()];
-            self.answers.extend(own.iter().map(|mover| client.spawn(mover)));
+            self.answers.extend(own.iter().map(|mover| client.spawn(mover.sample())));
         }
         self.answer();
     }
