@@ -9,6 +9,7 @@ use crate::counters::NetCounters;
 use crate::entropy::{Entropy, Seeded};
 use crate::net::{Front, Parts};
 use crate::room::Room;
+use crate::room::cores::Cores;
 use crate::room::directory::{Directory, Lender, Lives};
 use crate::room::pool::RoomId;
 use crate::wall::Wall;
@@ -41,7 +42,7 @@ impl Rooms {
     /// Runs what is due.
     pub fn poll(&mut self, now: Nanos) {
         for room in self.rooms.values_mut() {
-            room.poll(now, &|| now);
+            room.poll(now, &|| now, &Cores::none());
         }
     }
 

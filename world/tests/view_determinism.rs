@@ -51,9 +51,33 @@ impl Executor for Backwards {
     }
 }
 
-/// Two worlds with the same inputs: one serial, one in parts.
+/// Runs every part on a thread of its own.
+struct Threads(usize);
+
+impl Executor for Threads {
+    fn width(&self) -> usize {
+        self.0
+    }
+
+    fn run<T: Send>(&self, parts: &mut [T], work: &(dyn Fn(&mut T) + Sync)) {
+        std::thread::scope(|scope| {
+            parts.iter_mut().for_each(|part| drop(scope.spawn(|| work(part))));
+        });
+    }
+}
+
 #[test]
 fn an_executor_that_cuts_the_work_changes_nothing() {
+    assert_like_serial(&Backwards(4));
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_checksum() {
+    [1, 2, 3, 8].iter().for_each(|threads| assert_like_serial(&Threads(*threads)));
+}
+
+/// Two worlds with the same inputs: one serial, one in parts.
+fn assert_like_serial(exec: &impl Executor) {
     let mut sky = Sky::new(metric(), 8);
     let mut twin = starling_world::World::new(metric());
     let mirror = |world: &mut starling_world::World, commands: Vec<Command>| {
@@ -74,7 +98,7 @@ fn an_executor_that_cuts_the_work_changes_nothing() {
         }
         let (mut one, mut many) = (Output::default(), Output::default());
         sky.world.tick(&inputs, &mut one, &Serial);
-        twin.tick(&inputs, &mut many, &Backwards(4));
+        twin.tick(&inputs, &mut many, exec);
         assert_eq!(one.arena, many.arena);
         assert_eq!(sky.world.checksum(), twin.checksum());
     }

@@ -68,7 +68,8 @@ section! {
         /// When not given: 20 for games, 2 for fleets, 10 for events.
         /// CPU time and bytes grow in proportion.
         pub tick_hz: Option<u16> = None,
-        /// Threads that run worlds. When not given: as many as the machine has cores.
+        /// Threads that run worlds, and as many for parts of long ticks. When not given: as many as
+        /// the machine has cores.
         pub threads: Option<u16> = None,
         /// Seconds from the first request to stop until the server closes what is still open.
         pub drain_s: u32 = 30,

@@ -3,6 +3,7 @@
 //! A stepped object: [`Room::poll`] does what is due and says when to call again. Threads are
 //! lent by the [`pool`]; a simulation calls `poll` itself.
 
+pub mod cores;
 pub mod directory;
 pub mod gauge;
 pub mod pool;
@@ -10,11 +11,12 @@ pub mod schedule;
 
 use crate::exchange::{Batch, Mailbox};
 use crate::wall::UnixClock;
+use cores::{Cores, Weight};
 use gauge::Gauge;
 use schedule::Schedule;
 use starling_protocol::units::Nanos;
 use starling_world::World;
-use starling_world::executor::Serial;
+use starling_world::executor::{Executor, Serial};
 use starling_world::input::{Command, TickInputs};
 use std::sync::Arc;
 
@@ -29,6 +31,7 @@ pub struct Room {
     schedule: Schedule,
     unix: Option<UnixClock>,
     last_step: Nanos,
+    weight: Weight,
     // Reused from tick to tick; empty between polls.
     commands: Vec<Command>,
     inputs: TickInputs,
@@ -57,6 +60,7 @@ impl Room {
             schedule,
             unix,
             last_step: start,
+            weight: Weight::default(),
             commands: Vec::new(),
             inputs: TickInputs::default(),
             batch: Batch::default(),
@@ -88,8 +92,8 @@ impl Room {
     }
 
     /// Runs what is due. `clock` is read round each tick, so that its cost is known; a simulation
-    /// passes a clock that stands still.
-    pub fn poll(&mut self, now: Nanos, clock: &dyn Fn() -> Nanos) -> Polled {
+    /// passes a clock that stands still. Long ticks are cut and run on `cores`.
+    pub fn poll(&mut self, now: Nanos, clock: &dyn Fn() -> Nanos, cores: &Cores) -> Polled {
         if self.mailbox.is_congested() {
             // The Front is behind by more than it could ever send in time: making more for it
             // would only cost memory. Ticks that pass meanwhile are skipped and counted.
@@ -101,7 +105,7 @@ impl Room {
         self.skip_late(now);
         let mut published = false;
         while self.next_tick() <= now {
-            self.tick(now, clock);
+            self.tick(now, clock, cores);
             published |= self.mailbox.publish(&mut self.batch);
         }
         published |= self.mailbox.publish(&mut self.batch);
@@ -140,14 +144,21 @@ impl Room {
         }
     }
 
-    fn tick(&mut self, now: Nanos, clock: &dyn Fn() -> Nanos) {
+    fn tick(&mut self, now: Nanos, clock: &dyn Fn() -> Nanos, cores: &Cores) {
         self.mailbox.take_tick(&mut self.inputs);
         self.inputs.now_us = self.schedule.now_us(now);
         self.inputs.unix_ms = self.unix.as_ref().map(|unix| unix.unix_ms(now));
         let late_ns = now.since(self.next_tick());
         let before = clock();
-        self.world.tick(&self.inputs, &mut self.batch.output, &Serial);
+        let width = if self.weight.is_heavy() {
+            self.world.tick(&self.inputs, &mut self.batch.output, cores);
+            cores.width()
+        } else {
+            self.world.tick(&self.inputs, &mut self.batch.output, &Serial);
+            1
+        };
         let took_ns = clock().since(before);
+        self.weight.note(took_ns, width);
         self.inputs.clear();
         self.batch.ticked = true;
         let overrun = now >= self.next_tick();

@@ -1,5 +1,6 @@
 //! The worker pool: threads that give each room its time, at its deadline.
 
+use super::cores::Cores;
 use super::directory::Lender;
 use super::{Polled, Room};
 use starling_protocol::units::Nanos;
@@ -40,6 +41,7 @@ pub struct Pool {
 
 struct Shared {
     clock: Clock,
+    cores: Cores,
     state: Mutex<State>,
     changed: Condvar,
     /// Tells the Front that a batch waits.
@@ -68,15 +70,18 @@ struct Slot {
 }
 
 impl Pool {
-    /// `threads` workers on `clock`; `published` is called after a room published a batch.
+    /// `threads` workers on `clock`, which lend `cores` to long ticks; `published` is called after
+    /// a room published a batch.
     #[must_use]
     pub fn start(
         threads: usize,
+        cores: Cores,
         clock: Clock,
         published: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         let shared = Arc::new(Shared {
             clock,
+            cores,
             state: Mutex::default(),
             changed: Condvar::new(),
             published: Box::new(published),
@@ -161,7 +166,7 @@ impl Shared {
     fn work(&self) {
         while let Some((id, mut room)) = self.next_room() {
             let clock = self.clock;
-            let poll = || room.poll(clock.now(), &move || clock.now());
+            let poll = || room.poll(clock.now(), &move || clock.now(), &self.cores);
             // The room is not used again after a panic, so what it left half-done is not seen.
             match catch_unwind(AssertUnwindSafe(poll)) {
                 Ok(Polled { published, next }) => {

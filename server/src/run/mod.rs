@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! quic threads  ->  front thread  ->  room threads   (one per core, each room on one at a time)
-//!                   front thread  <-  room threads
+//!                   front thread  <-  room threads  <->  tick threads   (parts of long ticks)
 //! http thread   looks at the board
 //! ```
 //!
@@ -36,6 +36,7 @@ use crate::counters::NetCounters;
 use crate::entropy::{Entropy, System};
 use crate::http::{Board, Facts, Listener};
 use crate::net::{Front, Parts};
+use crate::room::cores::Cores;
 use crate::room::directory::{Directory, Lives};
 use crate::room::pool::{Clock, Pool};
 use crate::wall::{UnixClock, Wall};
@@ -161,7 +162,9 @@ impl Server {
         let clock = Clock::start();
         let bell = Arc::new(Bell::new(transport.waker()));
         let rung = Arc::clone(&bell);
-        let mut pool = Pool::start(threads.rooms, clock, move || rung.ring());
+        let cores =
+            Cores::start(threads.rooms).map_err(|why| StartError::Thread(io::Error::other(why)))?;
+        let mut pool = Pool::start(threads.rooms, cores, clock, move || rung.ring());
         let directory = self.directory(&mut pool, clock.now());
         let counters = Arc::new(NetCounters::default());
         let facts = self.facts(threads, verifier.is_open());
