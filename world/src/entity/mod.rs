@@ -124,6 +124,8 @@ pub struct Entities {
     labels: Vec<Tick>,
     /// The tick that first carries the newest fields or the newest entry of the track.
     stirred: Vec<Tick>,
+    /// The newest of them.
+    newest_stir: Tick,
     /// How often an entity changed hands: who may see what is to be worked out anew.
     handovers: u32,
     count: usize,
@@ -154,6 +156,7 @@ impl Entities {
             is_fresh: Vec::new(),
             labels: Vec::new(),
             stirred: Vec::new(),
+            newest_stir: Tick(0),
             handovers: 0,
             count: 0,
         }
@@ -240,6 +243,7 @@ impl Entities {
         self.contacts[at] = now;
         self.fields[at] = fields;
         self.stirred[at] = now;
+        self.newest_stir = self.newest_stir.max(now);
         self.spawned.push(idx);
     }
 
@@ -442,6 +446,14 @@ impl Entities {
     /// Notes that there is something to tell of it from this tick on.
     pub(crate) fn stir(&mut self, idx: EntityIdx, at: Tick) {
         self.stirred[idx.at()] = self.stirred[idx.at()].max(at);
+        self.newest_stir = self.newest_stir.max(at);
+    }
+
+    /// The newest tick that carries anything new of any entity.
+    #[inline]
+    #[must_use]
+    pub(crate) fn newest_stir(&self) -> Tick {
+        self.newest_stir
     }
 
     /// By row: the tick that first carries what is newest of an entity.

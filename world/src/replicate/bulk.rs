@@ -5,7 +5,6 @@
 
 use super::Scene;
 use super::codes::newest_state;
-use super::due::News;
 use super::lane::Lane;
 use super::size;
 use super::slots::SlotState;
@@ -41,19 +40,15 @@ impl View {
         scene: &Scene<'_>,
         reader: Reader,
     ) {
-        let crowd: Vec<u16> = {
-            let enters = lane.agenda.due.iter().filter(|due| due.news == News::Enter);
-            enters.map(|due| due.slot).collect()
-        };
-        lane.agenda.due.retain(|due| due.news != News::Enter);
-        lane.agenda.withheld.extend(&crowd);
-        lane.agenda.withheld.sort_unstable();
+        let mut crowd = std::mem::take(&mut lane.crowd);
+        lane.agenda.take_crowd(&mut crowd);
         let waiting = scene.sessions.get(idx).map_or(0, |s| s.mail.bytes());
         let mut rest = crowd.as_slice();
         while !rest.is_empty() && self.bulks.len() < BULKS_IN_FLIGHT && waiting < MAIL_BYTES_BUSY {
             let taken = self.send_bulk(idx, rest, lane, scene, reader);
             rest = &rest[taken..];
         }
+        lane.crowd = crowd;
     }
 
     /// Writes as many enters as one message takes, one at least.

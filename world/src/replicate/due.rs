@@ -1,131 +1,197 @@
 //! What a session is to be told in this tick.
 
-use super::slots::{NO_BASE, SlotState, Slots};
+use super::slots::{BLOCKS_PER_PAGE, Block, Slots, WordMask, bits};
 use starling_protocol::limits::ENTERS_PER_DATAGRAM_TICK_MAX;
 use starling_protocol::units::Tick;
 
 /// A baseline older than this is told anew: datagrams name it by 16 bits.
 const BASE_TICKS_MAX: u32 = 60_000;
 
-/// What is to be told of a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum News {
-    /// The entity left.
-    Leave,
-    /// An entity entered.
-    Enter,
+/// What is to be told of the slots of one block, a bit for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WordNews {
+    /// Which block.
+    pub(crate) word: u16,
     /// Something changed since the slot's baseline.
-    Change,
+    pub(crate) changed: u64,
+    /// An entity entered.
+    pub(crate) enters: u64,
+    /// The entity left.
+    pub(crate) leaves: u64,
+    /// No datagram may speak of the slot: its enter is on the bulk stream.
+    pub(crate) withheld: u64,
 }
 
-/// One slot of which something is to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Due {
-    /// Which.
-    pub(crate) slot: u16,
-    /// What.
-    pub(crate) news: News,
+impl WordNews {
+    /// Slots of which something is to be told.
+    #[inline]
+    #[must_use]
+    pub(crate) const fn due(&self) -> u64 {
+        self.changed | self.enters | self.leaves
+    }
+
+    /// The same news, of these slots only; the others that have news are withheld.
+    #[must_use]
+    pub(crate) const fn only(&self, told: u64) -> Self {
+        Self {
+            word: self.word,
+            changed: self.changed & told,
+            enters: self.enters & told,
+            leaves: self.leaves & told,
+            withheld: self.withheld | self.due() & !told,
+        }
+    }
+
+    /// The page that the block belongs to.
+    #[inline]
+    #[must_use]
+    pub(crate) const fn page(&self) -> u8 {
+        (self.word as usize / BLOCKS_PER_PAGE) as u8
+    }
 }
 
 /// What a session is to be told, and what it must not be thought to know.
 #[derive(Debug, Default)]
 pub(crate) struct Agenda {
-    /// In order of slot.
-    pub(crate) due: Vec<Due>,
-    /// Slots of which no datagram may speak: their enters are on the bulk stream.
-    pub(crate) withheld: Vec<u16>,
-    enters: usize,
+    /// In order; blocks without news are left out.
+    pub(crate) words: Vec<WordNews>,
+    enters: u32,
+    /// There is something to tell.
+    pub(crate) is_due: bool,
 }
 
 impl Agenda {
-    /// Goes through the slots of a session; frees those whose leave has arrived.
-    pub(crate) fn collect(&mut self, slots: &mut Slots, stirred: &[Tick], now: Tick) {
-        self.due.clear();
-        self.withheld.clear();
-        self.enters = 0;
-        for word in 0..slots.words() {
-            let mut used = slots.word(word);
-            while used != 0 {
-                let slot = word * 64 + used.trailing_zeros() as usize;
-                used &= used - 1;
-                let base = slots.base(slot);
-                let news = match slots.state(slot) {
-                    SlotState::Held => {
-                        if stirred[slots.entity(slot).at()] <= base {
-                            continue;
-                        }
-                        changed(base, now)
-                    }
-                    SlotState::Entering if base == NO_BASE => News::Enter,
-                    SlotState::Entering => {
-                        slots.hold(slot, base);
-                        if stirred[slots.entity(slot).at()] <= base {
-                            continue;
-                        }
-                        changed(base, now)
-                    }
-                    SlotState::Leaving if base == NO_BASE => News::Leave,
-                    SlotState::Leaving => {
-                        slots.free(slot);
-                        continue;
-                    }
-                    SlotState::Bulk | SlotState::BulkLeaving => {
-                        self.withheld.push(slot as u16);
-                        continue;
-                    }
-                    SlotState::Free => continue,
-                };
-                self.enters += usize::from(news == News::Enter);
-                self.due.push(Due { slot: slot as u16, news });
+    /// Goes through the slots of a session. `newest` is the newest tick of `stirred`.
+    pub(crate) fn collect(&mut self, slots: &Slots, stirred: &[Tick], newest: Tick, now: Tick) {
+        self.words.clear();
+        (self.enters, self.is_due) = (0, false);
+        for (word, block) in slots.blocks().iter().enumerate() {
+            let changed = if newest > block.common() || block.odd() != 0 {
+                block.changed(stirred)
+            } else {
+                0
+            };
+            let eventful = block.entering() | block.leaving() | block.bulk();
+            if changed | eventful != 0 {
+                self.note(word as u16, block, changed, now);
             }
         }
+    }
+
+    fn note(&mut self, word: u16, block: &Block, changed: u64, now: Tick) {
+        let forgotten = forgotten(block, changed, now);
+        let news = WordNews {
+            word,
+            changed: changed & !forgotten,
+            enters: block.entering() | forgotten,
+            leaves: block.leaving(),
+            withheld: block.bulk(),
+        };
+        self.enters += news.enters.count_ones();
+        self.is_due |= news.due() != 0;
+        self.words.push(news);
     }
 
     /// Are there more enters than datagrams should carry?
     #[must_use]
     pub(crate) fn is_crowd(&self) -> bool {
-        self.enters > ENTERS_PER_DATAGRAM_TICK_MAX
+        self.enters as usize > ENTERS_PER_DATAGRAM_TICK_MAX
     }
 
-    /// The parts of both lists that concern one page.
+    /// Takes all enters out, withholds their slots and names them in `crowd`.
+    pub(crate) fn take_crowd(&mut self, crowd: &mut Vec<u16>) {
+        crowd.clear();
+        self.is_due = false;
+        for news in &mut self.words {
+            crowd.extend(bits(news.enters).map(|slot| news.word * 64 + slot as u16));
+            news.withheld |= std::mem::take(&mut news.enters);
+            self.is_due |= news.due() != 0;
+        }
+        self.enters = 0;
+    }
+
+    /// What concerns one page.
     #[must_use]
-    pub(crate) fn page(&self, page: u8) -> (&[Due], &[u16]) {
-        let (from, to) = (u16::from(page) << 8, u16::from(page) << 8 | 0xff);
-        let due = &self.due[self.due.partition_point(|d| d.slot < from)..];
-        let due = &due[..due.partition_point(|d| d.slot <= to)];
-        let withheld = &self.withheld[self.withheld.partition_point(|s| *s < from)..];
-        (due, &withheld[..withheld.partition_point(|s| *s <= to)])
+    pub(crate) fn page(&self, page: u8) -> &[WordNews] {
+        let words = &self.words[self.words.partition_point(|news| news.page() < page)..];
+        &words[..words.partition_point(|news| news.page() == page)]
     }
 
-    /// The first page from `page` on of which either list speaks.
+    /// The first page from `page` on of which there is something to say.
     #[must_use]
     pub(crate) fn next_page(&self, page: u8) -> Option<u8> {
-        let from = u16::from(page) << 8;
-        let due = self.due.get(self.due.partition_point(|d| d.slot < from)).map(|d| d.slot);
-        let withheld = self.withheld.get(self.withheld.partition_point(|s| *s < from)).copied();
-        due.into_iter().chain(withheld).min().map(|slot| (slot >> 8) as u8)
+        self.words.iter().map(WordNews::page).find(|other| *other >= page)
+    }
+
+    /// Slots of which no datagram may speak.
+    pub(crate) fn withheld(&self, list: &mut Vec<WordMask>) {
+        let words = self.words.iter().filter(|news| news.withheld != 0);
+        list.extend(words.map(|news| (news.word, news.withheld)));
     }
 }
 
-fn changed(base: Tick, now: Tick) -> News {
-    if now.0 - base.0 > BASE_TICKS_MAX { News::Enter } else { News::Change }
+/// Changed slots whose baseline is so old that no datagram can name it.
+fn forgotten(block: &Block, changed: u64, now: Tick) -> u64 {
+    let is_old = |base: Tick| now.0 - base.0 > BASE_TICKS_MAX;
+    let even = if is_old(block.common()) { changed & !block.odd() } else { 0 };
+    let odd = bits(changed & block.odd()).filter(|slot| is_old(block.base(*slot)));
+    odd.fold(even, |old, slot| old | 1 << slot)
 }
 
-/// The baseline that most changes of a page share.
+/// The baseline against which most changes of a page are told.
 #[must_use]
-pub(crate) fn common_base(due: &[Due], slots: &Slots) -> Option<Tick> {
-    let mut candidate = None;
-    let mut lead = 0u32;
-    for item in due.iter().filter(|item| item.news == News::Change) {
-        let base = slots.base(usize::from(item.slot));
-        if lead == 0 {
-            candidate = Some(base);
-        }
-        if candidate == Some(base) {
-            lead += 1;
-        } else {
-            lead -= 1;
-        }
+pub(crate) fn common_base(page: &[WordNews], slots: &Slots) -> Option<Tick> {
+    let block = |news: &WordNews| &slots.blocks()[usize::from(news.word)];
+    if let Some(news) = page.iter().find(|news| news.changed & !block(news).odd() != 0) {
+        return Some(block(news).common());
     }
-    candidate
+    let odd = page.iter().flat_map(|news| bits(news.changed).map(|s| block(news).base(s)));
+    odd.max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entity::EntityIdx;
+
+    #[test]
+    fn news_is_what_stirred_after_its_baseline() {
+        let mut slots = Slots::default();
+        (0..130).for_each(|i| assert!(slots.take(EntityIdx(i), Tick(1)).is_some()));
+        slots.ack(0, 0, Tick(4), &[(1, 1 << 2)]);
+        slots.ack(0, 0, Tick(3), &[]);
+        slots.depart(EntityIdx(129), Tick(5));
+        let mut stirred = vec![Tick(4); 130];
+        stirred[7] = Tick(5);
+        let mut agenda = Agenda::default();
+        agenda.collect(&slots, &stirred, Tick(5), Tick(6));
+        let told: Vec<_> =
+            agenda.words.iter().map(|n| (n.word, n.changed, n.enters, n.leaves)).collect();
+        assert_eq!(told, [(0, 1 << 7, 0, 0), (1, 1 << 2, 0, 0), (2, 0, 0, 0b10)]);
+        assert_eq!(common_base(agenda.page(0), &slots), Some(Tick(4)));
+        assert_eq!(common_base(&agenda.words[1..2], &slots), Some(Tick(3)));
+        assert_eq!(agenda.words[0].only(0), WordNews { withheld: 1 << 7, ..WordNews::default() });
+    }
+
+    #[test]
+    fn a_baseline_that_no_datagram_can_name_is_told_anew() {
+        let mut slots = Slots::default();
+        (0..2).for_each(|i| assert!(slots.take(EntityIdx(i), Tick(1)).is_some()));
+        slots.ack(0, 0, Tick(4), &[(0, 0b10)]);
+        slots.ack(0, 0, Tick(3), &[]);
+        let mut agenda = Agenda::default();
+        let now = Tick(4 + BASE_TICKS_MAX);
+        agenda.collect(&slots, &[now; 2], now, now);
+        assert_eq!((agenda.words[0].changed, agenda.words[0].enters), (0b01, 0b10));
+    }
+
+    #[test]
+    fn nothing_is_looked_at_while_nothing_stirs() {
+        let mut slots = Slots::default();
+        assert!(slots.take(EntityIdx(0), Tick(1)).is_some());
+        slots.ack(0, 0, Tick(4), &[]);
+        let mut agenda = Agenda::default();
+        agenda.collect(&slots, &[Tick(4)], Tick(4), Tick(5));
+        assert!(agenda.words.is_empty() && !agenda.is_due);
+    }
 }

@@ -3,6 +3,7 @@
 use super::Scene;
 use super::codes::CodeBook;
 use super::due::Agenda;
+use super::slots::WordMask;
 use crate::counters::Counters;
 use crate::entity::EntityIdx;
 use crate::input::ConnId;
@@ -20,6 +21,10 @@ pub(crate) struct Lane {
     pub(crate) codes: CodeBook,
     /// What the session at hand is to be told.
     pub(crate) agenda: Agenda,
+    /// Slots that the datagram at hand does not speak of.
+    pub(crate) skipped: Vec<WordMask>,
+    /// Slots whose enters go over the bulk stream.
+    pub(crate) crowd: Vec<u16>,
     /// The page at hand.
     pub(crate) page: Page,
     /// The bulk message at hand.
@@ -74,6 +79,8 @@ impl Lane {
         Self {
             codes: CodeBook::new(space),
             agenda: Agenda::default(),
+            skipped: Vec::new(),
+            crowd: Vec::new(),
             page: Page::new(space),
             bulk: BulkWriter::new(space),
             share: super::share::Share::default(),

@@ -11,6 +11,7 @@ mod codes;
 mod due;
 mod fold;
 mod lane;
+mod priority;
 mod sent;
 mod share;
 mod size;
@@ -207,14 +208,15 @@ impl View {
     fn tick(&mut self, idx: SessionIdx, session: &Session, lane: &mut Lane, scene: &Scene<'_>) {
         self.uplinks.advance(scene.now);
         self.refresh(idx, session, lane, scene);
-        lane.agenda.collect(&mut self.slots, scene.entities.stirred(), scene.now);
+        let (stirred, newest) = (scene.entities.stirred(), scene.entities.newest_stir());
+        lane.agenda.collect(&self.slots, stirred, newest, scene.now);
         let areas = scene.interests.areas(idx);
         let names = areas.iter().any(|(_, area)| area.names);
         let reader = Reader { session: idx, team: session.team, names };
         if lane.agenda.is_crowd() {
             self.send_crowd(idx, lane, scene, reader);
         }
-        let quiet = lane.agenda.due.is_empty() && !self.must_speak(scene);
+        let quiet = !lane.agenda.is_due && !self.must_speak(scene);
         if quiet && !self.heartbeat_due(scene) {
             return;
         }

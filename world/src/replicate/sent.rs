@@ -1,7 +1,7 @@
 //! Datagrams that were sent and may still be acknowledged.
 
-use super::slots::Slots;
-use starling_protocol::limits::{ACK_BITS, PAGE_SLOTS};
+use super::slots::{Slots, WordMask};
+use starling_protocol::limits::ACK_BITS;
 use starling_protocol::snapshot::Cover;
 use starling_protocol::units::Tick;
 use starling_protocol::uplink::Ack;
@@ -11,13 +11,21 @@ use std::collections::VecDeque;
 const SENT_MAX: usize = 256;
 
 /// One datagram that was sent.
-#[derive(Debug)]
-pub(crate) struct SentDatagram {
+#[derive(Clone, Copy, Debug)]
+struct SentDatagram {
     tick: Tick,
     cover: Cover,
+    /// There is more to say of it.
+    has_load: bool,
+}
+
+/// What few datagrams have.
+#[derive(Debug, Default)]
+struct Load {
+    sequence: u32,
     /// Cues that it carried, by their place in the session's queue.
-    pub(crate) cues: u64,
-    skipped: Vec<u16>,
+    cues: u64,
+    skipped: Vec<WordMask>,
 }
 
 /// The last datagrams of one session, oldest first; their sequences follow one another.
@@ -27,9 +35,10 @@ pub(crate) struct Sent {
     next: u32,
     /// The newest that arrived, and bit `i` for the one `i + 1` before it.
     arrived: Option<(u32, u32)>,
+    /// In order of sequence.
+    loads: VecDeque<Load>,
     /// Lists to be used again.
-    spare: Vec<Vec<u16>>,
-    before: Vec<(u16, Tick)>,
+    spare: Vec<Vec<WordMask>>,
 }
 
 impl Sent {
@@ -39,37 +48,38 @@ impl Sent {
         self.next
     }
 
-    /// Remembers the datagram with the sequence [`Sent::next`].
-    pub(crate) fn push(&mut self, tick: Tick, cover: Cover, skipped: &[u16], cues: u64) {
+    /// Remembers the datagram with the sequence [`Sent::next`]; `skipped` is in order of words.
+    pub(crate) fn push(&mut self, tick: Tick, cover: Cover, skipped: &[WordMask], cues: u64) {
         if self.datagrams.len() == SENT_MAX {
             self.forget_oldest();
         }
-        let mut list = Vec::new();
-        if !skipped.is_empty() {
-            list = self.spare.pop().unwrap_or_default();
+        let has_load = !skipped.is_empty() || cues != 0;
+        if has_load {
+            let mut list = self.spare.pop().unwrap_or_default();
             list.extend_from_slice(skipped);
+            self.loads.push_back(Load { sequence: self.next, cues, skipped: list });
         }
-        self.datagrams.push_back(SentDatagram { tick, cover, cues, skipped: list });
+        self.datagrams.push_back(SentDatagram { tick, cover, has_load });
         self.next = self.next.wrapping_add(1);
     }
 
     fn forget_oldest(&mut self) {
-        if let Some(mut old) = self.datagrams.pop_front()
-            && old.skipped.capacity() > 0
+        if self.datagrams.pop_front().is_some_and(|old| old.has_load)
+            && let Some(mut load) = self.loads.pop_front()
         {
-            old.skipped.clear();
-            self.spare.push(old.skipped);
+            load.skipped.clear();
+            self.spare.push(load.skipped);
         }
     }
 
     /// Takes in an acknowledgement: moves the baselines of the slots that the named datagrams
-    /// covered, and tells `arrived` of each that is new. `false` when it names what was never
-    /// sent, or is forgotten.
+    /// covered, and tells `arrived` of the cues of each that is new. `false` when it names what was
+    /// never sent, or is forgotten.
     pub(crate) fn ack(
         &mut self,
         ack: &Ack,
         slots: &mut Slots,
-        mut arrived: impl FnMut(u32, &SentDatagram),
+        mut arrived: impl FnMut(u32, u64),
     ) -> bool {
         let Some(at) = self.find(ack) else { return false };
         let newest = self.next.wrapping_sub((self.datagrams.len() - at) as u32);
@@ -114,20 +124,18 @@ impl Sent {
         (self.datagrams[at].tick.low16() == ack.tick).then_some(at)
     }
 
-    fn arrive(
-        &mut self,
-        at: usize,
-        slots: &mut Slots,
-        arrived: &mut impl FnMut(u32, &SentDatagram),
-    ) {
+    fn arrive(&self, at: usize, slots: &mut Slots, arrived: &mut impl FnMut(u32, u64)) {
         let sequence = self.next.wrapping_sub((self.datagrams.len() - at) as u32);
-        let datagram = &self.datagrams[at];
-        let first = usize::from(datagram.cover.first) * PAGE_SLOTS;
-        let end = (usize::from(datagram.cover.last) + 1) * PAGE_SLOTS;
-        self.before.clear();
-        self.before.extend(datagram.skipped.iter().map(|s| (*s, slots.base(usize::from(*s)))));
-        slots.ack(first, end, datagram.tick, &self.before);
-        arrived(sequence, datagram);
+        let SentDatagram { tick, cover, has_load } = self.datagrams[at];
+        let load = if has_load { self.load(sequence) } else { None };
+        slots.ack(cover.first, cover.last, tick, load.map_or(&[], |load| &load.skipped));
+        arrived(sequence, load.map_or(0, |load| load.cues));
+    }
+
+    fn load(&self, sequence: u32) -> Option<&Load> {
+        let back = |sequence: u32| self.next.wrapping_sub(sequence);
+        let at = self.loads.partition_point(|load| back(load.sequence) > back(sequence));
+        self.loads.get(at).filter(|load| load.sequence == sequence)
     }
 }
 
@@ -154,7 +162,7 @@ mod tests {
         let other = slots.take(EntityIdx(1), Tick(1)).expect("room");
         let mut sent = Sent::default();
         sent.push(Tick(1), Cover::ALL, &[], 0);
-        sent.push(Tick(2), Cover::ALL, &[other as u16], 0);
+        sent.push(Tick(2), Cover::ALL, &[(0, 1 << other)], 0);
         sent.push(Tick(3), Cover { first: 1, last: 63 }, &[], 0);
         assert!(sent.ack(&ack(3, 2, 0b01), &mut slots, |_, _| ()));
         assert_eq!([slots.base(slot), slots.base(other)], [Tick(2), NO_BASE]);
@@ -184,6 +192,15 @@ mod tests {
             sent.ack(&ack(40, 39, 0b101), &mut slots, |sequence, _| arrived.push(sequence));
         }
         assert_eq!(arrived, [36, 38, 39]);
+    }
+
+    #[test]
+    fn an_acknowledgement_tells_which_cues_arrived() {
+        let (mut sent, mut slots) = (Sent::default(), Slots::default());
+        (1..=9).for_each(|t| sent.push(Tick(t), Cover::ALL, &[], u64::from(t) % 3));
+        let mut arrived = Vec::new();
+        sent.ack(&ack(8, 7, 0b11_0110), &mut slots, |_, cues| arrived.push(cues));
+        assert_eq!(arrived, [2, 0, 2, 0, 2], "of the ticks 2, 3, 5, 6 and 8");
     }
 
     #[test]

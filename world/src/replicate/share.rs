@@ -5,11 +5,14 @@
 //! skipped, so that its acknowledged state stays what it was.
 
 use super::Scene;
-use super::due::Due;
+use super::due::WordNews;
 use super::lane::Lane;
-use super::size::item_bits;
+use super::priority::Candidate;
+use super::size;
+use super::slots::{BLOCK, BLOCKS_PER_PAGE, bits};
 use super::view::{Reports, View};
 use super::write::{PageScribe, Reader};
+use crate::entity::EntityIdx;
 use crate::space::{Cartesian, distance2};
 use starling_protocol::limits::{DATAGRAM_BYTES_MAX, DATAGRAMS_PER_TICK_MAX};
 use starling_protocol::snapshot::{Cover, SnapshotWriter};
@@ -24,23 +27,19 @@ const PAGE_BITS: usize = 48;
 const SKIP_BITS: usize = 5;
 /// What the list of skipped slots of one page takes at most.
 const SKIPS_BITS: usize = 268;
-/// How much hungrier the nearest grow in a tick; the farthest grow by one.
-const HUNGER_NEAREST: f64 = 4.0;
+/// By how much a slot grows hungrier in a tick, by quarters of the distance of the farthest.
+const GROWTH: [(f64, u8); 3] = [(1.0 / 16.0, 5), (1.0 / 4.0, 3), (9.0 / 16.0, 2)];
 
 /// Working space.
 #[derive(Debug, Default)]
 pub(crate) struct Share {
-    /// (hunger, about the bits, which of the agenda)
-    ranked: Vec<(u16, u32, u32)>,
-    /// By place in the agenda: it is to be sent in this tick.
-    chosen: Vec<bool>,
-    /// By place in the agenda: it was.
-    sent: Vec<bool>,
-    /// Slots of the datagram at hand that it does not speak of.
-    skipped: Vec<u16>,
-    /// The chosen of the page at hand.
-    due: Vec<Due>,
-    at: Vec<u32>,
+    candidates: Vec<Candidate>,
+    /// Squared distance of each candidate.
+    away2: Vec<f64>,
+    /// By block of the agenda: what is to be sent in this tick and was not yet.
+    waiting: Vec<u64>,
+    /// By block of the agenda: what was sent.
+    sent: Vec<u64>,
 }
 
 /// Writes as much as the allowance takes, in as many datagrams as that needs.
@@ -53,7 +52,8 @@ pub(super) fn write_many(
     allowance: usize,
     focus: Option<Cartesian>,
 ) {
-    choose(view, lane, scene, reader, allowance, focus);
+    gather(view, lane, scene, reader, focus);
+    choose(view, lane, allowance);
     let mut packer = Packer {
         view,
         lane,
@@ -63,7 +63,6 @@ pub(super) fn write_many(
         left: allowance,
         datagrams: 0,
         next_page: Some(0),
-        from: 0,
     };
     while packer.can_begin() {
         packer.datagram();
@@ -71,58 +70,70 @@ pub(super) fn write_many(
     settle(view, lane);
 }
 
-/// Chooses the hungriest whose news will fit.
-fn choose(
+/// Collects all of which there is news, hungrier than it was.
+fn gather(
     view: &mut View,
     lane: &mut Lane,
     scene: &Scene<'_>,
     reader: Reader,
-    allowance: usize,
     focus: Option<Cartesian>,
 ) {
     let Lane { agenda, share, codes, .. } = lane;
-    let farthest = agenda.due.iter().map(|due| away2(view, scene, *due, focus)).fold(1.0, f64::max);
-    share.ranked.clear();
-    for (at, item) in agenda.due.iter().enumerate() {
-        let slot = usize::from(item.slot);
-        let near = 1.0 - (away2(view, scene, *item, focus) / farthest).sqrt();
-        let growth = 1 + (HUNGER_NEAREST * near) as u16;
-        let hunger = view.slots.hunger(slot).saturating_add(growth);
-        view.slots.set_hunger(slot, hunger);
-        let bits = item_bits(scene, &reader, &view.slots, codes, *item);
-        share.ranked.push((hunger, bits as u32, at as u32));
+    share.candidates.clear();
+    share.away2.clear();
+    for news in &agenda.words {
+        let block = &view.slots.blocks()[usize::from(news.word)];
+        for at in bits(news.due()) {
+            let entity = block.entity(at);
+            share.away2.push(away2(scene, entity, focus));
+            let bits = match 1u64 << at {
+                bit if news.leaves & bit != 0 => size::LISTED_BITS,
+                bit if news.enters & bit != 0 => size::enter_bits(scene, &reader, entity),
+                _ => size::change_bits(scene, codes, entity, block.base(at)),
+            };
+            let slot = news.word * BLOCK as u16 + at as u16;
+            let hunger = view.slots.hunger(usize::from(slot));
+            share.candidates.push(Candidate { slot, hunger, bits: bits as u16 });
+        }
     }
-    share.ranked.sort_unstable_by_key(|(hunger, _, at)| (std::cmp::Reverse(*hunger), *at));
-    share.chosen.clear();
-    share.chosen.resize(agenda.due.len(), false);
-    share.sent.clear();
-    share.sent.resize(agenda.due.len(), false);
+    let farthest2 = share.away2.iter().copied().fold(1.0, f64::max);
+    for (candidate, away2) in share.candidates.iter_mut().zip(&share.away2) {
+        let near = GROWTH.iter().find(|(within, _)| *away2 <= farthest2 * within);
+        candidate.hunger = candidate.hunger.saturating_add(near.map_or(1, |(_, growth)| *growth));
+        view.slots.set_hunger(usize::from(candidate.slot), candidate.hunger);
+    }
+}
+
+/// Chooses the hungriest whose news will fit.
+fn choose(view: &mut View, lane: &mut Lane, allowance: usize) {
+    let Lane { agenda, share, .. } = lane;
     let most = allowance.min(DATAGRAM_BYTES_MAX * DATAGRAMS_PER_TICK_MAX) * 8;
     let datagrams = most.div_ceil(DATAGRAM_BYTES_MAX * 8);
-    let mut left = most.saturating_sub(datagrams * HEAD_BITS + page_bits(&agenda.due));
-    for (_, bits, at) in &share.ranked {
-        match left.checked_sub(*bits as usize) {
-            Some(rest) => left = rest,
-            None => break,
+    let room = most.saturating_sub(datagrams * HEAD_BITS + page_bits(&agenda.words));
+    share.waiting.clear();
+    share.waiting.resize(agenda.words.len(), 0);
+    share.sent.clear();
+    share.sent.resize(agenda.words.len(), 0);
+    let mut at = 0;
+    view.choice.choose(&share.candidates, room, |slot| {
+        // The hungriest of a tie come from anywhere: in order of slot but for one turn.
+        let word = slot / BLOCK as u16;
+        if agenda.words[at].word != word {
+            at = agenda.words.partition_point(|news| news.word < word);
         }
-        share.chosen[*at as usize] = true;
-    }
-    // The hungriest always tries, or a record larger than the estimate of a narrow link would wait
-    // for ever.
-    if let Some((_, _, at)) = share.ranked.first() {
-        share.chosen[*at as usize] = true;
-    }
+        share.waiting[at] |= 1 << (slot % BLOCK as u16);
+    });
 }
 
 /// What the pages take besides the news itself: heads, and lists of skipped slots.
-fn page_bits(due: &[Due]) -> usize {
-    let pages = due.chunk_by(|a, b| a.slot >> 8 == b.slot >> 8);
-    pages.map(|page| PAGE_BITS + (page.len() * SKIP_BITS).min(SKIPS_BITS)).sum()
+fn page_bits(words: &[WordNews]) -> usize {
+    let pages = words.chunk_by(|a, b| a.page() == b.page());
+    let due = |page: &[WordNews]| page.iter().map(|n| n.due().count_ones() as usize).sum::<usize>();
+    pages.map(|page| PAGE_BITS + (due(page) * SKIP_BITS).min(SKIPS_BITS)).sum()
 }
 
 /// Squared distance from where the session looks; what has left has no place any more.
-fn away2(view: &View, scene: &Scene<'_>, item: Due, focus: Option<Cartesian>) -> f64 {
-    let entity = view.slots.entity(usize::from(item.slot));
+fn away2(scene: &Scene<'_>, entity: EntityIdx, focus: Option<Cartesian>) -> f64 {
     match focus {
         Some(focus) if scene.entities.is_live(entity) => {
             distance2(focus, scene.atlas.place(entity).point)
@@ -133,12 +144,11 @@ fn away2(view: &View, scene: &Scene<'_>, item: Due, focus: Option<Cartesian>) ->
 
 /// Who was sent is sated; the others are counted.
 fn settle(view: &mut View, lane: &mut Lane) {
-    for (item, sent) in lane.agenda.due.iter().zip(&lane.share.sent) {
-        if *sent {
-            view.slots.set_hunger(usize::from(item.slot), 0);
-        } else {
-            lane.tally.skipped += 1;
+    for (news, sent) in lane.agenda.words.iter().zip(&lane.share.sent) {
+        for slot in bits(*sent) {
+            view.slots.set_hunger(usize::from(news.word) * BLOCK + slot, 0);
         }
+        lane.tally.skipped += u64::from((news.due() & !sent).count_ones());
     }
 }
 
@@ -154,8 +164,6 @@ struct Packer<'a, 'w> {
     datagrams: usize,
     /// The page to go on with; `None` when all are written.
     next_page: Option<u8>,
-    /// How many of its chosen are written already.
-    from: usize,
 }
 
 /// What became of a page.
@@ -198,7 +206,7 @@ impl Packer<'_, '_> {
             let cues = self.view.cues.bits(self.scene.cues);
             writer.reserve(cues.min(self.left.min(DATAGRAM_BYTES_MAX) * 4));
         }
-        self.lane.share.skipped.clear();
+        self.lane.skipped.clear();
         let Some(last) = self.fill(&mut writer, first) else {
             // Not even a list of skipped slots fits: nothing more goes out in this tick.
             self.lane.draft = draft;
@@ -210,7 +218,7 @@ impl Packer<'_, '_> {
         let (_, taken) = writer.finish(self.view.cues.iter(self.scene.cues).take(cues));
         let carried = self.view.cues.first(taken);
         let cover = Cover { first, last };
-        self.view.sent.push(self.scene.now, cover, &self.lane.share.skipped, carried);
+        self.view.sent.push(self.scene.now, cover, &self.lane.skipped, carried);
         self.view.reported(&self.reports, self.scene.now);
         self.reports = Reports::default();
         self.left = self.left.saturating_sub(draft.len());
@@ -225,7 +233,7 @@ impl Packer<'_, '_> {
         let mut fresh = true;
         while let Some(page) = index {
             match self.page(writer, page, fresh) {
-                Fit::Whole => self.from = 0,
+                Fit::Whole => {}
                 Fit::Part => {
                     self.next_page = Some(page);
                     return Some(page);
@@ -244,68 +252,71 @@ impl Packer<'_, '_> {
 
     /// Writes what was chosen of a page, or as much of it as fits.
     fn page(&mut self, writer: &mut SnapshotWriter<'_>, index: u8, fresh: bool) -> Fit {
-        self.gather(index);
-        let all = self.lane.share.due.len();
-        let from = self.from.min(all);
-        let mut to = all;
+        let words = self.words(index);
+        let mut told = [0; BLOCKS_PER_PAGE];
+        told[..words.len()].copy_from_slice(&self.lane.share.waiting[words.clone()]);
         loop {
-            if self.try_page(writer, index, from, to) {
+            let all = told[..words.len()] == self.lane.share.waiting[words.clone()];
+            let none = told == [0; BLOCKS_PER_PAGE];
+            if self.try_page(writer, index, words.clone(), &told) {
                 // An item that does not even fit alone waits for a wider link.
-                let done = to == all || to == from;
-                return if done { Fit::Whole } else { Fit::Part };
+                return if all || none { Fit::Whole } else { Fit::Part };
             }
             let wait = !fresh && self.goes_on(writer.bytes_len());
-            if wait || to == from {
+            if wait || none {
                 return Fit::None;
             }
-            to = from + (to - from) * 3 / 4;
+            keep_lowest(&mut told);
         }
     }
 
-    /// Collects what was chosen of a page.
-    fn gather(&mut self, index: u8) {
-        let Lane { agenda, share, .. } = &mut *self.lane;
-        let (due, _) = agenda.page(index);
-        let offset = agenda.due.partition_point(|d| d.slot < u16::from(index) << 8);
-        share.due.clear();
-        share.at.clear();
-        for (at, item) in due.iter().enumerate() {
-            if share.chosen[offset + at] {
-                share.due.push(*item);
-                share.at.push((offset + at) as u32);
-            }
-        }
+    /// The blocks of a page, as places in the agenda.
+    fn words(&self, page: u8) -> std::ops::Range<usize> {
+        let words = &self.lane.agenda.words;
+        let first = words.partition_point(|news| news.page() < page);
+        first..first + self.lane.agenda.page(page).len()
     }
 
-    /// Writes the chosen `from..to` of a page and skips every other slot of which there is news.
+    /// Writes these slots of a page and skips every other slot of which there is news.
     fn try_page(
         &mut self,
         writer: &mut SnapshotWriter<'_>,
         index: u8,
-        from: usize,
-        to: usize,
+        words: std::ops::Range<usize>,
+        told: &[u64; BLOCKS_PER_PAGE],
     ) -> bool {
-        let Lane { agenda, share, page, codes, tally, .. } = &mut *self.lane;
+        let Lane { agenda, share, page, codes, tally, skipped, .. } = &mut *self.lane;
         let counted = *tally;
+        let mut news = [WordNews::default(); BLOCKS_PER_PAGE];
+        let news = &mut news[..words.len()];
+        for ((news, all), told) in news.iter_mut().zip(&agenda.words[words.clone()]).zip(told) {
+            *news = all.only(*told);
+        }
         let slots = &self.view.slots;
         let mut scribe = PageScribe { scene: self.scene, reader: self.reader, slots, codes, tally };
-        let told = &share.due[from..to];
-        scribe.fill(page, index, told);
-        let (due, withheld) = agenda.page(index);
-        let silent = |slot: &u16| told.binary_search_by_key(slot, |item| item.slot).is_err();
-        let skipped = due.iter().map(|item| item.slot).filter(silent);
-        let before = share.skipped.len();
-        share.skipped.extend(skipped.chain(withheld.iter().copied()));
-        share.skipped[before..].iter().for_each(|slot| page.skip(*slot as u8));
+        scribe.fill(page, index, news);
         if !writer.page(page) {
-            share.skipped.truncate(before);
             *tally = counted;
             return false;
         }
-        share.at[from..to].iter().for_each(|at| share.sent[*at as usize] = true);
-        if to < share.due.len() {
-            self.from = to;
+        let silent = news.iter().filter(|news| news.withheld != 0);
+        skipped.extend(silent.map(|news| (news.word, news.withheld)));
+        for (at, told) in words.zip(told) {
+            share.sent[at] |= told;
+            share.waiting[at] &= !told;
         }
         true
+    }
+}
+
+/// Keeps the lowest three quarters of some slots.
+fn keep_lowest(told: &mut [u64; BLOCKS_PER_PAGE]) {
+    let count: u32 = told.iter().map(|word| word.count_ones()).sum();
+    let mut keep = count * 3 / 4;
+    for word in told {
+        while word.count_ones() > keep {
+            *word &= !(1 << word.ilog2());
+        }
+        keep -= word.count_ones();
     }
 }

@@ -2,8 +2,6 @@
 
 use super::Scene;
 use super::codes::{CodeBook, newest_state};
-use super::due::{Due, News};
-use super::slots::Slots;
 use super::write::Reader;
 use crate::entity::EntityIdx;
 use starling_protocol::bits::{gamma_bits, signed_bits};
@@ -11,41 +9,31 @@ use starling_protocol::motion::KNOT_GRID;
 use starling_protocol::sample::Orientation;
 use starling_protocol::schema::Kind;
 use starling_protocol::snapshot::State;
+use starling_protocol::units::Tick;
 
 /// A slot's part in the lists of its page.
-const LISTED_BITS: usize = 8;
+pub(super) const LISTED_BITS: usize = 8;
 /// Grid indices of a fix: latitude, longitude and altitude on average.
 const FIX_BITS: usize = 3 * 27;
 /// The fix before it, and the ticks between.
 const FIX_BEFORE_BITS: usize = 3 * 12 + 9;
 
-/// About the bits of one item.
-pub(super) fn item_bits(
+/// About the bits of what changed of an entity since `own`.
+pub(super) fn change_bits(
     scene: &Scene<'_>,
-    reader: &Reader,
-    slots: &Slots,
     codes: &mut CodeBook,
-    item: Due,
+    entity: EntityIdx,
+    own: Tick,
 ) -> usize {
-    let slot = usize::from(item.slot);
-    let entity = slots.entity(slot);
-    match item.news {
-        News::Leave => LISTED_BITS,
-        News::Enter => enter_bits(scene, reader, entity),
-        News::Change => {
-            let own = slots.base(slot);
-            let moved = scene.tracks.newest(entity) > own;
-            let code =
-                moved.then(|| codes.code(entity, own, scene.now, scene.tracks, scene.entities));
-            let motion = match code {
-                None => 0,
-                Some(Some(code)) => 8 + code.len() as usize,
-                Some(None) => LISTED_BITS + state_bits(scene, entity),
-            };
-            let fields = scene.entities.fields(entity);
-            motion + if fields.newest() > own { fields_bits(scene, entity) } else { 0 }
-        }
-    }
+    let moved = scene.tracks.newest(entity) > own;
+    let code = moved.then(|| codes.code(entity, own, scene.now, scene.tracks, scene.entities));
+    let motion = match code {
+        None => 0,
+        Some(Some(code)) => 8 + code.len() as usize,
+        Some(None) => LISTED_BITS + state_bits(scene, entity),
+    };
+    let fields = scene.entities.fields(entity);
+    motion + if fields.newest() > own { fields_bits(scene, entity) } else { 0 }
 }
 
 /// About the bits of an enter record.

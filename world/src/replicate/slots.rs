@@ -4,10 +4,22 @@
 //! A slot's *baseline* is the tick of the newest acknowledged datagram that covered it. Datagrams
 //! sent before the slot got its present meaning (an entity entered, or left) do not count: each
 //! slot knows since when they do.
+//!
+//! Slots lie in blocks of 64, with a word of 64 bits for each property, so that a tick looks at 64
+//! of them at a time. Nearly all slots have the same baseline, the tick of the newest datagram that
+//! arrived: it is kept once for the block, and an acknowledgement moves it by one store. Slots
+//! with another baseline are *odd* and keep their own.
 
 use crate::entity::EntityIdx;
-use starling_protocol::limits::SLOTS_MAX;
+use starling_protocol::limits::{PAGE_SLOTS, SLOTS_MAX};
 use starling_protocol::units::Tick;
+
+/// Slots of one block.
+pub(crate) const BLOCK: usize = 64;
+/// Blocks of one page.
+pub(crate) const BLOCKS_PER_PAGE: usize = PAGE_SLOTS / BLOCK;
+
+const _: () = assert!(BLOCK == u64::BITS as usize && SLOTS_MAX.is_multiple_of(BLOCK));
 
 /// What a slot means at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,27 +39,158 @@ pub(crate) enum SlotState {
     BulkLeaving,
 }
 
-impl SlotState {
-    /// Does the session see the entity?
-    #[must_use]
-    pub(crate) const fn is_visible(self) -> bool {
-        matches!(self, Self::Entering | Self::Held | Self::Bulk)
-    }
-}
-
 /// No baseline: ticks begin with 1.
 pub(crate) const NO_BASE: Tick = Tick(0);
 
-/// The slots of one session, column by column.
+/// 64 slots: first what every tick reads, then what only changes read.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    /// The baseline of every slot that is not odd.
+    common: Tick,
+    used: u64,
+    entering: u64,
+    leaving: u64,
+    bulk: u64,
+    odd: u64,
+    entities: [EntityIdx; BLOCK],
+    /// Of odd slots.
+    bases: [Tick; BLOCK],
+    since: [Tick; BLOCK],
+    /// How long each has waited for a place in a datagram, weighted by nearness.
+    hunger: [u8; BLOCK],
+}
+
+/// Some slots of one datagram: a word of the table, and which of its slots.
+pub(crate) type WordMask = (u16, u64);
+
+impl Block {
+    fn new(common: Tick) -> Self {
+        Self {
+            common,
+            used: 0,
+            entering: 0,
+            leaving: 0,
+            bulk: 0,
+            odd: 0,
+            entities: [EntityIdx(0); BLOCK],
+            bases: [NO_BASE; BLOCK],
+            since: [Tick(0); BLOCK],
+            hunger: [0; BLOCK],
+        }
+    }
+
+    /// The baseline of every slot that is not odd.
+    #[inline]
+    pub(crate) const fn common(&self) -> Tick {
+        self.common
+    }
+
+    /// Slots that are not free.
+    #[inline]
+    pub(crate) const fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Slots whose entity the session sees.
+    #[inline]
+    pub(crate) const fn visible(&self) -> u64 {
+        self.used & !self.leaving
+    }
+
+    /// Slots whose entity the client holds.
+    #[inline]
+    pub(crate) const fn held(&self) -> u64 {
+        self.used & !(self.entering | self.leaving | self.bulk)
+    }
+
+    /// Slots whose enter is to be told by datagrams.
+    #[inline]
+    pub(crate) const fn entering(&self) -> u64 {
+        self.entering
+    }
+
+    /// Slots whose leave is to be told by datagrams.
+    #[inline]
+    pub(crate) const fn leaving(&self) -> u64 {
+        self.leaving & !self.bulk
+    }
+
+    /// Slots that belong to the bulk stream for now.
+    #[inline]
+    pub(crate) const fn bulk(&self) -> u64 {
+        self.bulk
+    }
+
+    /// Slots with a baseline of their own.
+    #[inline]
+    pub(crate) const fn odd(&self) -> u64 {
+        self.odd
+    }
+
+    /// Which entity is in a slot.
+    #[inline]
+    pub(crate) const fn entity(&self, slot: usize) -> EntityIdx {
+        self.entities[slot % BLOCK]
+    }
+
+    /// The baseline of a slot, or [`NO_BASE`].
+    #[inline]
+    pub(crate) const fn base(&self, slot: usize) -> Tick {
+        if self.odd >> (slot % BLOCK) & 1 == 1 { self.bases[slot % BLOCK] } else { self.common }
+    }
+
+    /// Held slots of which there is news: their entity stirred after their baseline.
+    #[inline]
+    pub(crate) fn changed(&self, stirred: &[Tick]) -> u64 {
+        let (held, mut changed) = (self.held(), 0);
+        let even = held & !self.odd;
+        let top = BLOCK - even.leading_zeros() as usize;
+        for (i, entity) in self.entities[..top].iter().enumerate() {
+            changed |= u64::from(stirred[entity.at()] > self.common) << i;
+        }
+        changed &= even;
+        for slot in bits(held & self.odd) {
+            let news = stirred[self.entities[slot].at()] > self.bases[slot];
+            changed |= u64::from(news) << slot;
+        }
+        changed
+    }
+
+    /// A datagram of `tick` that did not skip the slots `counts` has arrived; returns those whose
+    /// leave it told.
+    fn settle(&mut self, counts: u64, tick: Tick) -> u64 {
+        let mut left = 0;
+        for slot in bits(self.odd & counts & !self.bulk) {
+            let bit = 1 << slot;
+            if self.since[slot] <= tick && self.bases[slot] < tick {
+                self.bases[slot] = tick;
+                self.entering &= !bit;
+                left |= self.leaving & bit;
+            }
+            if self.bases[slot] == self.common {
+                self.odd &= !bit;
+            }
+        }
+        left
+    }
+
+    fn ack(&mut self, tick: Tick, skipped: u64) -> u64 {
+        if tick > self.common {
+            let kept = self.used & skipped & !self.odd;
+            for slot in bits(kept) {
+                self.bases[slot] = self.common;
+            }
+            self.odd |= kept;
+            self.common = tick;
+        }
+        if self.odd == 0 { 0 } else { self.settle(!skipped, tick) }
+    }
+}
+
+/// The slots of one session.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
-    entities: Vec<EntityIdx>,
-    bases: Vec<Tick>,
-    since: Vec<Tick>,
-    states: Vec<SlotState>,
-    /// How long each has waited for a place in a datagram, weighted by nearness.
-    hunger: Vec<u16>,
-    used: Vec<u64>,
+    blocks: Vec<Block>,
     count: usize,
     leaving: usize,
 }
@@ -56,29 +199,31 @@ impl Slots {
     /// Takes the lowest free slot for an entity that enters; `None` when the table is full.
     pub(crate) fn take(&mut self, entity: EntityIdx, now: Tick) -> Option<usize> {
         let slot = self.lowest_free()?;
-        self.used[slot / 64] |= 1 << (slot % 64);
+        let block = &mut self.blocks[slot / BLOCK];
+        block.used |= 1 << (slot % BLOCK);
+        block.entities[slot % BLOCK] = entity;
+        block.hunger[slot % BLOCK] = 0;
         self.count += 1;
-        self.entities[slot] = entity;
-        self.hunger[slot] = 0;
         self.set(slot, SlotState::Entering, now);
         Some(slot)
     }
 
     fn lowest_free(&mut self) -> Option<usize> {
-        if let Some(word) = self.used.iter().position(|word| *word != u64::MAX) {
-            return Some(word * 64 + self.used[word].trailing_ones() as usize);
+        let blocks = self.blocks.len();
+        if let Some(at) = self.blocks.iter().position(|block| block.used != u64::MAX) {
+            return Some(at * BLOCK + self.blocks[at].used.trailing_ones() as usize);
         }
-        let len = self.states.len();
-        if len >= SLOTS_MAX {
+        if blocks * BLOCK >= SLOTS_MAX {
             return None;
         }
-        self.used.push(0);
-        self.entities.resize(len + 64, EntityIdx(0));
-        self.bases.resize(len + 64, NO_BASE);
-        self.since.resize(len + 64, Tick(u32::MAX));
-        self.states.resize(len + 64, SlotState::Free);
-        self.hunger.resize(len + 64, 0);
-        Some(len)
+        if self.blocks.capacity() == blocks {
+            self.blocks.reserve_exact(blocks.max(1));
+        }
+        // The blocks of a page move together: what covers one covers all.
+        let page = &self.blocks[blocks - blocks % BLOCKS_PER_PAGE..];
+        let common = page.first().map_or(NO_BASE, Block::common);
+        self.blocks.push(Block::new(common));
+        Some(blocks * BLOCK)
     }
 
     /// Takes up again the slot of an entity that left and is back before its leave was
@@ -87,12 +232,8 @@ impl Slots {
         if self.leaving == 0 {
             return None;
         }
-        let slot = self.iter().find(|slot| {
-            let state = self.states[*slot];
-            let leaving = matches!(state, SlotState::Leaving | SlotState::BulkLeaving);
-            leaving && self.entities[*slot] == entity
-        })?;
-        let state = match self.states[slot] {
+        let slot = self.find(entity, |block| block.leaving)?;
+        let state = match self.state(slot) {
             SlotState::BulkLeaving => SlotState::Bulk,
             _ => SlotState::Entering,
         };
@@ -100,112 +241,154 @@ impl Slots {
         Some(slot)
     }
 
+    /// The entity is not visible any more; `false` when it was not.
+    pub(crate) fn depart(&mut self, entity: EntityIdx, now: Tick) -> bool {
+        let Some(slot) = self.visible_slot(entity) else { return false };
+        let state = match self.state(slot) {
+            SlotState::Bulk => SlotState::BulkLeaving,
+            _ => SlotState::Leaving,
+        };
+        self.set(slot, state, now);
+        true
+    }
+
+    /// The slot of an entity among those that `of` names.
+    fn find(&self, entity: EntityIdx, of: impl Fn(&Block) -> u64) -> Option<usize> {
+        self.blocks.iter().enumerate().find_map(|(at, block)| {
+            let mut same = 0;
+            for (i, other) in block.entities.iter().enumerate() {
+                same |= u64::from(*other == entity) << i;
+            }
+            same &= of(block);
+            (same != 0).then(|| at * BLOCK + same.trailing_zeros() as usize)
+        })
+    }
+
     /// Gives a slot another meaning; what was sent before this tick no longer counts for it.
     pub(crate) fn set(&mut self, slot: usize, state: SlotState, now: Tick) {
-        let leaving =
-            |state| usize::from(matches!(state, SlotState::Leaving | SlotState::BulkLeaving));
-        self.leaving = self.leaving + leaving(state) - leaving(self.states[slot]);
-        self.states[slot] = state;
-        self.bases[slot] = NO_BASE;
-        self.since[slot] = now;
+        let block = &mut self.blocks[slot / BLOCK];
+        let (at, bit) = (slot % BLOCK, 1 << (slot % BLOCK));
+        self.leaving -= usize::from(block.leaving & bit != 0);
+        let put = |word: &mut u64, on: bool| *word = *word & !bit | if on { bit } else { 0 };
+        put(&mut block.entering, state == SlotState::Entering);
+        put(&mut block.leaving, matches!(state, SlotState::Leaving | SlotState::BulkLeaving));
+        put(&mut block.bulk, matches!(state, SlotState::Bulk | SlotState::BulkLeaving));
+        self.leaving += usize::from(block.leaving & bit != 0);
+        block.odd |= bit;
+        block.bases[at] = NO_BASE;
+        block.since[at] = now;
     }
 
     /// The client holds the entity as of `base`.
     pub(crate) fn hold(&mut self, slot: usize, base: Tick) {
-        self.states[slot] = SlotState::Held;
-        self.bases[slot] = base;
+        let block = &mut self.blocks[slot / BLOCK];
+        let (at, bit) = (slot % BLOCK, 1 << (slot % BLOCK));
+        block.entering &= !bit;
+        block.bulk &= !bit;
+        block.bases[at] = base;
+        block.odd |= bit;
+        if base == block.common {
+            block.odd &= !bit;
+        }
     }
 
     /// Frees a slot.
     pub(crate) fn free(&mut self, slot: usize) {
-        self.set(slot, SlotState::Free, Tick(u32::MAX));
-        self.used[slot / 64] &= !(1 << (slot % 64));
+        self.set(slot, SlotState::Held, Tick(0));
+        let (block, bit) = (&mut self.blocks[slot / BLOCK], 1 << (slot % BLOCK));
+        block.used &= !bit;
+        block.odd &= !bit;
         self.count -= 1;
     }
 
-    /// A datagram of `tick` that covered the slots `first..end`, but for `skipped`, has arrived.
-    pub(crate) fn ack(&mut self, first: usize, end: usize, tick: Tick, skipped: &[(u16, Tick)]) {
-        let end = end.min(self.states.len());
-        if first >= end {
-            return;
+    /// A datagram of `tick` that covered the pages `first` to `last`, but for the slots `skipped`
+    /// (in order of words), has arrived. Slots whose leave it told are free.
+    pub(crate) fn ack(&mut self, first: u8, last: u8, tick: Tick, mut skipped: &[WordMask]) {
+        let first = usize::from(first) * BLOCKS_PER_PAGE;
+        let end = (usize::from(last) + 1) * BLOCKS_PER_PAGE;
+        for at in first..end.min(self.blocks.len()) {
+            while skipped.first().is_some_and(|(word, _)| usize::from(*word) < at) {
+                skipped = &skipped[1..];
+            }
+            let here = skipped.first().filter(|(word, _)| usize::from(*word) == at);
+            let left = self.blocks[at].ack(tick, here.map_or(0, |(_, mask)| *mask));
+            for slot in bits(left) {
+                self.free(at * BLOCK + slot);
+            }
         }
-        // Skipped slots are put back afterwards, so that the loop over all is without branches.
-        let bases = &mut self.bases[first..end];
-        for (base, since) in bases.iter_mut().zip(&self.since[first..end]) {
-            let newer = if *since <= tick { tick } else { NO_BASE };
-            *base = (*base).max(newer);
-        }
-        for &(slot, before) in skipped {
-            self.bases[usize::from(slot)] = before;
-        }
+    }
+
+    /// The blocks in order.
+    #[inline]
+    #[must_use]
+    pub(crate) fn blocks(&self) -> &[Block] {
+        &self.blocks
     }
 
     /// The slots in use, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.used.iter().enumerate().flat_map(|(word, used)| {
-            let mut left = *used;
-            std::iter::from_fn(move || {
-                let bit = left.trailing_zeros() as usize;
-                left &= left.wrapping_sub(1);
-                (bit < 64).then_some(word * 64 + bit)
-            })
-        })
+        self.slots_of(Block::used)
     }
 
-    /// How many words of 64 slots there are.
-    #[must_use]
-    pub(crate) fn words(&self) -> usize {
-        self.used.len()
+    /// The slots whose entity the client holds, in order.
+    pub(crate) fn held(&self) -> impl Iterator<Item = usize> + '_ {
+        self.slots_of(Block::held)
     }
 
-    /// Which of 64 slots are in use: for loops that change slots as they go.
-    #[must_use]
-    pub(crate) fn word(&self, word: usize) -> u64 {
-        self.used[word]
+    fn slots_of(&self, of: fn(&Block) -> u64) -> impl Iterator<Item = usize> + '_ {
+        let blocks = self.blocks.iter().enumerate();
+        blocks.flat_map(move |(at, block)| bits(of(block)).map(move |slot| at * BLOCK + slot))
     }
 
     /// Which entity.
     #[inline]
     #[must_use]
     pub(crate) fn entity(&self, slot: usize) -> EntityIdx {
-        self.entities[slot]
+        self.blocks[slot / BLOCK].entity(slot)
     }
 
     /// What it means.
-    #[inline]
     #[must_use]
     pub(crate) fn state(&self, slot: usize) -> SlotState {
-        self.states[slot]
+        let (block, bit) = (&self.blocks[slot / BLOCK], 1 << (slot % BLOCK));
+        let (bulk, leaving) = (block.bulk & bit != 0, block.leaving & bit != 0);
+        match (bulk, leaving) {
+            (true, true) => SlotState::BulkLeaving,
+            (true, false) => SlotState::Bulk,
+            (false, true) => SlotState::Leaving,
+            (false, false) if block.entering & bit != 0 => SlotState::Entering,
+            (false, false) if block.used & bit != 0 => SlotState::Held,
+            (false, false) => SlotState::Free,
+        }
     }
 
     /// Its baseline, or [`NO_BASE`].
     #[inline]
     #[must_use]
     pub(crate) fn base(&self, slot: usize) -> Tick {
-        self.bases[slot]
+        self.blocks[slot / BLOCK].base(slot)
     }
 
     /// How long it has waited.
     #[must_use]
-    pub(crate) fn hunger(&self, slot: usize) -> u16 {
-        self.hunger[slot]
+    pub(crate) fn hunger(&self, slot: usize) -> u8 {
+        self.blocks[slot / BLOCK].hunger[slot % BLOCK]
     }
 
     /// It waited once more, or got its place.
-    pub(crate) fn set_hunger(&mut self, slot: usize, hunger: u16) {
-        self.hunger[slot] = hunger;
+    pub(crate) fn set_hunger(&mut self, slot: usize, hunger: u8) {
+        self.blocks[slot / BLOCK].hunger[slot % BLOCK] = hunger;
     }
 
     /// Everyone got a place.
     pub(crate) fn sate(&mut self) {
-        self.hunger.fill(0);
+        self.blocks.iter_mut().for_each(|block| block.hunger.fill(0));
     }
 
-    /// Does the session see this entity?
+    /// The slot in which the session sees this entity.
     #[must_use]
-    pub(crate) fn sees(&self, entity: EntityIdx) -> bool {
-        let mut rows = self.entities.iter().zip(&self.states);
-        rows.any(|(other, state)| *other == entity && state.is_visible())
+    pub(crate) fn visible_slot(&self, entity: EntityIdx) -> Option<usize> {
+        self.find(entity, Block::visible)
     }
 
     /// Slots in use.
@@ -213,6 +396,17 @@ impl Slots {
     pub(crate) fn len(&self) -> usize {
         self.count
     }
+}
+
+/// The bits of a word that are set, lowest first.
+#[inline]
+pub(crate) fn bits(word: u64) -> impl Iterator<Item = usize> {
+    let mut left = word;
+    std::iter::from_fn(move || {
+        let bit = left.trailing_zeros() as usize;
+        left &= left.wrapping_sub(1);
+        (bit < BLOCK).then_some(bit)
+    })
 }
 
 #[cfg(test)]
@@ -245,15 +439,41 @@ mod tests {
         let mut slots = Slots::default();
         let old = slots.take(EntityIdx(0), Tick(5)).expect("room");
         let new = slots.take(EntityIdx(1), Tick(9)).expect("room");
-        slots.ack(0, 256, Tick(7), &[]);
+        slots.ack(0, 0, Tick(7), &[]);
         assert_eq!([slots.base(old), slots.base(new)], [Tick(7), NO_BASE]);
-        slots.ack(0, 256, Tick(9), &[(old as u16, Tick(7))]);
+        assert_eq!([slots.state(old), slots.state(new)], [SlotState::Held, SlotState::Entering]);
+        slots.ack(0, 0, Tick(9), &[(0, 1 << old)]);
         assert_eq!([slots.base(old), slots.base(new)], [Tick(7), Tick(9)]);
-        slots.ack(0, 256, Tick(6), &[]);
+        slots.ack(0, 0, Tick(6), &[]);
         assert_eq!([slots.base(old), slots.base(new)], [Tick(7), Tick(9)], "never back");
+        slots.ack(0, 0, Tick(8), &[]);
+        assert_eq!([slots.base(old), slots.base(new)], [Tick(8), Tick(9)], "late, and newer");
         slots.set(old, SlotState::Leaving, Tick(12));
-        slots.ack(0, 256, Tick(11), &[]);
-        assert_eq!(slots.base(old), NO_BASE);
+        slots.ack(0, 0, Tick(11), &[]);
+        assert_eq!([slots.base(old), slots.base(new)], [NO_BASE, Tick(11)]);
+        slots.ack(0, 0, Tick(12), &[]);
+        assert_eq!(slots.state(old), SlotState::Free, "its leave arrived");
+    }
+
+    #[test]
+    fn a_datagram_counts_for_the_pages_that_it_covers() {
+        let mut slots = Slots::default();
+        (0..600).for_each(|i| assert!(slots.take(EntityIdx(i), Tick(1)).is_some()));
+        slots.ack(1, 1, Tick(3), &[]);
+        let bases = [255, 256, 511, 512].map(|slot| slots.base(slot));
+        assert_eq!(bases, [NO_BASE, Tick(3), Tick(3), NO_BASE]);
+    }
+
+    #[test]
+    fn what_the_bulk_stream_brought_is_held_as_of_its_tick() {
+        let mut slots = Slots::default();
+        let slot = slots.take(EntityIdx(0), Tick(1)).expect("room");
+        slots.set(slot, SlotState::Bulk, Tick(5));
+        slots.ack(0, 0, Tick(7), &[(0, 1)]);
+        slots.hold(slot, Tick(5));
+        assert_eq!((slots.base(slot), slots.state(slot)), (Tick(5), SlotState::Held));
+        slots.ack(0, 0, Tick(8), &[]);
+        assert_eq!(slots.base(slot), Tick(8));
     }
 
     #[test]
@@ -262,10 +482,10 @@ mod tests {
         slots.take(EntityIdx(0), Tick(1));
         let slot = slots.take(EntityIdx(7), Tick(1)).expect("room");
         assert_eq!(slots.revive(EntityIdx(7), Tick(2)), None, "it did not leave");
-        slots.set(slot, SlotState::Leaving, Tick(3));
-        assert!(!slots.sees(EntityIdx(7)));
+        assert!(slots.depart(EntityIdx(7), Tick(3)));
+        assert!(slots.visible_slot(EntityIdx(7)).is_none() && !slots.depart(EntityIdx(7), Tick(3)));
         assert_eq!(slots.revive(EntityIdx(7), Tick(4)), Some(slot));
-        assert!(slots.sees(EntityIdx(7)));
+        assert_eq!(slots.visible_slot(EntityIdx(7)), Some(slot));
         assert_eq!(slots.state(slot), SlotState::Entering);
     }
 }

@@ -4,6 +4,7 @@ use super::Scene;
 use super::bulk::BulkSent;
 use super::fold::Uplinks;
 use super::lane::{Lane, Tally};
+use super::priority::Choice;
 use super::sent::Sent;
 use super::slots::{SlotState, Slots};
 use crate::checksum::Checksum;
@@ -37,6 +38,8 @@ pub(crate) struct View {
     pub(super) team: u8,
     /// Some slot waited for a place in a datagram.
     pub(super) hungry: bool,
+    /// Who is told of when not all can be.
+    pub(super) choice: Choice,
 }
 
 /// The reports that the first datagram of a tick carries.
@@ -67,7 +70,7 @@ impl View {
     /// Does the session see this entity?
     #[must_use]
     pub(crate) fn sees(&self, entity: EntityIdx) -> bool {
-        self.slots.sees(entity)
+        self.slots.visible_slot(entity).is_some()
     }
 
     /// Slots in use.
@@ -88,9 +91,7 @@ impl View {
     /// Takes in an acknowledgement; `false` when it names what was never sent or is forgotten.
     pub(crate) fn ack(&mut self, ack: &Ack) -> bool {
         let cues = &mut self.cues;
-        self.sent.ack(ack, &mut self.slots, |sequence, datagram| {
-            cues.arrived(sequence, datagram.cues);
-        })
+        self.sent.ack(ack, &mut self.slots, |sequence, mask| cues.arrived(sequence, mask))
     }
 
     /// Brings the slots up to what the session sees.
@@ -112,24 +113,8 @@ impl View {
     }
 
     fn depart(&mut self, changes: &Changes<'_>, tally: &mut Tally, now: Tick) {
-        let words = if changes.leaves.is_empty() { 0 } else { self.slots.words() };
-        for word in 0..words {
-            let mut used = self.slots.word(word);
-            while used != 0 {
-                let slot = word * 64 + used.trailing_zeros() as usize;
-                used &= used - 1;
-                let state = self.slots.state(slot);
-                let left = changes.leaves.binary_search(&self.slots.entity(slot)).is_ok();
-                if !state.is_visible() || !left {
-                    continue;
-                }
-                let leaving = match state {
-                    SlotState::Bulk => SlotState::BulkLeaving,
-                    _ => SlotState::Leaving,
-                };
-                self.slots.set(slot, leaving, now);
-                tally.leaves += 1;
-            }
+        for &entity in changes.leaves {
+            tally.leaves += u64::from(self.slots.depart(entity, now));
         }
     }
 
@@ -149,8 +134,7 @@ impl View {
     /// Other fields are visible now: everything is told anew.
     fn change_team(&mut self, team: u8, now: Tick) {
         self.team = team;
-        let held: Vec<_> =
-            self.slots.iter().filter(|s| self.slots.state(*s) == SlotState::Held).collect();
+        let held: Vec<_> = self.slots.held().collect();
         held.into_iter().for_each(|slot| self.slots.set(slot, SlotState::Entering, now));
     }
 

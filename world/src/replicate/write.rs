@@ -2,9 +2,9 @@
 
 use super::Scene;
 use super::codes::{CodeBook, newest_state};
-use super::due::{Due, News, common_base};
+use super::due::{WordNews, common_base};
 use super::lane::Lane;
-use super::slots::Slots;
+use super::slots::{BLOCK, BLOCKS_PER_PAGE, Slots, bits};
 use super::view::{Reports, View};
 use crate::entity::{EntityIdx, FieldState, Traits};
 use crate::session::SessionIdx;
@@ -52,23 +52,28 @@ pub(crate) struct PageScribe<'a> {
 }
 
 impl PageScribe<'_> {
-    /// Fills a page with the news of these slots, which are in order and all of it.
-    pub(crate) fn fill(&mut self, page: &mut Page, index: u8, due: &[Due]) {
-        let base = common_base(due, self.slots);
+    /// Fills a page with the news of its blocks, which are in order.
+    pub(crate) fn fill(&mut self, page: &mut Page, index: u8, news: &[WordNews]) {
+        let base = common_base(news, self.slots);
         page.start(index, self.scene.now, base);
-        for item in due {
-            self.tell(page, *item, base);
+        for news in news {
+            self.tell(page, news, base);
         }
     }
 
-    fn tell(&mut self, page: &mut Page, item: Due, base: Option<Tick>) {
-        let slot = usize::from(item.slot);
-        let entity = self.slots.entity(slot);
-        match item.news {
-            News::Leave => page.leave(item.slot as u8),
-            News::Enter => self.enter(page, item.slot as u8, entity),
-            News::Change => self.change(page, item.slot as u8, entity, self.slots.base(slot), base),
+    fn tell(&mut self, page: &mut Page, news: &WordNews, base: Option<Tick>) {
+        let slots = self.slots;
+        let block = &slots.blocks()[usize::from(news.word)];
+        let offset = (news.word % BLOCKS_PER_PAGE as u16) as u8 * BLOCK as u8;
+        bits(news.leaves).for_each(|slot| page.leave(offset + slot as u8));
+        for slot in bits(news.enters) {
+            self.enter(page, offset + slot as u8, block.entity(slot));
         }
+        for slot in bits(news.changed) {
+            let own = block.base(slot);
+            self.change(page, offset + slot as u8, block.entity(slot), own, base);
+        }
+        bits(news.withheld).for_each(|slot| page.skip(offset + slot as u8));
     }
 
     fn enter(&mut self, page: &mut Page, slot: u8, entity: EntityIdx) {
@@ -180,7 +185,7 @@ pub(super) fn write_single(
     reports: &Reports,
     limit: usize,
 ) -> bool {
-    let Lane { draft, page, agenda, codes, tally, .. } = &mut *lane;
+    let Lane { draft, page, agenda, codes, tally, skipped, .. } = &mut *lane;
     let counted = *tally;
     draft.clear();
     let mut writer = SnapshotWriter::new(draft, scene.now, view.sent.next(), limit);
@@ -190,9 +195,7 @@ pub(super) fn write_single(
     let mut next = agenda.next_page(0);
     let mut fits = true;
     while let (Some(index), true) = (next, fits) {
-        let (due, withheld) = agenda.page(index);
-        scribe.fill(page, index, due);
-        withheld.iter().for_each(|slot| page.skip(*slot as u8));
+        scribe.fill(page, index, agenda.page(index));
         fits = writer.page(page);
         next = index.checked_add(1).and_then(|index| agenda.next_page(index));
     }
@@ -201,7 +204,9 @@ pub(super) fn write_single(
         return false;
     }
     let (_, taken) = writer.finish(view.cues.iter(scene.cues));
-    view.sent.push(scene.now, Cover::ALL, &agenda.withheld, view.cues.first(taken));
+    skipped.clear();
+    agenda.withheld(skipped);
+    view.sent.push(scene.now, Cover::ALL, skipped, view.cues.first(taken));
     view.reported(reports, scene.now);
     lane.send(scene, reader.session);
     true
