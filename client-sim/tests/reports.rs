@@ -63,7 +63,7 @@ const FIELDS: [(&str, &str); 7] = [
     (
         "positions",
         "sent_per_s visible_per_client visible_updates_per_s changed_per_s records_per_s \
-         bytes_down_per_s bytes_up_per_s bytes_per_visible_update bytes_per_changed_update \
+         bytes_down_per_s bytes_up_per_s packets_down_per_s packets_up_per_s bytes_per_visible_update bytes_per_changed_update \
          staleness_ms error_m compared over_bound over view_error_m view_age_ms enter_ms leave_ms \
          pairs_checked wrong_set wrong went_back",
     ),

@@ -147,6 +147,8 @@ fn positions(facts: &RunFacts, swarm: &GeneratorMeter, truth: &Findings) -> Posi
         records_per_s: per_s(traffic.records as f64),
         bytes_down_per_s: per_s(bytes_down),
         bytes_up_per_s: per_s(traffic.bytes_up as f64),
+        packets_down_per_s: per_s(traffic.packets_down as f64),
+        packets_up_per_s: per_s(traffic.packets_up as f64),
         bytes_per_visible_update: bytes_per(updates),
         bytes_per_changed_update: bytes_per(changed),
         staleness_ms: (&truth.staleness_ms).into(),

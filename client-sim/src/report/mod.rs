@@ -120,6 +120,10 @@ pub struct Positions {
     pub bytes_down_per_s: f64,
     /// UDP payload from all clients.
     pub bytes_up_per_s: f64,
+    /// UDP datagrams received; each has 28 bytes of UDP and IPv4 headers besides.
+    pub packets_down_per_s: f64,
+    /// UDP datagrams sent.
+    pub packets_up_per_s: f64,
     /// Bytes down over visible updates.
     pub bytes_per_visible_update: Option<f64>,
     /// Bytes down over changed updates.

@@ -348,10 +348,13 @@ impl<W: Wire> Target for StarlingTarget<W> {
 
     fn traffic(&self) -> Traffic {
         let (bytes_down, bytes_up) = self.wire.bytes();
+        let (packets_down, packets_up) = self.wire.packets();
         let sum = |count: fn(&SimClient) -> u64| self.clients.iter().map(count).sum();
         Traffic {
             bytes_down,
             bytes_up,
+            packets_down,
+            packets_up,
             records: sum(|client| client.records),
             rejected: sum(|client| client.rejected),
             ..self.traffic

@@ -25,6 +25,9 @@ pub trait Wire: Transport {
     /// Bytes of UDP payload received and sent so far.
     fn bytes(&self) -> (u64, u64);
 
+    /// UDP datagrams received and sent so far.
+    fn packets(&self) -> (u64, u64);
+
     /// Packets that the system dropped at this side's sockets so far, as far as it tells.
     fn socket_drops(&mut self, now: Nanos) -> u64;
 }
@@ -68,6 +71,11 @@ impl Wire for QuicWire {
     fn bytes(&self) -> (u64, u64) {
         let sum = self.client.stats().sum;
         (sum.bytes_down, sum.bytes_up)
+    }
+
+    fn packets(&self) -> (u64, u64) {
+        let sum = self.client.stats().sum;
+        (sum.packets_down, sum.packets_up)
     }
 
     fn socket_drops(&mut self, now: Nanos) -> u64 {
@@ -156,6 +164,10 @@ impl Wire for ClientSide {
     fn sleep(&mut self, _: Duration) {}
 
     fn bytes(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
+    fn packets(&self) -> (u64, u64) {
         (0, 0)
     }
 

@@ -307,6 +307,10 @@ pub struct Traffic {
     pub bytes_down: u64,
     /// UDP payload sent.
     pub bytes_up: u64,
+    /// UDP datagrams received, each with headers of its own below UDP.
+    pub packets_down: u64,
+    /// UDP datagrams sent.
+    pub packets_up: u64,
     /// State records decoded.
     pub records: u64,
     /// Packets that the swarm's own sockets dropped, as far as the system tells.
@@ -322,6 +326,8 @@ impl Traffic {
         Self {
             bytes_down: self.bytes_down + other.bytes_down,
             bytes_up: self.bytes_up + other.bytes_up,
+            packets_down: self.packets_down + other.packets_down,
+            packets_up: self.packets_up + other.packets_up,
             records: self.records + other.records,
             socket_drops: self.socket_drops + other.socket_drops,
             rejected: self.rejected + other.rejected,
@@ -334,6 +340,8 @@ impl Traffic {
         Self {
             bytes_down: self.bytes_down.saturating_sub(earlier.bytes_down),
             bytes_up: self.bytes_up.saturating_sub(earlier.bytes_up),
+            packets_down: self.packets_down.saturating_sub(earlier.packets_down),
+            packets_up: self.packets_up.saturating_sub(earlier.packets_up),
             records: self.records.saturating_sub(earlier.records),
             socket_drops: self.socket_drops.saturating_sub(earlier.socket_drops),
             rejected: self.rejected.saturating_sub(earlier.rejected),
