@@ -11,7 +11,7 @@ use crate::World;
 use crate::cue::GivenCue;
 use crate::entity::{Accepted, EntityIdx};
 use crate::input::{Datagram, TickInputs};
-use crate::replicate::Arrival;
+use crate::replicate::{Arrival, GROUP};
 use crate::session::SessionIdx;
 use judge::{Claim, Verdict};
 use starling_protocol::close::CloseCode;
@@ -28,10 +28,17 @@ const LABEL_TICKS_MAX: u32 = 200;
 impl World {
     /// Folds the datagrams that arrived since the last tick.
     pub(crate) fn fold_datagrams(&mut self, inputs: &TickInputs) {
-        for datagram in &inputs.datagrams {
-            match self.sessions.by_conn(datagram.conn) {
-                Some(idx) => self.fold_datagram(idx, datagram, inputs),
-                None => self.counters.uplinks_unknown += 1,
+        for group in inputs.datagrams.chunks(GROUP) {
+            let mut sessions = [SessionIdx(u32::MAX); GROUP];
+            for (idx, datagram) in sessions.iter_mut().zip(group) {
+                *idx = self.sessions.by_conn(datagram.conn).unwrap_or(*idx);
+            }
+            self.replication.warm(&sessions, &self.sessions);
+            for datagram in group {
+                match self.sessions.by_conn(datagram.conn) {
+                    Some(idx) => self.fold_datagram(idx, datagram, inputs),
+                    None => self.counters.uplinks_unknown += 1,
+                }
             }
         }
     }

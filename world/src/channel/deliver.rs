@@ -54,9 +54,9 @@ impl World {
     pub(crate) fn write_out(&mut self, idx: SessionIdx, out: &mut Output) {
         let Some(session) = self.sessions.get_mut(idx) else { return };
         let Some(conn) = session.conn else { return };
-        let mut pen = Pen { conn, left: session.link.stream_left, out };
+        let mut pen = Pen { conn, left: session.link.stream_left(self.now), out };
         let written = write_session(session, &mut self.channels, &mut pen, self.now);
-        session.link.stream_left = pen.left;
+        session.link.leave(pen.left, self.now);
         self.counters.events_delivered += written.delivered;
         self.counters.events_missed += written.missed;
     }

@@ -48,6 +48,12 @@ impl Sent {
         self.next
     }
 
+    /// Reads where the next datagram will be noted.
+    #[inline]
+    pub(super) fn touch(&self) -> u32 {
+        self.datagrams.back().map_or(0, |datagram| datagram.tick.0)
+    }
+
     /// Remembers the datagram with the sequence [`Sent::next`]; `skipped` is in order of words.
     pub(crate) fn push(&mut self, tick: Tick, cover: Cover, skipped: &[WordMask], cues: u64) {
         if self.datagrams.len() == SENT_MAX {

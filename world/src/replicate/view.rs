@@ -19,9 +19,11 @@ use starling_protocol::uplink::Ack;
 /// Cues that one session may give in one tick.
 const CUES_PER_TICK_MAX: u32 = 15;
 
-/// One live session's view of the world.
+/// One live session's view of the world; a closed one is the default.
 #[derive(Debug, Default)]
 pub(crate) struct View {
+    /// A connection carries the session.
+    open: bool,
     pub(super) slots: Slots,
     pub(super) sent: Sent,
     /// Its own datagrams.
@@ -64,7 +66,19 @@ impl View {
     /// A view that begins in the tick after `now`.
     #[must_use]
     pub(crate) fn new(now: Tick) -> Self {
-        Self { last_sent: now, ..Self::default() }
+        Self { open: true, last_sent: now, ..Self::default() }
+    }
+
+    /// Does a connection carry the session?
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Reads one number of every cache line that a tick needs, so that they come together.
+    #[inline]
+    pub(super) fn touch(&self) -> u32 {
+        self.slots.touch() ^ self.sent.touch()
     }
 
     /// Does the session see this entity?

@@ -6,6 +6,7 @@
 
 mod attach;
 mod avatar;
+mod conns;
 mod expiry;
 mod handles;
 mod rate;
@@ -65,8 +66,9 @@ pub struct Allowance {
     pub stream_bytes: u32,
     /// Smoothed round-trip time in microseconds.
     pub rtt_us: u32,
-    /// Stream bytes not yet used up in this tick.
-    pub(crate) stream_left: u32,
+    /// Stream bytes not yet used up in the tick `spent`.
+    left: u32,
+    spent: Tick,
 }
 
 impl Default for Allowance {
@@ -76,7 +78,8 @@ impl Default for Allowance {
             datagram_bytes: starling_protocol::limits::DATAGRAM_BYTES_MAX as u32,
             stream_bytes: STREAM_BYTES_AT_START,
             rtt_us: 0,
-            stream_left: STREAM_BYTES_AT_START,
+            left: STREAM_BYTES_AT_START,
+            spent: Tick(0),
         }
     }
 }
@@ -88,8 +91,14 @@ impl Allowance {
         self.rtt_us = link.rtt_us;
     }
 
-    pub(crate) fn refill(&mut self) {
-        self.stream_left = self.stream_bytes;
+    /// Stream bytes not yet used up in this tick.
+    pub(crate) fn stream_left(&self, now: Tick) -> u32 {
+        if self.spent == now { self.left } else { self.stream_bytes }
+    }
+
+    /// So many are left in this tick.
+    pub(crate) fn leave(&mut self, left: u32, now: Tick) {
+        (self.left, self.spent) = (left, now);
     }
 }
 
@@ -211,6 +220,15 @@ impl Session {
     #[must_use]
     pub fn owned(&self) -> &Owned {
         &self.owned
+    }
+
+    /// Reads a number of every part that datagrams and replication need.
+    #[inline]
+    pub(crate) fn touch(&self) -> u32 {
+        let owned = self.owned.first().map_or(0, |entity| entity.0);
+        let bits = u32::from(self.team) ^ self.link.datagram_bytes ^ self.contact.0;
+        let rights = self.principal.grants.r#move ^ self.tokens.is_sure() ^ self.conn.is_some();
+        owned ^ bits ^ u32::from(rights) ^ u32::from(self.inputs.applied.unwrap_or(0))
     }
 
     /// Does it only look?

@@ -1,5 +1,6 @@
 //! All sessions of a world: a dense slab and the ways to find one.
 
+use super::conns::Conns;
 use super::{Session, SessionIdx};
 use crate::authority::inputs::InputQueue;
 use crate::input::{ConnId, Link};
@@ -17,7 +18,7 @@ pub struct Sessions {
     // Boxed: a row is large, and rows come and go.
     rows: Vec<Option<Box<Session>>>,
     free: Vec<SessionIdx>,
-    by_conn: BTreeMap<ConnId, SessionIdx>,
+    by_conn: Conns,
     by_id: BTreeMap<SessionId, SessionIdx>,
     /// Sessions with something to write.
     dirty: BTreeSet<SessionIdx>,
@@ -47,7 +48,7 @@ impl Sessions {
     /// The session that this connection carries.
     #[must_use]
     pub fn by_conn(&self, conn: ConnId) -> Option<SessionIdx> {
-        self.by_conn.get(&conn).copied()
+        self.by_conn.get(conn)
     }
 
     /// The session with this name.
@@ -119,7 +120,7 @@ impl Sessions {
         let session = self.rows.get_mut(idx.at())?.take()?;
         self.by_id.remove(&session.id);
         if let Some(conn) = session.conn {
-            self.by_conn.remove(&conn);
+            self.by_conn.remove(conn);
         }
         self.wake_at(idx, None);
         self.dirty.remove(&idx);
@@ -131,7 +132,7 @@ impl Sessions {
     pub(super) fn carry(&mut self, idx: SessionIdx, conn: Option<ConnId>) -> Option<ConnId> {
         let old = std::mem::replace(&mut self[idx].conn, conn);
         if let Some(old) = old {
-            self.by_conn.remove(&old);
+            self.by_conn.remove(old);
         }
         if let Some(new) = conn {
             self.by_conn.insert(new, idx);
@@ -151,7 +152,6 @@ impl Sessions {
                 self[idx].link.grant(link);
             }
         }
-        self.rows.iter_mut().flatten().for_each(|session| session.link.refill());
     }
 
     /// Looks at a session in this tick, or no more.

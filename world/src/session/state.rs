@@ -39,7 +39,7 @@ fn add_session(idx: SessionIdx, session: &Session, channels: &Channels, sum: &mu
     sum.add(session.inputs.applied.map_or(0, |number| u64::from(number) + 1));
     sum.add(session.channels_made as u64);
     session.cue_ids.add_to(sum);
-    sum.add(session.mail.bytes() as u64).add(session.link.stream_left);
+    sum.add(session.mail.bytes() as u64).add(session.link.left).add(session.link.spent.0);
     add_log(&session.inbox, sum);
     add_subscriptions(&session.subscriptions, channels, sum);
 }

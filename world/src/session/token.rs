@@ -37,7 +37,15 @@ impl ResumeTokens {
 
     /// The client was heard, so the newest arrived.
     pub(crate) fn confirm(&mut self) {
-        self.replaced = None;
+        if !self.is_sure() {
+            self.replaced = None;
+        }
+    }
+
+    /// Is the newest known to have arrived?
+    #[inline]
+    pub(crate) const fn is_sure(&self) -> bool {
+        self.replaced.is_none()
     }
 
     /// Both, for a checksum.
