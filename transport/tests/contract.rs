@@ -9,18 +9,32 @@ mod refusals;
 #[path = "contract/stage.rs"]
 mod stage;
 
-use stage::{MemoryStage, QuicStage, SharedSocketStage, Stage, Troupe};
+use stage::{MemoryStage, QuicStage, Stage, Troupe};
 use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
+use starling_transport::quic::{QuinnServer, Sockets, UdpServer};
 use starling_transport::{Event, SendError};
+
+fn quinn_stage() -> QuicStage<QuinnServer> {
+    QuicStage::new()
+}
+
+fn looped_stage() -> QuicStage<UdpServer> {
+    QuicStage::new()
+}
+
+fn shared_socket_stage() -> QuicStage<UdpServer> {
+    QuicStage::with(Sockets::Shared, |_| {})
+}
 
 /// Runs each behaviour on each transport.
 macro_rules! contract {
     ($($behaviour:ident),* $(,)?) => {
         mod memory { $(#[test] fn $behaviour() { super::$behaviour(super::MemoryStage::new()); })* }
-        mod quic { $(#[test] fn $behaviour() { super::$behaviour(super::QuicStage::new()); })* }
-        mod quic_on_one_socket {
-            $(#[test] fn $behaviour() { super::$behaviour(super::SharedSocketStage::new()); })*
+        mod quinn { $(#[test] fn $behaviour() { super::$behaviour(super::quinn_stage()); })* }
+        mod looped { $(#[test] fn $behaviour() { super::$behaviour(super::looped_stage()); })* }
+        mod looped_with_clients_on_one_socket {
+            $(#[test] fn $behaviour() { super::$behaviour(super::shared_socket_stage()); })*
         }
     };
 }
@@ -305,7 +319,8 @@ fn every_transport_can_move_to_a_thread_of_its_own() {
     let names = [
         moves::<starling_transport::memory::ServerSide>(),
         moves::<starling_transport::memory::ClientSide>(),
-        moves::<starling_transport::quic::QuinnServer>(),
+        moves::<QuinnServer>(),
+        moves::<UdpServer>(),
         moves::<starling_transport::quic::UdpClient>(),
     ];
     assert!(names.iter().all(|name| name.starts_with("starling_transport::")));

@@ -1,14 +1,14 @@
 //! The configuration, validated once: what the rest of the server works with.
 
 use super::error::Fault;
-use super::tree::{AuthMode, Config, CongestionChoice, WorldPolicy};
+use super::tree::{AuthMode, Config, CongestionChoice, IoChoice, WorldPolicy};
 use super::worlds::WorldEntry;
 use starling_protocol::limits::{
     SESSIONS_MAX, TICK_HZ_MAX, WORLD_NAME_BYTES_MAX, ZONE_ENTITIES_MAX,
 };
 use starling_protocol::space::Space;
 use starling_protocol::units::{Nanos, TickRate};
-use starling_transport::quic::Congestion;
+use starling_transport::quic::{Congestion, Io};
 use starling_world::config::{Profile, WorldConfig};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,6 +28,8 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// How connections share their path.
     pub congestion: Congestion,
+    /// Who does the network's input and output.
+    pub io: Io,
     /// Milliseconds of a drain.
     pub drain_ms: u32,
     /// Milliseconds over which clients spread their reconnects.
@@ -121,6 +123,15 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
 }
 
+impl From<IoChoice> for Io {
+    fn from(choice: IoChoice) -> Self {
+        match choice {
+            IoChoice::Loop => Self::Loop,
+            IoChoice::Quinn => Self::Quinn,
+        }
+    }
+}
+
 impl From<CongestionChoice> for Congestion {
     fn from(choice: CongestionChoice) -> Self {
         match choice {
@@ -165,6 +176,7 @@ impl Config {
             templates,
             threads: self.server.threads.map(usize::from),
             congestion: self.server.congestion.into(),
+            io: self.server.io.into(),
             drain_ms: self.server.drain_s * 1_000,
             drain_jitter_ms: self.server.drain_jitter_ms,
             certificate: self.certificate()?,

@@ -56,6 +56,16 @@ pub enum CongestionChoice {
     Cubic,
 }
 
+/// Who does the network's input and output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IoChoice {
+    /// Our own loop.
+    Loop,
+    /// quinn.
+    Quinn,
+}
+
 section! {
     /// The server as a whole.
     pub struct ServerSection {
@@ -76,6 +86,9 @@ section! {
         /// How connections share their path: "steady" keeps 32 KiB in flight whatever is lost, for
         /// radio links; "cubic" gives way to other traffic down to two packets.
         pub congestion: CongestionChoice = CongestionChoice::Steady,
+        /// Who does the network's input and output: "loop" is ours, at about half the processor time
+        /// for each datagram; "quinn" hands it to quinn's tasks.
+        pub io: IoChoice = IoChoice::Loop,
         /// Clients spread their reconnects over this many milliseconds after a drain was told.
         pub drain_jitter_ms: u32 = 5_000,
     }

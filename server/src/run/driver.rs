@@ -10,7 +10,7 @@ use crate::net::Front;
 use crate::room::pool::{Clock, Pool};
 use crate::wall::Wall;
 use starling_protocol::units::Nanos;
-use starling_transport::quic::{QuinnServer, ServerWaker};
+use starling_transport::quic::{QuicServer, QuicServerWaker};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -29,7 +29,7 @@ const WALL_STRAY_MS: u64 = 30_000;
 
 /// The front with all that its thread needs.
 pub(super) struct Driver {
-    front: Front<QuinnServer, Pool>,
+    front: Front<QuicServer, Pool>,
     clock: Clock,
     wall: Wall,
     orders: Arc<Orders>,
@@ -44,7 +44,7 @@ pub(super) struct Driver {
 pub(super) struct Bell {
     /// Something waits that is not an arrival: a batch of a room, or an order.
     urgent: AtomicBool,
-    waker: ServerWaker,
+    waker: QuicServerWaker,
     thread: OnceLock<Thread>,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Driving {
 
 impl Driver {
     pub(super) fn new(
-        front: Front<QuinnServer, Pool>,
+        front: Front<QuicServer, Pool>,
         time: (Clock, Wall),
         bell: Arc<Bell>,
         board: Arc<Board>,
@@ -125,11 +125,11 @@ impl Driver {
 
     /// Sleeps until something arrives or is due, and then on until a millisecond has passed since
     /// `polled`, unless something urgent waits.
-    fn sleep(&self, polled: Nanos) {
+    fn sleep(&mut self, polled: Nanos) {
         let due = self.front.next_timeout(polled);
         let wait = due.since(self.clock.now());
         if wait > 0 && !self.orders.bell.urgent.load(Ordering::Acquire) {
-            self.front.transport().wait(Duration::from_nanos(wait));
+            self.front.transport_mut().wait(Duration::from_nanos(wait));
         }
         let early = (polled + CADENCE_NS).since(self.clock.now());
         if early > 0 && !self.orders.bell.urgent.load(Ordering::Acquire) {
@@ -160,7 +160,7 @@ impl Drop for EndsWith {
 }
 
 impl Bell {
-    pub(super) fn new(waker: ServerWaker) -> Self {
+    pub(super) fn new(waker: QuicServerWaker) -> Self {
         Self { urgent: AtomicBool::new(false), waker, thread: OnceLock::new() }
     }
 

@@ -1,8 +1,8 @@
 //! Wires the parts of a server together and runs them on threads.
 //!
 //! ```text
-//! quic threads  ->  front thread  ->  room threads   (one per core, each room on one at a time)
-//!                   front thread  <-  room threads  <->  tick threads   (parts of long ticks)
+//! socket  ->  front thread  ->  room threads   (one per core, each room on one at a time)
+//! socket  <-  front thread  <-  room threads  <->  tick threads   (parts of long ticks)
 //! http thread   looks at the board
 //! ```
 //!
@@ -44,7 +44,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use driver::{Bell, Driver};
 use starling_protocol::message::control::Authority;
 use starling_protocol::units::{Epoch, Nanos};
-use starling_transport::quic::{QuinnServer, RuntimeChoice, ServerError, ServerOptions};
+use starling_transport::quic::{Io, QuicServer, RuntimeChoice, ServerError, ServerOptions};
 use starling_transport::tls::{Identity, TlsError, development_certificate};
 use starling_world::authority::Game;
 use starling_world::config::WorldConfig;
@@ -203,12 +203,12 @@ impl Server {
         }
     }
 
-    fn bind(&self, identity: &Identity, threads: Threads) -> Result<QuinnServer, StartError> {
+    fn bind(&self, identity: &Identity, threads: Threads) -> Result<QuicServer, StartError> {
         let mut options = ServerOptions::new(self.settings.listen, identity.clone());
         options.connections_max = self.settings.limits.connections_max;
         options.congestion = self.settings.congestion;
         options.runtime = RuntimeChoice::Own { threads: threads.network };
-        Ok(QuinnServer::bind(&options)?)
+        Ok(QuicServer::bind(self.settings.io, &options)?)
     }
 
     fn directory(&mut self, pool: &mut Pool, now: Nanos) -> Directory {
@@ -246,7 +246,12 @@ struct Threads {
 impl Threads {
     fn of(settings: &Settings) -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
-        Self { cores, rooms: settings.threads.unwrap_or(cores), network: (cores / 2).max(1) }
+        let network = match settings.io {
+            // The front's own thread runs the loop.
+            Io::Loop => 1,
+            Io::Quinn => (cores / 2).max(1),
+        };
+        Self { cores, rooms: settings.threads.unwrap_or(cores), network }
     }
 }
 

@@ -105,6 +105,12 @@ const QUIC: &[Quic] = &[
     ("udp_received_packets", "UDP packets received.", |q| q.udp_packets_in),
     ("udp_sent_packets", "UDP packets sent.", |q| q.udp_packets_out),
     ("lost_packets", "Packets that QUIC declared lost.", |q| q.packets_lost),
+    ("socket_full", "Times that a socket took no more for now.", |q| q.socket_full),
+    ("socket_errors", "Packets that a socket failed to send.", |q| q.socket_errors),
+    ("forwarded_packets", "Packets passed on to the shard that has their connection.", |q| {
+        q.forwarded
+    }),
+    ("forwards_dropped", "Packets for a shard that was behind.", |q| q.forwards_dropped),
 ];
 
 /// Everything in Prometheus text: the Fronts by transport, QUIC, the worlds, the process.

@@ -1,20 +1,29 @@
-//! QUIC: the quinn shell for servers, a sans-I/O endpoint with a plain UDP socket for clients.
+//! QUIC: sans-I/O endpoints for both sides, plain UDP sockets round them, and a server on quinn.
 //!
 //! Nothing outside of this crate sees a quinn type.
 
 mod client;
 mod config;
+mod either;
 mod ending;
+mod framing;
+mod hub;
+mod ids;
+mod looped;
 mod outbox;
 mod server;
+mod setup;
 mod share;
 mod steady;
 
 pub use client::{
-    ClientEndpoint, ClientOptions, ClientStats, ConnStats, ConnectError, ConnectOptions, Sockets,
-    UdpClient, UdpClientError, UdpClientWaker, random_seed, socket_buffer_bytes,
+    ClientEndpoint, ClientOptions, ConnectError, ConnectOptions, Sockets, UdpClient,
+    UdpClientError, UdpClientWaker, random_seed, socket_buffer_bytes,
 };
 pub use config::{Congestion, ServerSecret};
+pub use either::{Io, QuicServer, QuicServerWaker};
+pub use hub::{Arrival, ClientStats, ConnStats, Departure};
+pub use looped::{ServerEndpoint, UdpServer, UdpServerWaker};
 pub use server::{
     QuinnServer, RuntimeChoice, ServerError, ServerOptions, ServerStats, ServerWaker,
 };

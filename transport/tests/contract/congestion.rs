@@ -1,18 +1,26 @@
 //! Full datagrams at 60 Hz over a long path that loses packets: who lets them through.
 
-use super::stage::{QuicStage, Stage, Troupe};
+use super::stage::{QuicServer, QuicStage, Stage, Troupe, on_each_server};
 use starling_protocol::units::Nanos;
-use starling_transport::Transport;
 use starling_transport::conditioner::LinkProfile;
 use starling_transport::quic::{Congestion, Sockets};
+
+on_each_server!(
+    steady_carries_sixty_hertz_without_loss,
+    steady_carries_sixty_hertz_at_two_percent_loss,
+    steady_carries_sixty_hertz_at_five_percent_loss,
+    steady_carries_sixty_hertz_at_ten_percent_loss,
+    cubic_holds_back_at_ten_percent_loss,
+    after_a_dead_time_the_very_next_datagram_goes_out_by_default,
+);
 
 const HZ: u64 = 60;
 const SECONDS: u64 = 2;
 const DATAGRAM_BYTES: usize = 1_100;
 
 /// Sends at 60 Hz from the server; returns (taken by QUIC, arrived) in percent of what was due.
-fn stream_datagrams(congestion: Congestion, loss: u32) -> (u64, u64) {
-    let mut stage = QuicStage::with(Sockets::PerConnection, |o| o.congestion = congestion);
+fn stream_datagrams<V: QuicServer>(congestion: Congestion, loss: u32) -> (u64, u64) {
+    let mut stage = QuicStage::<V>::with(Sockets::PerConnection, |o| o.congestion = congestion);
     let link = format!("loss={loss}%,delay=75ms,jitter=2ms");
     stage.options.link = LinkProfile::parse(&link).expect("the profile is right");
     let (mut troupe, pair) = Troupe::connected(stage);
@@ -35,43 +43,37 @@ fn stream_datagrams(congestion: Congestion, loss: u32) -> (u64, u64) {
     (percent(taken), percent(troupe.datagrams_at_client().len() as u64))
 }
 
-fn steady_lets_through(loss: u32) {
-    let (taken, arrived) = stream_datagrams(Congestion::Steady, loss);
+fn steady_lets_through<V: QuicServer>(loss: u32) {
+    let (taken, arrived) = stream_datagrams::<V>(Congestion::Steady, loss);
     assert!(taken >= 97, "{taken} % taken at {loss} % loss");
     // Three standard deviations of 120 coin tosses below what the link lets through.
     let least = u64::from(100 - loss).saturating_sub(if loss == 0 { 3 } else { 10 });
     assert!(arrived >= least, "{arrived} % arrived at {loss} % loss");
 }
 
-#[test]
-fn steady_carries_sixty_hertz_without_loss() {
-    steady_lets_through(0);
+fn steady_carries_sixty_hertz_without_loss<V: QuicServer>() {
+    steady_lets_through::<V>(0);
 }
 
-#[test]
-fn steady_carries_sixty_hertz_at_two_percent_loss() {
-    steady_lets_through(2);
+fn steady_carries_sixty_hertz_at_two_percent_loss<V: QuicServer>() {
+    steady_lets_through::<V>(2);
 }
 
-#[test]
-fn steady_carries_sixty_hertz_at_five_percent_loss() {
-    steady_lets_through(5);
+fn steady_carries_sixty_hertz_at_five_percent_loss<V: QuicServer>() {
+    steady_lets_through::<V>(5);
 }
 
-#[test]
-fn steady_carries_sixty_hertz_at_ten_percent_loss() {
-    steady_lets_through(10);
+fn steady_carries_sixty_hertz_at_ten_percent_loss<V: QuicServer>() {
+    steady_lets_through::<V>(10);
 }
 
-#[test]
-fn cubic_holds_back_at_ten_percent_loss() {
-    let (taken, _) = stream_datagrams(Congestion::Cubic, 10);
+fn cubic_holds_back_at_ten_percent_loss<V: QuicServer>() {
+    let (taken, _) = stream_datagrams::<V>(Congestion::Cubic, 10);
     assert!(taken < 90, "cubic took {taken} %: is another controller needed at all?");
 }
 
-#[test]
-fn after_a_dead_time_the_very_next_datagram_goes_out_by_default() {
-    let mut stage = QuicStage::with(Sockets::PerConnection, |_| ());
+fn after_a_dead_time_the_very_next_datagram_goes_out_by_default<V: QuicServer>() {
+    let mut stage = QuicStage::<V>::with(Sockets::PerConnection, |_| ());
     let link = "delay=20ms,blackout=2s@500ms";
     stage.options.link = LinkProfile::parse(link).expect("the profile is right");
     let (mut troupe, pair) = Troupe::connected(stage);

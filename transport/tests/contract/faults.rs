@@ -1,6 +1,6 @@
 //! QUIC over bad links: what is lost, what is not, and what a connection survives.
 
-use super::stage::{Pair, QuicStage, Stage, Troupe};
+use super::stage::{Pair, QuicServer, QuicStage, Stage, Troupe, on_each_server};
 use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
 use starling_transport::Transport;
@@ -8,10 +8,26 @@ use starling_transport::conditioner::LinkProfile;
 use starling_transport::quic::Sockets;
 use std::time::{Duration, Instant};
 
+on_each_server!(
+    streams_are_whole_over_a_link_that_does_everything_wrong,
+    datagrams_are_lost_but_never_doubled,
+    every_named_profile_carries_a_connection,
+    an_outage_shorter_than_the_idle_timeout_is_survived,
+    an_address_translator_that_forgets_does_not_end_a_connection,
+    a_client_that_moves_to_another_port_is_followed,
+    a_shared_socket_that_moves_takes_its_connections_along,
+    silence_beyond_the_clients_idle_timeout_is_a_loss_on_both_sides,
+    signs_of_life_keep_a_silent_connection,
+    a_server_that_is_not_there_is_a_loss,
+    a_closed_connection_gives_its_socket_back_and_leaves_its_figures,
+    both_sides_count_the_same_bytes_on_a_sound_link,
+    a_drivers_wait_ends_when_there_is_something_or_somebody_calls,
+);
+
 const BAD: &str = "loss=10%,delay=10ms,jitter=5ms,dup=5%,reorder=5%,corrupt=1%";
 
 /// Writes all of `bytes` both ways, as room allows, until both sides have them.
-fn exchange(troupe: &mut Troupe<QuicStage>, pair: Pair, bytes: &[u8]) {
+fn exchange<V: QuicServer>(troupe: &mut Troupe<QuicStage<V>>, pair: Pair, bytes: &[u8]) {
     let (mut up, mut down) = (bytes, bytes);
     troupe.until("all is there both ways", |t| {
         let now = t.stage.now();
@@ -26,18 +42,16 @@ fn exchange(troupe: &mut Troupe<QuicStage>, pair: Pair, bytes: &[u8]) {
     assert!(troupe.stream_at_client(StreamKind::Events) == bytes);
 }
 
-#[test]
-fn streams_are_whole_over_a_link_that_does_everything_wrong() {
-    let (mut troupe, pair) = Troupe::connected(QuicStage::over(BAD));
+fn streams_are_whole_over_a_link_that_does_everything_wrong<V: QuicServer>() {
+    let (mut troupe, pair) = Troupe::connected(QuicStage::<V>::over(BAD));
     let bytes: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
     exchange(&mut troupe, pair, &bytes);
     let stats = troupe.stage.client.conn_stats(pair.client).expect("the connection stands");
     assert!(stats.packets_lost > 0, "{stats:?}");
 }
 
-#[test]
-fn datagrams_are_lost_but_never_doubled() {
-    let (mut troupe, pair) = Troupe::connected(QuicStage::over("loss=20%,dup=20%,delay=2ms"));
+fn datagrams_are_lost_but_never_doubled<V: QuicServer>() {
+    let (mut troupe, pair) = Troupe::connected(QuicStage::<V>::over("loss=20%,dup=20%,delay=2ms"));
     let mut sent = 0_u16;
     troupe.until("two hundred are sent", |t| {
         let now = t.stage.now();
@@ -55,21 +69,20 @@ fn datagrams_are_lost_but_never_doubled() {
     assert!((100..200).contains(&count), "{count} of 200 arrived");
 }
 
-#[test]
-fn every_named_profile_carries_a_connection() {
+fn every_named_profile_carries_a_connection<V: QuicServer>() {
     for name in LinkProfile::names() {
         // The long outages of some have a test of their own.
         let link = LinkProfile { blackout: None, ..LinkProfile::parse(name).expect("it is named") };
-        let mut stage = QuicStage::new();
+        let mut stage = QuicStage::<V>::new();
         stage.options.link = link;
         let (mut troupe, pair) = Troupe::connected(stage);
         exchange(&mut troupe, pair, &[7; 5_000]);
     }
 }
 
-#[test]
-fn an_outage_shorter_than_the_idle_timeout_is_survived() {
-    let (mut troupe, pair) = Troupe::connected(QuicStage::over("delay=2ms,blackout=800ms@300ms"));
+fn an_outage_shorter_than_the_idle_timeout_is_survived<V: QuicServer>() {
+    let (mut troupe, pair) =
+        Troupe::connected(QuicStage::<V>::over("delay=2ms,blackout=800ms@300ms"));
     let (start, mut said) = (Instant::now(), 0);
     troupe.until("it is past the outage", |t| {
         let now = t.stage.now();
@@ -81,9 +94,8 @@ fn an_outage_shorter_than_the_idle_timeout_is_survived() {
     assert_eq!(troupe.closed_at_client(), None);
 }
 
-#[test]
-fn an_address_translator_that_forgets_does_not_end_a_connection() {
-    let (mut troupe, pair) = Troupe::connected(QuicStage::over("delay=1ms,rebind=300ms"));
+fn an_address_translator_that_forgets_does_not_end_a_connection<V: QuicServer>() {
+    let (mut troupe, pair) = Troupe::connected(QuicStage::<V>::over("delay=1ms,rebind=300ms"));
     let (before, mut said) = (troupe.stage.client.local_addr(pair.client), 0);
     troupe.until("it has happened a few times", |t| {
         t.client_writes(pair.client, StreamKind::Control, &[1]);
@@ -97,8 +109,8 @@ fn an_address_translator_that_forgets_does_not_end_a_connection() {
     assert_ne!(troupe.stage.client.local_addr(pair.client), before);
 }
 
-fn a_move_is_followed(sockets: Sockets) {
-    let (mut troupe, pair) = Troupe::connected(QuicStage::with(sockets, |_| {}));
+fn a_move_is_followed<V: QuicServer>(sockets: Sockets) {
+    let (mut troupe, pair) = Troupe::connected(QuicStage::<V>::with(sockets, |_| {}));
     let before = troupe.stage.client.local_addr(pair.client);
     let now = troupe.stage.now();
     troupe.stage.client.rebind(now, pair.client).expect("there are ports enough");
@@ -109,19 +121,16 @@ fn a_move_is_followed(sockets: Sockets) {
     });
 }
 
-#[test]
-fn a_client_that_moves_to_another_port_is_followed() {
-    a_move_is_followed(Sockets::PerConnection);
+fn a_client_that_moves_to_another_port_is_followed<V: QuicServer>() {
+    a_move_is_followed::<V>(Sockets::PerConnection);
 }
 
-#[test]
-fn a_shared_socket_that_moves_takes_its_connections_along() {
-    a_move_is_followed(Sockets::Shared);
+fn a_shared_socket_that_moves_takes_its_connections_along<V: QuicServer>() {
+    a_move_is_followed::<V>(Sockets::Shared);
 }
 
-#[test]
-fn silence_beyond_the_clients_idle_timeout_is_a_loss_on_both_sides() {
-    let mut stage = QuicStage::new();
+fn silence_beyond_the_clients_idle_timeout_is_a_loss_on_both_sides<V: QuicServer>() {
+    let mut stage = QuicStage::<V>::new();
     stage.options.idle_timeout = Duration::from_millis(300);
     stage.options.keep_alive = None;
     let (mut troupe, _) = Troupe::connected(stage);
@@ -132,9 +141,8 @@ fn silence_beyond_the_clients_idle_timeout_is_a_loss_on_both_sides() {
     assert_eq!(codes, [Some(CloseCode::LOST); 2]);
 }
 
-#[test]
-fn signs_of_life_keep_a_silent_connection() {
-    let mut stage = QuicStage::new();
+fn signs_of_life_keep_a_silent_connection<V: QuicServer>() {
+    let mut stage = QuicStage::<V>::new();
     stage.options = stage.options.with_idle_timeout(Duration::from_millis(300));
     let (mut troupe, pair) = Troupe::connected(stage);
     let start = Instant::now();
@@ -143,9 +151,8 @@ fn signs_of_life_keep_a_silent_connection() {
     assert!(troupe.at_client.is_empty() && troupe.at_server.is_empty());
 }
 
-#[test]
-fn a_server_that_is_not_there_is_a_loss() {
-    let mut stage = QuicStage::new();
+fn a_server_that_is_not_there_is_a_loss<V: QuicServer>() {
+    let mut stage = QuicStage::<V>::new();
     stage.options.server = ([127, 0, 0, 1], 9).into();
     stage.options.idle_timeout = Duration::from_millis(200);
     let mut troupe = Troupe::new(stage);
@@ -155,9 +162,8 @@ fn a_server_that_is_not_there_is_a_loss() {
     assert_eq!(troupe.stage.client.allowance(conn), None);
 }
 
-#[test]
-fn a_closed_connection_gives_its_socket_back_and_leaves_its_figures() {
-    let (mut troupe, pair) = Troupe::connected(QuicStage::new());
+fn a_closed_connection_gives_its_socket_back_and_leaves_its_figures<V: QuicServer>() {
+    let (mut troupe, pair) = Troupe::connected(QuicStage::<V>::new());
     let now = troupe.stage.now();
     troupe.stage.client.close(now, pair.client, CloseCode::GOODBYE, "");
     troupe.until("QUIC has forgotten it", |t| t.stage.client.conn_stats(pair.client).is_none());
@@ -166,9 +172,8 @@ fn a_closed_connection_gives_its_socket_back_and_leaves_its_figures() {
     assert!(stats.sum.bytes_up > 1_200 && stats.sum.bytes_down > 1_200, "{stats:?}");
 }
 
-#[test]
-fn both_sides_count_the_same_bytes_on_a_sound_link() {
-    let (mut troupe, pair) = Troupe::connected(QuicStage::new());
+fn both_sides_count_the_same_bytes_on_a_sound_link<V: QuicServer>() {
+    let (mut troupe, pair) = Troupe::connected(QuicStage::<V>::new());
     exchange(&mut troupe, pair, &[1; 10_000]);
     // QUIC counts what a connection gets, and the first packet is there before the connection.
     let first = 1_200;
@@ -178,9 +183,8 @@ fn both_sides_count_the_same_bytes_on_a_sound_link() {
     });
 }
 
-#[test]
-fn a_drivers_wait_ends_when_there_is_something_or_somebody_calls() {
-    let (mut troupe, pair) = Troupe::connected(QuicStage::new());
+fn a_drivers_wait_ends_when_there_is_something_or_somebody_calls<V: QuicServer>() {
+    let (mut troupe, pair) = Troupe::connected(QuicStage::<V>::new());
     let start = Instant::now();
     troupe.client_datagram(pair.client, b"x");
     let now = troupe.stage.now();
@@ -188,7 +192,7 @@ fn a_drivers_wait_ends_when_there_is_something_or_somebody_calls() {
     troupe.stage.server.wait(Duration::from_secs(20));
     let (server, client) = (troupe.stage.server.waker(), troupe.stage.client.waker());
     let caller = std::thread::spawn(move || {
-        server.wake();
+        server();
         client.wake();
     });
     troupe.stage.client.wait(Duration::from_secs(20));

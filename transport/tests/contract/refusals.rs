@@ -1,23 +1,38 @@
 //! Who is not let in, and what bad input does: nothing to anybody else (P15).
 
-use super::stage::{QuicStage, Stage, Troupe};
+use super::stage::{QuicServer, QuicStage, Stage, Troupe, on_each_server};
 use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
+use starling_transport::ConnKey;
 use starling_transport::conditioner::LinkProfile;
 use starling_transport::quic::{
-    ClientEndpoint, ConnectError, ConnectOptions, QuinnServer, ServerError, ServerOptions,
-    ServerSecret, Sockets,
+    ClientEndpoint, ConnectError, ConnectOptions, ServerError, ServerOptions, ServerSecret, Sockets,
 };
 use starling_transport::tls::{
     ClientTls, Fingerprint, Identity, ServerTrust, development_certificate,
 };
-use starling_transport::{ConnKey, Transport};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+on_each_server!(
+    another_protocol_is_refused_and_others_stay,
+    a_server_with_another_certificate_is_not_believed,
+    roots_are_believed_for_the_names_that_they_vouch_for,
+    an_insecure_client_believes_anybody,
+    a_full_server_refuses_and_counts,
+    a_port_that_is_taken_is_named,
+    an_address_that_is_not_here_is_named,
+    what_cannot_be_tried_is_told_at_once,
+    garbage_on_the_port_harms_nobody,
+    a_handshake_that_is_never_finished_is_given_up,
+    under_a_flood_of_handshakes_addresses_have_to_be_proven_and_the_honest_get_in,
+    a_server_that_shuts_down_tells_its_clients,
+    a_server_that_came_back_with_its_secret_tells_old_clients_at_once,
+);
+
 /// Begins a connection and waits for its end; returns the code.
-fn refused(troupe: &mut Troupe<QuicStage>) -> Option<CloseCode> {
+fn refused<V: QuicServer>(troupe: &mut Troupe<QuicStage<V>>) -> Option<CloseCode> {
     troupe.at_client.clear();
     troupe.begin();
     troupe.until("it is refused", |t| t.closed_at_client().is_some());
@@ -26,15 +41,14 @@ fn refused(troupe: &mut Troupe<QuicStage>) -> Option<CloseCode> {
 }
 
 /// A connection that stands is as good as before.
-fn unharmed(troupe: &mut Troupe<QuicStage>, client: ConnKey) {
+fn unharmed<V: QuicServer>(troupe: &mut Troupe<QuicStage<V>>, client: ConnKey) {
     let before = troupe.stream_at_server(StreamKind::Control).len();
     troupe.client_writes(client, StreamKind::Control, b"!");
     troupe.until("it is heard", |t| t.stream_at_server(StreamKind::Control).len() == before + 1);
 }
 
-#[test]
-fn another_protocol_is_refused_and_others_stay() {
-    let (mut troupe, pair) = Troupe::connected(QuicStage::new());
+fn another_protocol_is_refused_and_others_stay<V: QuicServer>() {
+    let (mut troupe, pair) = Troupe::connected(QuicStage::<V>::new());
     troupe.stage.options.tls =
         ClientTls::with_alpn(&ServerTrust::Insecure, b"h3").expect("no roots are needed");
     assert_eq!(refused(&mut troupe), Some(CloseCode::VERSION));
@@ -42,20 +56,19 @@ fn another_protocol_is_refused_and_others_stay() {
     unharmed(&mut troupe, pair.client);
 }
 
-#[test]
-fn a_server_with_another_certificate_is_not_believed() {
-    let mut stage = QuicStage::new();
+fn a_server_with_another_certificate_is_not_believed<V: QuicServer>() {
+    let mut stage = QuicStage::<V>::new();
     let other = ServerTrust::Fingerprint(Fingerprint([7; 32]));
     stage.options.tls = ClientTls::new(&other).expect("a pin needs no roots");
     assert_eq!(refused(&mut Troupe::new(stage)), Some(CloseCode::UNTRUSTED));
 }
 
-#[test]
-fn roots_are_believed_for_the_names_that_they_vouch_for() {
+fn roots_are_believed_for_the_names_that_they_vouch_for<V: QuicServer>() {
     let hour = Duration::from_secs(48 * 3_600);
     let made = development_certificate(&["localhost".to_owned()], hour).expect("the name is right");
     let identity = Identity::from_pem(&made.certificate, &made.key).expect("it was just made");
-    let mut stage = QuicStage::with(Sockets::PerConnection, |options| options.identity = identity);
+    let mut stage =
+        QuicStage::<V>::with(Sockets::PerConnection, |options| options.identity = identity);
     let roots = ServerTrust::Roots(made.certificate);
     stage.options.tls = ClientTls::new(&roots).expect("a certificate is a root");
     let (mut troupe, _) = Troupe::connected(stage);
@@ -63,44 +76,39 @@ fn roots_are_believed_for_the_names_that_they_vouch_for() {
     assert_eq!(refused(&mut troupe), Some(CloseCode::UNTRUSTED));
 }
 
-#[test]
-fn an_insecure_client_believes_anybody() {
-    let mut stage = QuicStage::new();
+fn an_insecure_client_believes_anybody<V: QuicServer>() {
+    let mut stage = QuicStage::<V>::new();
     stage.options.tls = ClientTls::new(&ServerTrust::Insecure).expect("no roots are needed");
     let (mut troupe, pair) = Troupe::connected(stage);
     unharmed(&mut troupe, pair.client);
 }
 
-#[test]
-fn a_full_server_refuses_and_counts() {
-    let stage = QuicStage::with(Sockets::PerConnection, |options| options.connections_max = 1);
+fn a_full_server_refuses_and_counts<V: QuicServer>() {
+    let stage = QuicStage::<V>::with(Sockets::PerConnection, |options| options.connections_max = 1);
     let (mut troupe, pair) = Troupe::connected(stage);
     assert_eq!(refused(&mut troupe), Some(CloseCode::OVERLOADED));
     assert_eq!(troupe.stage.server.stats().refused, 1);
     unharmed(&mut troupe, pair.client);
 }
 
-#[test]
-fn a_port_that_is_taken_is_named() {
-    let stage = QuicStage::new();
+fn a_port_that_is_taken_is_named<V: QuicServer>() {
+    let stage = QuicStage::<V>::new();
     let address = stage.server.local_addr();
     let identity = Identity::development().expect("a certificate can be made");
-    let error = QuinnServer::bind(&ServerOptions::new(address, identity)).expect_err("it is taken");
+    let error = V::bind(&ServerOptions::new(address, identity)).expect_err("it is taken");
     assert!(matches!(error, ServerError::PortTaken { address: a } if a == address));
     assert!(error.to_string().contains(&address.port().to_string()), "{error}");
 }
 
-#[test]
-fn an_address_that_is_not_here_is_named() {
+fn an_address_that_is_not_here_is_named<V: QuicServer>() {
     let identity = Identity::development().expect("a certificate can be made");
     let address: SocketAddr = "192.0.2.1:4433".parse().expect("an address");
-    let error = QuinnServer::bind(&ServerOptions::new(address, identity)).expect_err("not here");
+    let error = V::bind(&ServerOptions::new(address, identity)).expect_err("not here");
     assert!(error.to_string().contains("192.0.2.1:4433"), "{error}");
 }
 
-#[test]
-fn what_cannot_be_tried_is_told_at_once() {
-    let mut troupe = Troupe::new(QuicStage::with(Sockets::Shared, |_| {}));
+fn what_cannot_be_tried_is_told_at_once<V: QuicServer>() {
+    let mut troupe = Troupe::new(QuicStage::<V>::with(Sockets::Shared, |_| {}));
     let mut attempt = |change: &dyn Fn(&mut ConnectOptions)| {
         let mut options = troupe.stage.options.clone();
         change(&mut options);
@@ -114,9 +122,8 @@ fn what_cannot_be_tried_is_told_at_once() {
     assert!(matches!(own_link, ConnectError::LinkOnSharedSocket));
 }
 
-#[test]
-fn garbage_on_the_port_harms_nobody() {
-    let (mut troupe, pair) = Troupe::connected(QuicStage::new());
+fn garbage_on_the_port_harms_nobody<V: QuicServer>() {
+    let (mut troupe, pair) = Troupe::connected(QuicStage::<V>::new());
     let socket = UdpSocket::bind("127.0.0.1:0").expect("there are ports enough");
     let mut noise = 0x1234_5678_u32;
     for length in 0..600_usize {
@@ -133,22 +140,21 @@ fn garbage_on_the_port_harms_nobody() {
 }
 
 /// Sends the first packet of each of `count` handshakes and never answers.
-fn half_open(stage: &QuicStage, count: u64) -> UdpSocket {
+fn half_open<V: QuicServer>(stage: &QuicStage<V>, count: u64) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("there are ports enough");
     let mut endpoint = ClientEndpoint::for_many(5);
     let mut packet = Vec::new();
     for key in 1..=count {
         endpoint.connect(Nanos(0), ConnKey(key), &stage.options).expect("the options are right");
-        while let Some((to, length)) = endpoint.poll_transmit(Nanos(0), &mut packet) {
-            socket.send_to(&packet[..length], to).expect("loopback takes it");
+        while let Some(out) = endpoint.poll_transmit(Nanos(0), &mut packet) {
+            socket.send_to(&packet[..out.bytes], out.to).expect("loopback takes it");
         }
     }
     socket
 }
 
-#[test]
-fn a_handshake_that_is_never_finished_is_given_up() {
-    let mut troupe = Troupe::new(QuicStage::new());
+fn a_handshake_that_is_never_finished_is_given_up<V: QuicServer>() {
+    let mut troupe = Troupe::new(QuicStage::<V>::new());
     let _silent = half_open(&troupe.stage, 1);
     troupe.until("it is given up", |t| {
         let stats = t.stage.server.stats();
@@ -157,9 +163,8 @@ fn a_handshake_that_is_never_finished_is_given_up() {
     assert!(troupe.at_server.is_empty());
 }
 
-#[test]
-fn under_a_flood_of_handshakes_addresses_have_to_be_proven_and_the_honest_get_in() {
-    let mut troupe = Troupe::new(QuicStage::new());
+fn under_a_flood_of_handshakes_addresses_have_to_be_proven_and_the_honest_get_in<V: QuicServer>() {
+    let mut troupe = Troupe::new(QuicStage::<V>::new());
     let _silent = half_open(&troupe.stage, 100);
     troupe.until("the server asks for proof", |t| t.stage.server.stats().retried >= 36);
     assert!(troupe.stage.server.stats().handshaking <= 64);
@@ -167,12 +172,11 @@ fn under_a_flood_of_handshakes_addresses_have_to_be_proven_and_the_honest_get_in
     unharmed(&mut troupe, pair.client);
 }
 
-#[test]
-fn a_server_that_shuts_down_tells_its_clients() {
-    let (mut troupe, pair) = Troupe::connected(QuicStage::new());
+fn a_server_that_shuts_down_tells_its_clients<V: QuicServer>() {
+    let (mut troupe, pair) = Troupe::connected(QuicStage::<V>::new());
     let identity = Identity::development().expect("a certificate can be made");
     let spare = ServerOptions::new(([127, 0, 0, 1], 0).into(), identity);
-    let spare = QuinnServer::bind(&spare).expect("a free port can be had");
+    let spare = V::bind(&spare).expect("a free port can be had");
     troupe.server_writes(pair.server, StreamKind::Control, b"we close");
     let now = troupe.stage.now();
     troupe.stage.server.close(now, pair.server, CloseCode::GOING_AWAY, "maintenance");
@@ -185,17 +189,16 @@ fn a_server_that_shuts_down_tells_its_clients() {
 }
 
 /// Binds the address as soon as its last owner has let go of it.
-fn bind_again(troupe: &mut Troupe<QuicStage>, options: &ServerOptions) -> QuinnServer {
+fn bind_again<V: QuicServer>(troupe: &mut Troupe<QuicStage<V>>, options: &ServerOptions) -> V {
     let mut bound = None;
     troupe.until("the port is free again", |_| {
-        bound = QuinnServer::bind(options).ok();
+        bound = V::bind(options).ok();
         bound.is_some()
     });
     bound.expect("it was just bound")
 }
 
-#[test]
-fn a_server_that_came_back_with_its_secret_tells_old_clients_at_once() {
+fn a_server_that_came_back_with_its_secret_tells_old_clients_at_once<V: QuicServer>() {
     let identity = Identity::development().expect("a certificate can be made");
     let options = |listen: SocketAddr| {
         let mut options = ServerOptions::new(listen, identity.clone());
@@ -203,8 +206,8 @@ fn a_server_that_came_back_with_its_secret_tells_old_clients_at_once() {
         options
     };
     let trust = ServerTrust::Fingerprint(identity.fingerprint());
-    let mut stage = QuicStage::over("blackout=2s@500ms");
-    stage.server = QuinnServer::bind(&options(([127, 0, 0, 1], 0).into())).expect("a free port");
+    let mut stage = QuicStage::<V>::over("blackout=2s@500ms");
+    stage.server = V::bind(&options(([127, 0, 0, 1], 0).into())).expect("a free port");
     let address = stage.server.local_addr();
     stage.options.server = address;
     stage.options.tls = ClientTls::new(&trust).expect("a pin needs no roots");
@@ -213,7 +216,7 @@ fn a_server_that_came_back_with_its_secret_tells_old_clients_at_once() {
     troupe.until("the link is dark", |_| start.elapsed() > Duration::from_millis(600));
 
     // It crashes: what it says last is not heard. Nobody sits on its port but its successor.
-    let spare = QuicStage::new();
+    let spare = QuicStage::<V>::new();
     troupe.stage.server = spare.server;
     let successor = bind_again(&mut troupe, &options(address));
     assert!(start.elapsed() < Duration::from_millis(2_300), "the machine is too slow to tell");

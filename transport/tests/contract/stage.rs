@@ -6,12 +6,13 @@ use starling_protocol::units::Nanos;
 use starling_transport::conditioner::LinkProfile;
 use starling_transport::memory::{ClientSide, Network, ServerSide};
 use starling_transport::quic::{
-    ClientOptions, ConnectOptions, QuinnServer, ServerOptions, Sockets, UdpClient,
+    ClientOptions, ConnectOptions, QuinnServer, ServerError, ServerOptions, ServerStats, Sockets,
+    UdpClient, UdpServer,
 };
 use starling_transport::tls::{ClientTls, Identity, ServerTrust};
 use starling_transport::{ConnKey, Event, Transport};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// How long anything may take.
@@ -67,14 +68,70 @@ impl Stage for MemoryStage {
     }
 }
 
-pub(crate) struct QuicStage {
-    pub(crate) server: QuinnServer,
+/// A server on real sockets.
+pub(crate) trait QuicServer: Transport + Sized + Send + std::fmt::Debug + 'static {
+    fn bind(options: &ServerOptions) -> Result<Self, ServerError>;
+    fn local_addr(&self) -> SocketAddr;
+    fn stats(&self) -> ServerStats;
+    fn wait(&mut self, timeout: Duration);
+    fn waker(&self) -> Box<dyn FnOnce() + Send>;
+    fn shutdown(self, patience: Duration);
+}
+
+macro_rules! quic_server {
+    ($server:ident) => {
+        impl QuicServer for $server {
+            fn bind(options: &ServerOptions) -> Result<Self, ServerError> {
+                $server::bind(options)
+            }
+            fn local_addr(&self) -> SocketAddr {
+                $server::local_addr(self)
+            }
+            fn stats(&self) -> ServerStats {
+                $server::stats(self)
+            }
+            fn wait(&mut self, timeout: Duration) {
+                $server::wait(self, timeout);
+            }
+            fn waker(&self) -> Box<dyn FnOnce() + Send> {
+                let waker = $server::waker(self);
+                Box::new(move || waker.wake())
+            }
+            fn shutdown(self, patience: Duration) {
+                $server::shutdown(self, patience);
+            }
+        }
+    };
+}
+
+quic_server!(QuinnServer);
+quic_server!(UdpServer);
+
+/// Runs each behaviour on each server.
+macro_rules! on_each_server {
+    ($($behaviour:ident),* $(,)?) => {
+        mod quinn {
+            $(#[test] fn $behaviour() {
+                super::$behaviour::<starling_transport::quic::QuinnServer>();
+            })*
+        }
+        mod looped {
+            $(#[test] fn $behaviour() {
+                super::$behaviour::<starling_transport::quic::UdpServer>();
+            })*
+        }
+    };
+}
+pub(crate) use on_each_server;
+
+pub(crate) struct QuicStage<V> {
+    pub(crate) server: V,
     pub(crate) client: UdpClient,
     pub(crate) options: ConnectOptions,
     start: Instant,
 }
 
-impl QuicStage {
+impl<V: QuicServer> QuicStage<V> {
     pub(crate) fn new() -> Self {
         Self::with(Sockets::PerConnection, |_| {})
     }
@@ -85,7 +142,7 @@ impl QuicStage {
         let trust = ServerTrust::Fingerprint(identity.fingerprint());
         let mut options = ServerOptions::new((Ipv4Addr::LOCALHOST, 0).into(), identity);
         setup(&mut options);
-        let server = QuinnServer::bind(&options).expect("a free port can be had");
+        let server = V::bind(&options).expect("a free port can be had");
         let options = ClientOptions { sockets, seed: SEED, ..ClientOptions::default() };
         let client = UdpClient::new(options).expect("sockets can be watched");
         let tls = ClientTls::new(&trust).expect("a pin needs no roots");
@@ -101,7 +158,7 @@ impl QuicStage {
     }
 }
 
-impl Stage for QuicStage {
+impl<V: QuicServer> Stage for QuicStage<V> {
     fn server(&mut self) -> &mut dyn Transport {
         &mut self.server
     }
@@ -119,17 +176,6 @@ impl Stage for QuicStage {
     }
     fn both(&mut self) -> Vec<&mut dyn Transport> {
         vec![&mut self.server, &mut self.client]
-    }
-}
-
-/// The same with all connections on one socket.
-pub(crate) struct SharedSocketStage;
-
-impl SharedSocketStage {
-    // A stage like any other, made by another name.
-    #[allow(clippy::new_ret_no_self)]
-    pub(crate) fn new() -> QuicStage {
-        QuicStage::with(Sockets::Shared, |_| {})
     }
 }
 

@@ -2,13 +2,10 @@
 
 mod endpoint;
 mod options;
-mod peer;
 mod port;
-mod stats;
 mod udp;
 
 pub use endpoint::ClientEndpoint;
 pub use options::{ClientOptions, ConnectError, ConnectOptions, Sockets};
 pub use port::socket_buffer_bytes;
-pub use stats::{ClientStats, ConnStats};
 pub use udp::{UdpClient, UdpClientError, UdpClientWaker, random_seed};

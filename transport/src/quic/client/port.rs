@@ -1,10 +1,10 @@
 //! One socket with its endpoint, and the link between the two.
 
 use super::endpoint::ClientEndpoint;
-use super::stats::ClientStats;
 use super::udp::SOCKET_BYTES;
 use crate::conditioner::rng::derive;
 use crate::conditioner::{Conditioner, LinkProfile, Packet};
+use crate::quic::hub::{Arrival, ClientStats};
 use mio::net::UdpSocket;
 use socket2::{Domain, Protocol, Socket, Type};
 use starling_protocol::units::Nanos;
@@ -102,22 +102,22 @@ impl Port {
     fn arrive(&mut self, now: Nanos, far: SocketAddr, bytes: &[u8]) {
         match &mut self.link {
             Some(link) => link.down.push(now, Addressed { far, bytes: bytes.to_vec() }),
-            None => self.endpoint.handle_packet(now, far, bytes),
+            None => self.endpoint.handle_packet(now, &Arrival::from(far), bytes),
         }
     }
 
     /// Hands over what has come through the link, and does what is due.
     pub(super) fn advance(&mut self, now: Nanos) {
         while let Some(packet) = self.link.as_mut().and_then(|link| link.down.pop(now)) {
-            self.endpoint.handle_packet(now, packet.far, &packet.bytes);
+            self.endpoint.handle_packet(now, &Arrival::from(packet.far), &packet.bytes);
         }
         self.endpoint.handle_timeout(now);
     }
 
     /// Sends what QUIC has to send, by way of the link.
     pub(super) fn transmit(&mut self, now: Nanos, scratch: &mut Scratch, stats: &mut ClientStats) {
-        while let Some((far, length)) = self.endpoint.poll_transmit(now, &mut scratch.outgoing) {
-            let bytes = &scratch.outgoing[..length];
+        while let Some(departure) = self.endpoint.poll_transmit(now, &mut scratch.outgoing) {
+            let (far, bytes) = (departure.to, &scratch.outgoing[..departure.bytes]);
             match &mut self.link {
                 Some(link) => link.up.push(now, Addressed { far, bytes: bytes.to_vec() }),
                 None => send(&self.socket, far, bytes, stats),

@@ -5,8 +5,8 @@
 use super::endpoint::ClientEndpoint;
 use super::options::{ClientOptions, ConnectError, ConnectOptions, Sockets};
 use super::port::{PACKET_BYTES_MAX, Port, Scratch, socket};
-use super::stats::{ClientStats, ConnStats};
 use crate::conditioner::rng::derive;
+use crate::quic::hub::{ClientStats, ConnStats};
 use crate::{Allowance, ConnKey, Event, SendError, Transport};
 use mio::{Interest, Poll, Token, Waker};
 use starling_protocol::close::CloseCode;

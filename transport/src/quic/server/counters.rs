@@ -39,6 +39,14 @@ pub struct ServerStats {
     pub udp_packets_out: u64,
     /// Packets that QUIC declared lost.
     pub packets_lost: u64,
+    /// Times that a socket took no more for now.
+    pub socket_full: u64,
+    /// Packets that a socket failed to send for another reason.
+    pub socket_errors: u64,
+    /// Packets passed on to the shard that has their connection.
+    pub forwarded: u64,
+    /// Packets for another shard that were dropped because it was behind.
+    pub forwards_dropped: u64,
 }
 
 impl ServerStats {

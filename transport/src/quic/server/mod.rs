@@ -9,7 +9,6 @@ mod accept;
 mod bind;
 mod counters;
 mod flow;
-mod ids;
 mod inbox;
 mod link;
 mod reader;
@@ -68,8 +67,10 @@ pub struct ServerOptions {
     pub congestion: Congestion,
     /// Keys that outlive a restart; `None` for fresh ones.
     pub secret: Option<ServerSecret>,
-    /// Where its tasks run.
+    /// Where its tasks run, if it is quinn's.
     pub runtime: RuntimeChoice,
+    /// Threads with a socket of their own, if it is our own loop.
+    pub shards: u8,
 }
 
 impl ServerOptions {
@@ -84,6 +85,7 @@ impl ServerOptions {
             congestion: Congestion::Steady,
             secret: None,
             runtime: RuntimeChoice::Own { threads: 1 },
+            shards: 1,
         }
     }
 }
@@ -112,6 +114,16 @@ pub enum ServerError {
     /// The certificate is no good.
     #[error(transparent)]
     Tls(#[from] TlsError),
+}
+
+impl ServerError {
+    /// What it means that an address cannot be had.
+    pub(super) fn of(address: SocketAddr, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::PortTaken { address },
+            _ => Self::Bind { address, source },
+        }
+    }
 }
 
 /// The quinn server.

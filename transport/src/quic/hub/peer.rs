@@ -1,14 +1,16 @@
-//! One connection of a client: its streams, its events, its end.
+//! One connection of either side: its streams, its events, its end.
 
-use super::super::config::DATAGRAM_SEND_BYTES;
-use super::super::ending;
-use super::super::outbox::Outbox;
-use super::super::share::window_share;
+use super::arena::Arena;
 use super::stats::ConnStats;
+use crate::quic::config::DATAGRAM_SEND_BYTES;
+use crate::quic::ending;
+use crate::quic::framing::Framing;
+use crate::quic::outbox::Outbox;
+use crate::quic::share::window_share;
 use crate::{Allowance, CLOSE_LINGER_NS, ConnKey, Event, SendError};
 use bytes::Bytes;
 use quinn_proto::{
-    Connection, ConnectionError, Dir, Event as QuicEvent, ReadError, SendDatagramError,
+    Connection, ConnectionError, Dir, Event as QuicEvent, ReadError, SendDatagramError, Side,
     StreamEvent, StreamId, WriteError,
 };
 use starling_protocol::close::CloseCode;
@@ -17,7 +19,10 @@ use starling_protocol::units::Nanos;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Waits for the server to have all that was written.
+/// A client that takes longer for its handshake is given up.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Waits for the far side to have all that was written.
 #[derive(Debug)]
 struct Leaving {
     code: CloseCode,
@@ -29,7 +34,10 @@ struct Leaving {
 
 #[derive(Debug)]
 enum Phase {
-    Connecting,
+    /// The handshake is under way; a server gives it up in the end.
+    Connecting {
+        deadline: Option<Instant>,
+    },
     Up,
     /// This side closed; nothing is told any more.
     Leaving(Leaving),
@@ -39,43 +47,73 @@ enum Phase {
 
 /// Now, on both clocks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
-    pub(super) instant: Instant,
-    pub(super) at: Nanos,
+pub(in crate::quic) struct Moment {
+    pub(in crate::quic) instant: Instant,
+    pub(in crate::quic) at: Nanos,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::quic) enum Standing {
+    /// The handshake is under way.
+    Connecting,
+    /// It stands.
+    Up,
+    /// Ended by either side, as far as the application is concerned.
+    Over,
 }
 
 #[derive(Debug)]
-pub(super) struct Peer {
-    pub(super) key: ConnKey,
-    pub(super) connection: Connection,
-    /// The four streams, once the connection stands.
-    streams: Option<[StreamId; StreamKind::ALL.len()]>,
+pub(in crate::quic) struct Peer {
+    pub(in crate::quic) key: ConnKey,
+    pub(in crate::quic) connection: Connection,
+    /// What gives its streams and datagrams their meaning.
+    framing: Framing,
+    /// The streams, once they are open.
+    streams: [Option<StreamId>; StreamKind::ALL.len()],
     outbox: Outbox,
     phase: Phase,
     /// Bytes that QUIC's datagram buffer will still take.
     datagram_space: usize,
-    /// Where it stands among the endpoint's timers.
-    pub(super) scheduled: Option<Instant>,
-    /// Already in the endpoint's list of connections that may have packets to send.
-    pub(super) dirty: bool,
+    /// The far side broke the rules of streams.
+    at_fault: bool,
 }
 
 impl Peer {
-    pub(super) fn new(key: ConnKey, connection: Connection) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        key: ConnKey,
+        connection: Connection,
+        framing: Framing,
+    ) -> Self {
+        let server = connection.side() == Side::Server;
         Self {
             key,
             connection,
-            streams: None,
+            framing,
+            streams: [None; StreamKind::ALL.len()],
             outbox: Outbox::default(),
-            phase: Phase::Connecting,
+            phase: Phase::Connecting { deadline: server.then(|| now + HANDSHAKE_DEADLINE) },
             datagram_space: 0,
-            scheduled: None,
-            dirty: false,
+            at_fault: false,
+        }
+    }
+
+    pub(super) const fn standing(&self) -> Standing {
+        match self.phase {
+            Phase::Connecting { .. } => Standing::Connecting,
+            Phase::Up => Standing::Up,
+            Phase::Leaving(_) | Phase::Ended => Standing::Over,
         }
     }
 
     pub(super) const fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Connecting | Phase::Up)
+        matches!(self.phase, Phase::Connecting { .. } | Phase::Up)
+    }
+
+    /// Says once that the far side broke the rules of streams.
+    pub(super) const fn take_fault(&mut self) -> bool {
+        std::mem::replace(&mut self.at_fault, false)
     }
 
     pub(super) fn stats(&self) -> ConnStats {
@@ -84,64 +122,101 @@ impl Peer {
 
     /// When something is due.
     pub(super) fn next_timeout(&mut self) -> Option<Instant> {
-        let linger = match &self.phase {
+        self.connection.poll_timeout().into_iter().chain(self.deadline()).min()
+    }
+
+    /// When this side loses its patience.
+    const fn deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Connecting { deadline } => *deadline,
             Phase::Leaving(leaving) => Some(leaving.deadline),
-            _ => None,
-        };
-        self.connection.poll_timeout().into_iter().chain(linger).min()
+            Phase::Up | Phase::Ended => None,
+        }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.connection.handle_timeout(now);
-        if matches!(&self.phase, Phase::Leaving(leaving) if leaving.deadline <= now) {
+        if self.deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        if let Phase::Connecting { .. } = self.phase {
+            self.phase = Phase::Ended;
+            self.connection.close(now, ending::to_wire(CloseCode::LOST), Bytes::new());
+        } else {
             self.say_goodbye(now);
         }
     }
 
-    /// Turns what QUIC has to say into events.
-    pub(super) fn digest(&mut self, now: Moment, events: &mut VecDeque<Event>) {
+    /// Turns what QUIC has to say into events. Returns the number of datagrams.
+    pub(super) fn digest(&mut self, now: Moment, events: &mut VecDeque<Event>) -> u64 {
+        let mut datagrams = 0;
         while let Some(event) = self.connection.poll() {
             match event {
                 QuicEvent::Connected => self.connected(now.instant, events),
                 QuicEvent::Stream(event) => self.stream_event(now, event, events),
-                QuicEvent::DatagramReceived => self.read_datagrams(now, events),
+                QuicEvent::DatagramReceived => datagrams += self.read_datagrams(now, events),
                 QuicEvent::ConnectionLost { reason } => self.lost(&reason, events),
                 QuicEvent::HandshakeDataReady | QuicEvent::DatagramsUnblocked => {}
             }
         }
+        datagrams
     }
 
-    /// Opens all streams at once, so that the server can write on each first.
     fn connected(&mut self, now: Instant, events: &mut VecDeque<Event>) {
-        if !matches!(self.phase, Phase::Connecting) {
+        if !matches!(self.phase, Phase::Connecting { .. }) {
             return;
         }
         self.phase = Phase::Up;
+        self.measure();
         let remote = self.connection.remote_address();
         events.push_back(Event::Connected { conn: self.key, remote });
-        self.streams = self.open_streams();
-        if self.streams.is_none() {
+        if self.connection.side() == Side::Client && self.open_streams().is_none() {
             self.give_up(now, "the server allows too few streams", events);
         }
     }
 
-    fn open_streams(&mut self) -> Option<[StreamId; StreamKind::ALL.len()]> {
-        let mut streams = [StreamId::new(quinn_proto::Side::Client, Dir::Bi, 0); 4];
+    /// A client opens all streams at once, so that the server can write on each first.
+    fn open_streams(&mut self) -> Option<()> {
         for kind in StreamKind::ALL {
             let id = self.connection.streams().open(Dir::Bi)?;
-            self.connection.send_stream(id).write(&[kind as u8]).ok()?;
-            streams[kind as usize] = id;
+            self.connection.send_stream(id).write(self.framing.opening(kind)).ok()?;
+            self.streams[kind as usize] = Some(id);
         }
-        Some(streams)
+        Some(())
+    }
+
+    /// A server takes in the streams that its client opened.
+    fn accept_streams(&mut self, now: Moment, events: &mut VecDeque<Event>) {
+        while let Some(id) = self.connection.streams().accept(Dir::Bi) {
+            self.framing.opened(id);
+            self.read_kind(now, id, events);
+        }
+    }
+
+    /// Reads what a stream that was just opened is for, and then what it says.
+    fn read_kind(&mut self, now: Moment, id: StreamId, events: &mut VecDeque<Event>) {
+        let known = match self.framing.read_kind(&mut self.connection, id) {
+            Ok(Some(kind)) if self.streams[kind as usize].is_none() => kind,
+            Ok(Some(_)) => return self.give_up(now.instant, "a second stream of one kind", events),
+            Ok(None) => return,
+            Err(why) => return self.give_up(now.instant, why, events),
+        };
+        self.streams[known as usize] = Some(id);
+        self.read_stream(now, id, events);
+        // What was written for it before it was open can go.
+        self.flush(now.instant);
     }
 
     fn kind_of(&self, id: StreamId) -> Option<StreamKind> {
-        let place = self.streams?.iter().position(|&stream| stream == id)?;
+        let place = self.streams.iter().position(|&stream| stream == Some(id))?;
         StreamKind::from_byte(place as u8)
     }
 
     fn stream_event(&mut self, now: Moment, event: StreamEvent, events: &mut VecDeque<Event>) {
         match event {
+            StreamEvent::Readable { id } if self.framing.is_untold(id) => {
+                self.read_kind(now, id, events);
+            }
             StreamEvent::Readable { id } => self.read_stream(now, id, events),
             StreamEvent::Writable { .. } => self.flush(now.instant),
             StreamEvent::Finished { .. } => self.finished(now.instant),
@@ -149,9 +224,10 @@ impl Peer {
                 self.give_up(now.instant, "a stream was stopped", events);
             }
             StreamEvent::Stopped { .. } => self.finished(now.instant),
-            StreamEvent::Opened { .. } => {
+            StreamEvent::Opened { .. } if self.connection.side() == Side::Client => {
                 self.give_up(now.instant, "the server opened a stream", events);
             }
+            StreamEvent::Opened { .. } => self.accept_streams(now, events),
             StreamEvent::Available { .. } => {}
         }
     }
@@ -179,28 +255,34 @@ impl Peer {
         }
     }
 
-    fn read_datagrams(&mut self, now: Moment, events: &mut VecDeque<Event>) {
+    fn read_datagrams(&mut self, now: Moment, events: &mut VecDeque<Event>) -> u64 {
+        let mut count = 0;
         while let Some(payload) = self.connection.datagrams().recv() {
+            count += 1;
             if self.is_open() {
                 events.push_back(Event::Datagram { conn: self.key, payload, at: now.at });
             }
         }
+        count
     }
 
     fn lost(&mut self, error: &ConnectionError, events: &mut VecDeque<Event>) {
-        if self.is_open() {
+        // A server tells of connections that stood, a client of every attempt.
+        let told = self.connection.side() == Side::Client || self.standing() == Standing::Up;
+        if self.is_open() && told {
             let (code, reason) = ending::explain(error);
             events.push_back(Event::Closed { conn: self.key, code, reason });
         }
         self.phase = Phase::Ended;
     }
 
-    /// The server broke the rules.
+    /// The far side broke the rules.
     fn give_up(&mut self, now: Instant, why: &'static str, events: &mut VecDeque<Event>) {
         if self.is_open() {
             let code = CloseCode::PROTOCOL_ERROR;
             events.push_back(Event::Closed { conn: self.key, code, reason: why.to_owned() });
             self.phase = Phase::Ended;
+            self.at_fault = true;
             self.connection.close(now, ending::to_wire(code), Bytes::from_static(why.as_bytes()));
         }
     }
@@ -214,14 +296,14 @@ impl Peer {
 
     /// Gives QUIC what it will take.
     pub(super) fn flush(&mut self, now: Instant) {
-        let Some(streams) = self.streams else { return };
         if !self.outbox.is_empty() {
-            StreamKind::ALL.into_iter().for_each(|kind| self.push(kind, streams[kind as usize]));
+            StreamKind::ALL.into_iter().for_each(|kind| self.push(kind));
         }
         self.finish(now);
     }
 
-    fn push(&mut self, kind: StreamKind, id: StreamId) {
+    fn push(&mut self, kind: StreamKind) {
+        let Some(id) = self.streams[kind as usize] else { return };
         let mut way = self.connection.send_stream(id);
         let sent = self.outbox.push(kind, |bytes| match way.write(bytes) {
             Ok(written) => Ok(written),
@@ -234,9 +316,13 @@ impl Peer {
         }
     }
 
-    pub(super) fn send_datagram(&mut self, payload: &[u8]) -> Result<(), SendError> {
+    pub(super) fn send_datagram(
+        &mut self,
+        payload: &[u8],
+        arena: &mut Arena,
+    ) -> Result<(), SendError> {
         match self.phase {
-            Phase::Connecting => return Err(SendError::Full),
+            Phase::Connecting { .. } => return Err(SendError::Full),
             Phase::Up => {}
             Phase::Leaving(_) | Phase::Ended => return Err(SendError::Closed),
         }
@@ -245,7 +331,7 @@ impl Peer {
         if payload.len() > max {
             return Err(SendError::TooLarge(max));
         }
-        let sent = datagrams.send(Bytes::copy_from_slice(payload), false);
+        let sent = datagrams.send(arena.copy(payload), false);
         self.datagram_space = datagrams.send_buffer_space();
         sent.map_err(|error| match error {
             SendDatagramError::Blocked(_) => SendError::Full,
@@ -258,11 +344,16 @@ impl Peer {
         self.datagram_space = self.connection.datagrams().send_buffer_space();
     }
 
-    pub(super) fn allowance(&self) -> Option<Allowance> {
+    /// Bytes that streams will still take.
+    pub(super) const fn stream_space(&self) -> u32 {
+        self.outbox.space() as u32
+    }
+
+    /// What it may send now; nothing unless it stands.
+    pub(super) fn allowance(&self) -> Allowance {
         match self.phase {
-            Phase::Connecting => Some(Allowance::default()),
-            Phase::Up => Some(self.allowance_up()),
-            Phase::Leaving(_) | Phase::Ended => None,
+            Phase::Up => self.allowance_up(),
+            Phase::Connecting { .. } | Phase::Leaving(_) | Phase::Ended => Allowance::default(),
         }
     }
 
@@ -270,12 +361,12 @@ impl Peer {
         let (rtt, window) = (self.connection.rtt(), self.connection.congestion_state().window());
         Allowance {
             datagram_bytes: window_share(window, rtt).min(self.datagram_space as u64) as u32,
-            stream_bytes: self.outbox.space() as u32,
+            stream_bytes: self.stream_space(),
             rtt_us: rtt.as_micros().try_into().unwrap_or(u32::MAX),
         }
     }
 
-    /// Closes once the server has all that was written, or the time to linger is over.
+    /// Closes once the far side has all that was written, or the time to linger is over.
     pub(super) fn close(&mut self, now: Instant, code: CloseCode, reason: &str) {
         let reason = Bytes::from(ending::printable(reason.as_bytes()));
         let up = matches!(self.phase, Phase::Up);
@@ -288,14 +379,23 @@ impl Peer {
         }
     }
 
+    /// Closes without waiting for anything.
+    pub(super) fn close_at_once(&mut self, now: Instant, code: CloseCode, reason: &str) {
+        if self.is_open() {
+            let reason = Bytes::from(ending::printable(reason.as_bytes()));
+            self.phase = Phase::Leaving(Leaving { code, reason, deadline: now, unfinished: None });
+        }
+        self.say_goodbye(now);
+    }
+
     /// Finishes the streams of a connection that leaves, once QUIC has all of their bytes.
     fn finish(&mut self, now: Instant) {
         let Phase::Leaving(leaving) = &mut self.phase else { return };
         if leaving.unfinished.is_some() || !self.outbox.is_empty() {
             return;
         }
-        let streams = self.streams.iter().flatten();
         let connection = &mut self.connection;
+        let streams = self.streams.iter().flatten();
         let finished = streams.filter(|&&id| connection.send_stream(id).finish().is_ok()).count();
         leaving.unfinished = Some(finished);
         if finished == 0 {

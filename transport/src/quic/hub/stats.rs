@@ -36,7 +36,7 @@ impl ConnStats {
     }
 
     /// Adds the figures that count up; round-trip time and window are no sums and stay.
-    pub(super) const fn add(&mut self, other: &Self) {
+    pub(in crate::quic) const fn add(&mut self, other: &Self) {
         self.bytes_up += other.bytes_up;
         self.bytes_down += other.bytes_down;
         self.packets_up += other.packets_up;

@@ -1,0 +1,485 @@
+//! What both sides' endpoints share: connections by place, who has something to send, who is due.
+//!
+//! ```text
+//! packet -> Hub::deliver -> events, a mark on the dirty list
+//! time   -> Hub::handle_timeout (wheel) -> the same
+//! write, send_datagram, close -> the same
+//! dirty list -> Hub::poll_transmit -> packets, timers
+//! ```
+//!
+//! Nothing here looks at connections to which nothing happened: there is no scan. What a tick needs
+//! of each connection lies packed in its [`Slot`]; QUIC's own state, which is large, is touched
+//! once when something arrives and once when something is sent.
+
+mod arena;
+mod packet;
+mod peer;
+mod socket;
+mod stats;
+mod wheel;
+
+pub(in crate::quic) use arena::CHUNK_BYTES;
+pub use packet::{Arrival, Departure};
+pub(in crate::quic) use socket::{Inlet, Sent, Socket};
+pub use stats::{ClientStats, ConnStats};
+
+use super::framing::Framing;
+use crate::{Allowance, ConnKey, Event, SendError};
+use arena::Arena;
+use bytes::BytesMut;
+use peer::{Moment, Peer, Standing};
+use quinn_proto::{
+    Connection, ConnectionEvent, ConnectionHandle, DatagramEvent, Endpoint, Incoming, Transmit,
+};
+use starling_protocol::close::CloseCode;
+use starling_protocol::stream::StreamKind;
+use starling_protocol::units::Nanos;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+use wheel::Wheel;
+
+/// Answers to packets that belong to no connection; more than these are not worth keeping.
+const RESPONSES_MAX: usize = 1_024;
+
+/// What each tick needs of a connection.
+#[derive(Debug, Default)]
+struct Slot {
+    peer: Option<Box<Peer>>,
+    /// As of the last time that it had nothing left to send.
+    allowance: Allowance,
+    /// As last counted.
+    standing: Option<Standing>,
+    /// Already on the dirty list.
+    dirty: bool,
+}
+
+/// How many connections there are and were.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::quic) struct Census {
+    /// Handshakes under way.
+    pub(in crate::quic) handshaking: usize,
+    /// Connections that stand.
+    pub(in crate::quic) open: usize,
+    /// Handshakes that were completed.
+    pub(in crate::quic) completed: u64,
+    /// Handshakes that were not.
+    pub(in crate::quic) failed: u64,
+    /// Connections whose far side broke the rules of streams.
+    pub(in crate::quic) faults: u64,
+    /// Datagrams received.
+    pub(in crate::quic) datagrams_in: u64,
+    /// Datagrams handed to QUIC.
+    pub(in crate::quic) datagrams_out: u64,
+    /// Datagrams that found the connection's buffer full.
+    pub(in crate::quic) datagrams_full: u64,
+    /// Answers to strangers that found too many others waiting.
+    pub(in crate::quic) responses_dropped: u64,
+}
+
+/// The connections of one endpoint.
+#[derive(Debug)]
+pub(in crate::quic) struct Hub {
+    endpoint: Endpoint,
+    /// The instant that stands for [`Nanos`] zero.
+    origin: Instant,
+    slots: Vec<Slot>,
+    /// Places of connections that may have something to send.
+    dirty: VecDeque<u32>,
+    wheel: Wheel,
+    events: VecDeque<Event>,
+    responses: VecDeque<(Transmit, Vec<u8>)>,
+    arena: Arena,
+    census: Census,
+    /// Keys and places of connections that are gone and were not asked for.
+    forgotten: Vec<(ConnKey, usize)>,
+    /// Places whose handshake has come to an end since this was last asked.
+    shaken: Vec<usize>,
+    /// Figures of connections that are gone.
+    retired: ConnStats,
+    /// Scratch of [`Hub::handle_timeout`].
+    met: Vec<usize>,
+}
+
+impl Hub {
+    /// An endpoint's hub, which puts payloads into chunks of so many bytes; zero where there is one
+    /// connection.
+    pub(in crate::quic) fn new(endpoint: Endpoint, chunk_bytes: usize) -> Self {
+        Self {
+            endpoint,
+            origin: Instant::now(),
+            slots: Vec::new(),
+            dirty: VecDeque::new(),
+            wheel: Wheel::default(),
+            events: VecDeque::new(),
+            responses: VecDeque::new(),
+            arena: Arena::new(chunk_bytes),
+            census: Census::default(),
+            forgotten: Vec::new(),
+            shaken: Vec::new(),
+            retired: ConnStats::default(),
+            met: Vec::new(),
+        }
+    }
+
+    pub(in crate::quic) const fn endpoint_mut(&mut self) -> &mut Endpoint {
+        &mut self.endpoint
+    }
+
+    pub(in crate::quic) const fn census(&self) -> &Census {
+        &self.census
+    }
+
+    /// Adds a connection that the endpoint has just made.
+    pub(in crate::quic) fn add(
+        &mut self,
+        now: Nanos,
+        handle: ConnectionHandle,
+        key: ConnKey,
+        connection: Connection,
+    ) {
+        let place = handle.0;
+        if self.slots.len() <= place {
+            self.slots.resize_with(place + 1, Slot::default);
+        }
+        let peer = Some(Box::new(Peer::new(self.instant(now), key, connection, Framing::plain())));
+        let standing = Some(Standing::Connecting);
+        self.slots[place] = Slot {
+            peer,
+            standing,
+            allowance: Allowance::default(),
+            dirty: self.slots[place].dirty,
+        };
+        self.census.handshaking += 1;
+        self.settle(now, place);
+    }
+
+    /// Takes in a packet. A connection that would be new is given back for the owner to judge.
+    pub(in crate::quic) fn deliver(
+        &mut self,
+        now: Nanos,
+        arrival: &Arrival,
+        bytes: &[u8],
+    ) -> Option<Incoming> {
+        let mut response = Vec::new();
+        let event = self.endpoint.handle(
+            self.instant(now),
+            arrival.from,
+            arrival.to,
+            arrival.ecn(),
+            BytesMut::from(bytes),
+            &mut response,
+        );
+        match event? {
+            DatagramEvent::ConnectionEvent(handle, event) => self.bring(now, handle.0, event),
+            DatagramEvent::NewConnection(incoming) => return Some(incoming),
+            DatagramEvent::Response(transmit) => self.respond(transmit, response),
+        }
+        None
+    }
+
+    fn bring(&mut self, now: Nanos, place: usize, event: ConnectionEvent) {
+        if let Some(peer) = self.peer(place) {
+            peer.connection.handle_event(event);
+            self.settle(now, place);
+        }
+    }
+
+    /// Queues an answer to somebody who has no connection.
+    pub(in crate::quic) fn respond(&mut self, transmit: Transmit, mut bytes: Vec<u8>) {
+        if self.responses.len() < RESPONSES_MAX {
+            bytes.truncate(transmit.size);
+            self.responses.push_back((transmit, bytes));
+        } else {
+            self.census.responses_dropped += 1;
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub(in crate::quic) fn handle_timeout(&mut self, now: Nanos) {
+        let instant = self.instant(now);
+        let mut met = std::mem::take(&mut self.met);
+        self.wheel.advance(now, &mut met);
+        for place in met.drain(..) {
+            if let Some(peer) = self.peer(place) {
+                peer.handle_timeout(instant);
+                self.settle(now, place);
+            }
+        }
+        self.met = met;
+    }
+
+    /// When [`Hub::handle_timeout`] is due.
+    pub(in crate::quic) fn next_timeout(&self) -> Option<Nanos> {
+        self.wheel.next_due()
+    }
+
+    /// Something may wait to be sent.
+    pub(in crate::quic) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty() || !self.responses.is_empty()
+    }
+
+    /// Writes the next packet into `buffer`, which it empties first; or several of one size for one
+    /// receiver, at most `segments_max`.
+    pub(in crate::quic) fn poll_transmit(
+        &mut self,
+        now: Nanos,
+        segments_max: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Option<Departure> {
+        buffer.clear();
+        if let Some((transmit, bytes)) = self.responses.pop_front() {
+            buffer.extend_from_slice(&bytes);
+            return Some(Departure::of(&transmit));
+        }
+        let instant = self.instant(now);
+        while let Some(&place) = self.dirty.front() {
+            let place = place as usize;
+            let peer = self.peer(place);
+            let transmit =
+                peer.and_then(|peer| peer.connection.poll_transmit(instant, segments_max, buffer));
+            if let Some(transmit) = transmit {
+                return Some(Departure::of(&transmit));
+            }
+            self.dirty.pop_front();
+            self.clean(now, place);
+        }
+        None
+    }
+
+    pub(in crate::quic) const fn events_mut(&mut self) -> &mut VecDeque<Event> {
+        &mut self.events
+    }
+
+    pub(in crate::quic) fn events(&self) -> &VecDeque<Event> {
+        &self.events
+    }
+
+    /// Does the connection at this place go by this key?
+    pub(in crate::quic) fn is_at(&self, place: usize, key: ConnKey) -> bool {
+        let slot = self.slots.get(place);
+        slot.and_then(|slot| slot.peer.as_deref()).is_some_and(|peer| peer.key == key)
+    }
+
+    pub(in crate::quic) fn send_datagram(
+        &mut self,
+        place: usize,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
+        let slot = self.slots.get_mut(place).ok_or(SendError::Closed)?;
+        let peer = slot.peer.as_deref_mut().ok_or(SendError::Closed)?;
+        let sent = peer.send_datagram(payload, &mut self.arena);
+        match sent {
+            Ok(()) => self.census.datagrams_out += 1,
+            Err(SendError::Full) => self.census.datagrams_full += 1,
+            Err(_) => {}
+        }
+        self.touch(place);
+        sent
+    }
+
+    pub(in crate::quic) fn write(
+        &mut self,
+        now: Nanos,
+        place: usize,
+        stream: StreamKind,
+        bytes: &[u8],
+    ) -> Result<usize, SendError> {
+        let instant = self.instant(now);
+        let slot = self.slots.get_mut(place).ok_or(SendError::Closed)?;
+        let peer = slot.peer.as_deref_mut().filter(|peer| peer.is_open());
+        let peer = peer.ok_or(SendError::Closed)?;
+        let taken = peer.write(stream, bytes);
+        peer.flush(instant);
+        if slot.standing == Some(Standing::Up) {
+            slot.allowance.stream_bytes = peer.stream_space();
+        }
+        self.touch(place);
+        Ok(taken)
+    }
+
+    pub(in crate::quic) fn allowance(&self, place: usize) -> Option<Allowance> {
+        let slot = self.slots.get(place)?;
+        match slot.standing? {
+            Standing::Connecting | Standing::Up => Some(slot.allowance),
+            Standing::Over => None,
+        }
+    }
+
+    pub(in crate::quic) fn close(
+        &mut self,
+        now: Nanos,
+        place: usize,
+        code: CloseCode,
+        reason: &str,
+    ) {
+        let instant = self.instant(now);
+        let Some(key) = self.peer(place).map(|peer| peer.key) else { return };
+        self.events.retain(|event| event.conn() != key);
+        if let Some(peer) = self.peer(place).filter(|peer| peer.is_open()) {
+            peer.close(instant, code, reason);
+            self.settle(now, place);
+        }
+    }
+
+    /// Closes every connection at once.
+    pub(in crate::quic) fn close_all(&mut self, now: Nanos, code: CloseCode, reason: &str) {
+        let instant = self.instant(now);
+        self.events.clear();
+        for place in 0..self.slots.len() {
+            if let Some(peer) = self.peer(place) {
+                peer.close_at_once(instant, code, reason);
+                self.settle(now, place);
+            }
+        }
+    }
+
+    /// Tells every connection that the local address has changed.
+    pub(in crate::quic) fn local_address_changed(&mut self, now: Nanos) {
+        for place in 0..self.slots.len() {
+            if let Some(peer) = self.peer(place) {
+                peer.connection.local_address_changed();
+                self.settle(now, place);
+            }
+        }
+    }
+
+    pub(in crate::quic) fn stats(&self, place: usize) -> Option<ConnStats> {
+        Some(self.slots.get(place)?.peer.as_ref()?.stats())
+    }
+
+    /// Figures of all connections, gone ones included.
+    pub(in crate::quic) fn total(&self) -> ConnStats {
+        let mut total = self.retired;
+        let live = self.slots.iter().filter_map(|slot| slot.peer.as_ref());
+        live.for_each(|peer| total.add(&peer.stats()));
+        total
+    }
+
+    /// Connections that QUIC has not forgotten yet.
+    pub(in crate::quic) fn connections(&self) -> usize {
+        self.endpoint.open_connections()
+    }
+
+    /// Keys and places of connections that QUIC has forgotten since this was last asked.
+    pub(in crate::quic) fn drain_forgotten(&mut self) -> impl Iterator<Item = (ConnKey, usize)> {
+        self.forgotten.drain(..)
+    }
+
+    /// Places whose handshake has come to an end, one way or the other, since this was last asked.
+    pub(in crate::quic) fn drain_shaken(&mut self) -> impl Iterator<Item = usize> {
+        self.shaken.drain(..)
+    }
+
+    pub(in crate::quic) fn instant(&self, now: Nanos) -> Instant {
+        self.origin + Duration::from_nanos(now.0)
+    }
+
+    fn peer(&mut self, place: usize) -> Option<&mut Peer> {
+        self.slots.get_mut(place)?.peer.as_deref_mut()
+    }
+
+    /// Takes out what a connection has to say after something happened to it. What it has to send,
+    /// and when it is due, is asked when the dirty list comes to it.
+    fn settle(&mut self, now: Nanos, place: usize) {
+        self.digest(now, place);
+        self.touch(place);
+    }
+
+    fn digest(&mut self, now: Nanos, place: usize) {
+        let moment = Moment { instant: self.instant(now), at: now };
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        let Some(peer) = slot.peer.as_deref_mut() else { return };
+        self.census.datagrams_in += peer.digest(moment, &mut self.events);
+        self.census.faults += u64::from(peer.take_fault());
+        let standing = peer.standing();
+        if slot.standing != Some(standing) {
+            slot.allowance = peer.allowance();
+            self.note(place, Some(standing));
+        }
+    }
+
+    /// A connection stands otherwise than before.
+    fn note(&mut self, place: usize, standing: Option<Standing>) {
+        let before = std::mem::replace(&mut self.slots[place].standing, standing);
+        if before == Some(Standing::Connecting) {
+            self.shaken.push(place);
+        }
+        self.census.count(before, standing.unwrap_or(Standing::Over));
+    }
+
+    /// A connection has nothing to send for now.
+    fn clean(&mut self, now: Nanos, place: usize) {
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        slot.dirty = false;
+        let Some(peer) = slot.peer.as_deref_mut() else { return };
+        peer.measure();
+        slot.allowance = peer.allowance();
+        // Sending can end a connection, and it always moves timers.
+        self.digest(now, place);
+        self.exchange(place);
+        self.schedule(place);
+    }
+
+    fn touch(&mut self, place: usize) {
+        if let Some(slot) = self.slots.get_mut(place)
+            && !std::mem::replace(&mut slot.dirty, true)
+        {
+            self.dirty.push_back(place as u32);
+        }
+    }
+
+    /// Carries messages between a connection and its endpoint; a drained one goes.
+    fn exchange(&mut self, place: usize) {
+        loop {
+            let Some(peer) = self.slots[place].peer.as_deref_mut() else { return };
+            let Some(event) = peer.connection.poll_endpoint_events() else { return };
+            let drained = event.is_drained();
+            if let Some(answer) = self.endpoint.handle_event(ConnectionHandle(place), event)
+                && let Some(peer) = self.slots[place].peer.as_deref_mut()
+            {
+                peer.connection.handle_event(answer);
+                // New connection ids have to be told.
+                self.touch(place);
+            }
+            if drained {
+                self.forget(place);
+            }
+        }
+    }
+
+    fn forget(&mut self, place: usize) {
+        if let Some(peer) = self.slots[place].peer.take() {
+            self.note(place, None);
+            self.retired.add(&peer.stats());
+            self.forgotten.push((peer.key, place));
+            self.wheel.remove(place);
+        }
+    }
+
+    fn schedule(&mut self, place: usize) {
+        let Some(peer) = self.peer(place) else { return };
+        let due = peer.next_timeout();
+        let due = due.map(|at| at.saturating_duration_since(self.origin).as_nanos());
+        let due = due.map(|ns| Nanos(ns.try_into().unwrap_or(u64::MAX)));
+        self.wheel.set(place, due);
+    }
+}
+
+impl Census {
+    /// Counts a change of standing.
+    const fn count(&mut self, from: Option<Standing>, to: Standing) {
+        match (from, to) {
+            (Some(Standing::Connecting), Standing::Up) => {
+                self.handshaking -= 1;
+                self.open += 1;
+                self.completed += 1;
+            }
+            (Some(Standing::Connecting), Standing::Over) => {
+                self.handshaking -= 1;
+                self.failed += 1;
+            }
+            (Some(Standing::Up), Standing::Over) => self.open -= 1,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The sans-I/O server: packets and the time in, packets and events out.
+
+use super::admission::{Admission, Verdict};
+use crate::quic::config::ServerSecret;
+use crate::quic::hub::{Arrival, CHUNK_BYTES, Census, Departure, Hub};
+use crate::quic::ids::MarkedIds;
+use crate::quic::server::{ServerOptions, ServerStats};
+use crate::quic::setup::Setup;
+use crate::{Allowance, ConnKey, Event, SendError};
+use quinn_proto::{Endpoint, Incoming};
+use starling_protocol::close::CloseCode;
+use starling_protocol::stream::StreamKind;
+use starling_protocol::units::Nanos;
+use std::sync::Arc;
+
+/// Packets of one size that the kernel cuts one large send into.
+const SEGMENTS_MAX: usize = 10;
+
+/// A server's keys: which shard, which number in its life, which place.
+///
+/// ```text
+/// 8 bits   shard
+/// 32 bits  number
+/// 24 bits  place
+/// ```
+const PLACE_BITS: u32 = 24;
+const SHARD_AT: u32 = 56;
+
+/// QUIC for one of a server's sockets, without the socket, a thread or a clock.
+///
+/// The driver calls [`handle_packet`](Self::handle_packet) for what arrives,
+/// [`handle_timeout`](Self::handle_timeout) when [`next_timeout`](Self::next_timeout) is due, and
+/// after each of them, and after anything else that it asked for, takes packets from
+/// [`poll_transmit`](Self::poll_transmit) and events from [`poll_event`](Self::poll_event) until
+/// there are none.
+#[derive(Debug)]
+pub struct ServerEndpoint {
+    hub: Hub,
+    ids: Ids,
+    shard: u8,
+    connections_max: usize,
+    segments_max: usize,
+    admission: Admission,
+    keys: u32,
+    accepting: bool,
+    refused: u64,
+    ignored: u64,
+    retried: u64,
+    failed: u64,
+}
+
+/// Connection ids, whose key stays out of logs.
+struct Ids(MarkedIds);
+
+impl std::fmt::Debug for Ids {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ids(..)")
+    }
+}
+
+impl ServerEndpoint {
+    /// A shard of a server. All shards share one secret, so that a packet that comes to the wrong
+    /// one can be told from noise.
+    #[must_use]
+    pub fn new(options: &ServerOptions, secret: &ServerSecret, shard: u8) -> Self {
+        let Setup { endpoint, server, ids } = Setup::new(options, secret, shard);
+        let endpoint = Endpoint::new(Arc::new(endpoint), Some(Arc::new(server)), true, None);
+        Self {
+            hub: Hub::new(endpoint, CHUNK_BYTES),
+            ids: Ids(ids),
+            shard,
+            connections_max: options.connections_max,
+            segments_max: if options.segmentation_offload { SEGMENTS_MAX } else { 1 },
+            admission: Admission::default(),
+            keys: 0,
+            accepting: true,
+            refused: 0,
+            ignored: 0,
+            retried: 0,
+            failed: 0,
+        }
+    }
+
+    /// The shard that a packet names, if it names one.
+    #[must_use]
+    pub fn shard_of(&self, packet: &[u8]) -> Option<u8> {
+        self.ids.0.shard_of(packet)
+    }
+
+    /// The shard that made a key.
+    #[must_use]
+    pub const fn shard_of_key(conn: ConnKey) -> u8 {
+        (conn.0 >> SHARD_AT) as u8
+    }
+
+    /// Takes in a packet.
+    pub fn handle_packet(&mut self, now: Nanos, arrival: &Arrival, bytes: &[u8]) {
+        if let Some(incoming) = self.hub.deliver(now, arrival, bytes) {
+            self.judge(now, incoming);
+        }
+        self.sweep();
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Nanos) {
+        self.hub.handle_timeout(now);
+        self.sweep();
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Nanos> {
+        self.hub.next_timeout()
+    }
+
+    /// Something may wait to be sent.
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        self.hub.is_dirty()
+    }
+
+    /// Writes the next packet into `buffer`, which it empties first, and says where it goes.
+    pub fn poll_transmit(&mut self, now: Nanos, buffer: &mut Vec<u8>) -> Option<Departure> {
+        self.hub.poll_transmit(now, self.segments_max, buffer)
+    }
+
+    /// The next event, in order of arrival.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.hub.events_mut().pop_front()
+    }
+
+    /// Events that wait.
+    #[must_use]
+    pub fn events_waiting(&self) -> usize {
+        self.hub.events().len()
+    }
+
+    /// Takes out at most `limit` events, in order of arrival.
+    pub fn drain_events(&mut self, limit: usize, events: &mut Vec<Event>) -> usize {
+        let count = limit.min(self.hub.events().len());
+        events.extend(self.hub.events_mut().drain(..count));
+        count
+    }
+
+    /// As [`Transport::send_datagram`](crate::Transport::send_datagram).
+    ///
+    /// # Errors
+    /// [`SendError`] says why nothing was sent.
+    pub fn send_datagram(&mut self, conn: ConnKey, payload: &[u8]) -> Result<(), SendError> {
+        let place = self.place(conn).ok_or(SendError::Closed)?;
+        self.hub.send_datagram(place, payload)
+    }
+
+    /// As [`Transport::write`](crate::Transport::write).
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] when the connection is gone.
+    pub fn write(
+        &mut self,
+        now: Nanos,
+        conn: ConnKey,
+        stream: StreamKind,
+        bytes: &[u8],
+    ) -> Result<usize, SendError> {
+        let place = self.place(conn).ok_or(SendError::Closed)?;
+        self.hub.write(now, place, stream, bytes)
+    }
+
+    /// As [`Transport::allowance`](crate::Transport::allowance).
+    #[must_use]
+    pub fn allowance(&self, conn: ConnKey) -> Option<Allowance> {
+        self.hub.allowance(self.place(conn)?)
+    }
+
+    /// As [`Transport::close`](crate::Transport::close).
+    pub fn close(&mut self, now: Nanos, conn: ConnKey, code: CloseCode, reason: &str) {
+        if let Some(place) = self.place(conn) {
+            self.hub.close(now, place, code, reason);
+        }
+    }
+
+    /// Closes every connection without waiting for what was written.
+    pub fn close_all(&mut self, now: Nanos, code: CloseCode, reason: &str) {
+        self.hub.close_all(now, code, reason);
+    }
+
+    /// Refuses everybody from now on. Connections that stand stay.
+    pub fn stop_accepting(&mut self) {
+        self.accepting = false;
+    }
+
+    /// Connections that QUIC has not forgotten yet.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.hub.connections()
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn stats(&self) -> ServerStats {
+        let Census { completed, failed, faults, .. } = *self.hub.census();
+        let Census { datagrams_in, datagrams_out, datagrams_full, .. } = *self.hub.census();
+        let Census { open, responses_dropped, .. } = *self.hub.census();
+        let total = self.hub.total();
+        ServerStats {
+            accepted: completed,
+            refused: self.refused,
+            ignored: self.ignored + responses_dropped,
+            retried: self.retried,
+            handshakes_failed: self.failed + failed,
+            open: open as u64,
+            handshaking: self.admission.count() as u64,
+            datagrams_in,
+            datagrams_out,
+            datagrams_full,
+            protocol_errors: faults,
+            udp_bytes_in: total.bytes_down,
+            udp_bytes_out: total.bytes_up,
+            udp_packets_in: total.packets_down,
+            udp_packets_out: total.packets_up,
+            packets_lost: total.packets_lost,
+            ..ServerStats::default()
+        }
+    }
+
+    fn judge(&mut self, now: Nanos, incoming: Incoming) {
+        let full = !self.accepting
+            || self.hub.census().open + self.admission.count() >= self.connections_max;
+        let (from, proven) = (incoming.remote_address(), incoming.remote_address_validated());
+        match self.admission.judge(from, proven, full) {
+            Verdict::Accept => self.accept(now, incoming),
+            Verdict::Retry => self.retry(incoming),
+            Verdict::Refuse => {
+                self.refused += 1;
+                let mut bytes = Vec::new();
+                let transmit = self.hub.endpoint_mut().refuse(incoming, &mut bytes);
+                self.hub.respond(transmit, bytes);
+            }
+            Verdict::Ignore => {
+                self.ignored += 1;
+                self.hub.endpoint_mut().ignore(incoming);
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Nanos, incoming: Incoming) {
+        let (from, mut bytes) = (incoming.remote_address(), Vec::new());
+        let instant = self.hub.instant(now);
+        match self.hub.endpoint_mut().accept(incoming, instant, &mut bytes, None) {
+            Ok((handle, connection)) => {
+                let key = self.next_key(handle.0);
+                self.admission.begin(handle.0, from);
+                self.hub.add(now, handle, key, connection);
+            }
+            Err(error) => {
+                tracing::debug!(error = %error.cause, "handshake failed");
+                self.failed += 1;
+                if let Some(transmit) = error.response {
+                    self.hub.respond(transmit, bytes);
+                }
+            }
+        }
+    }
+
+    fn retry(&mut self, incoming: Incoming) {
+        self.retried += 1;
+        let mut bytes = Vec::new();
+        match self.hub.endpoint_mut().retry(incoming, &mut bytes) {
+            Ok(transmit) => self.hub.respond(transmit, bytes),
+            // It cannot fail: an address that is not validated may always be asked to.
+            Err(error) => self.hub.endpoint_mut().ignore(error.into_incoming()),
+        }
+    }
+
+    /// Forgets what is over.
+    fn sweep(&mut self) {
+        for place in self.hub.drain_shaken() {
+            self.admission.end(place);
+        }
+        self.hub.drain_forgotten().for_each(drop);
+    }
+
+    fn next_key(&mut self, place: usize) -> ConnKey {
+        self.keys = self.keys.wrapping_add(1);
+        let number = u64::from(self.keys) << PLACE_BITS;
+        ConnKey(u64::from(self.shard) << SHARD_AT | number | place as u64)
+    }
+
+    fn place(&self, conn: ConnKey) -> Option<usize> {
+        let place = (conn.0 & ((1 << PLACE_BITS) - 1)) as usize;
+        self.hub.is_at(place, conn).then_some(place)
+    }
+}

@@ -1,0 +1,147 @@
+//! The server on its sockets.
+
+use super::shard::{Forward, Shard};
+use crate::quic::hub::Arrival;
+use crate::quic::server::{ServerError, ServerOptions, ServerStats};
+use crate::quic::setup;
+use crate::{Allowance, ConnKey, Event, SendError, Transport};
+use mio::Waker;
+use starling_protocol::close::CloseCode;
+use starling_protocol::stream::StreamKind;
+use starling_protocol::units::Nanos;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A server on one socket, run by the thread that polls it.
+#[derive(Debug)]
+pub struct UdpServer {
+    shard: Shard,
+    /// The time of the last call, and when that was.
+    clock: (Nanos, Instant),
+}
+
+/// There is nobody else.
+struct Alone;
+
+impl Forward for Alone {
+    fn forward(&mut self, _shard: u8, _arrival: &Arrival, _packet: &[u8]) {}
+}
+
+impl UdpServer {
+    /// Binds the address.
+    ///
+    /// # Errors
+    /// [`ServerError`] names the address when it cannot be had.
+    pub fn bind(options: &ServerOptions) -> Result<Self, ServerError> {
+        let secret = setup::secret(options);
+        let options = ServerOptions { shards: 1, ..options.clone() };
+        let shard = Shard::bind(&options, options.listen, &secret, 0)?;
+        Ok(Self { shard, clock: (Nanos(0), Instant::now()) })
+    }
+
+    /// The address that was bound.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.shard.address()
+    }
+
+    /// Sleeps until there is something to poll, [`UdpServerWaker::wake`] is called, or `timeout`
+    /// is over. A server that found something at its last poll does not sleep: whoever polls sees
+    /// to a cadence.
+    pub fn wait(&mut self, timeout: Duration) {
+        self.shard.wait(timeout);
+    }
+
+    /// Wakes the driver from another thread.
+    #[must_use]
+    pub fn waker(&self) -> UdpServerWaker {
+        UdpServerWaker(self.shard.waker())
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn stats(&self) -> ServerStats {
+        self.shard.stats()
+    }
+
+    /// Waits until every connection that was closed is gone, or `patience` is over, and stops.
+    ///
+    /// Blocks: for a driver's thread, after it has closed its connections.
+    pub fn shutdown(mut self, patience: Duration) {
+        let now = self.now();
+        self.shard.linger(now, patience, &mut Alone);
+        if self.shard.endpoint.connections() > 0 {
+            tracing::debug!("connections were still up when the server stopped");
+        }
+    }
+
+    fn now(&self) -> Nanos {
+        self.clock.0 + self.clock.1.elapsed().as_nanos() as u64
+    }
+}
+
+impl Transport for UdpServer {
+    fn poll(&mut self, now: Nanos, limit: usize, events: &mut Vec<Event>) -> usize {
+        self.clock = (now, Instant::now());
+        self.shard.step(now, limit, &mut Alone);
+        self.shard.endpoint.drain_events(limit, events)
+    }
+
+    fn send_datagram(
+        &mut self,
+        _now: Nanos,
+        conn: ConnKey,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
+        self.shard.endpoint.send_datagram(conn, payload)
+    }
+
+    fn write(
+        &mut self,
+        now: Nanos,
+        conn: ConnKey,
+        stream: StreamKind,
+        bytes: &[u8],
+    ) -> Result<usize, SendError> {
+        self.shard.endpoint.write(now, conn, stream, bytes)
+    }
+
+    fn flush(&mut self, now: Nanos) {
+        self.shard.flush(now);
+    }
+
+    fn allowance(&self, conn: ConnKey) -> Option<Allowance> {
+        self.shard.endpoint.allowance(conn)
+    }
+
+    fn close(&mut self, now: Nanos, conn: ConnKey, code: CloseCode, reason: &str) {
+        self.shard.endpoint.close(now, conn, code, reason);
+    }
+
+    fn next_timeout(&self) -> Option<Nanos> {
+        self.shard.next_timeout()
+    }
+}
+
+/// Says goodbye to whoever is still there.
+impl Drop for UdpServer {
+    fn drop(&mut self) {
+        let now = self.now();
+        self.shard.endpoint.close_all(now, CloseCode::GOING_AWAY, "the server stops");
+        self.shard.flush(now);
+    }
+}
+
+/// Wakes a driver that sleeps in [`UdpServer::wait`].
+#[derive(Clone, Debug)]
+pub struct UdpServerWaker(Arc<Waker>);
+
+impl UdpServerWaker {
+    /// Ends the current wait, or the next one.
+    pub fn wake(&self) {
+        if let Err(error) = self.0.wake() {
+            tracing::debug!(%error, "a driver could not be woken");
+        }
+    }
+}
