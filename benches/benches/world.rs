@@ -1,20 +1,15 @@
-//! The core alone: whole ticks of a world with clients, their allocations, and the index.
+//! The core alone: whole ticks of a world with clients, and their allocations.
 //!
 //! Before criterion's figures comes a table with one row for each world: how its ticks spread, and
 //! what they allocate once the world has settled.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout)] // a bench tells the terminal
 
-use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use criterion::{Criterion, SamplingMode};
 use starling_benches::clock::CpuTime;
-use starling_benches::motion::{Gait, Mover};
+use starling_benches::motion::Gait;
 use starling_benches::scene::{Cast, Scene};
 use starling_benches::spread::Spread;
-use starling_protocol::units::KindId;
-use starling_world::entity::EntityIdx;
-use starling_world::leaf::{Grid, Probe};
-use starling_world::spatial::{Entry, Index};
-use std::hint::black_box;
 use std::time::Duration;
 
 /// Ticks until queues, pools and tables have their size, and ticks that are measured then.
@@ -24,8 +19,6 @@ const TABLE_TICKS: u32 = 160;
 const MANY_SESSIONS: u32 = 5_000;
 const MANY_SETTLE_TICKS: u32 = 60;
 const MANY_TABLE_TICKS: u32 = 32;
-/// Ticks between two rebuilds of the index, as in a game world at 20 Hz.
-const REBUILD_TICKS: u32 = 8;
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -36,7 +29,6 @@ fn main() {
         .configure_from_args();
     table();
     ticks(&mut criterion);
-    index(&mut criterion);
     criterion.final_summary();
 }
 
@@ -151,103 +143,4 @@ fn ticks(criterion: &mut Criterion<CpuTime>) {
         });
     }
     group.finish();
-}
-
-/// The index without a world: moving everything, and asking for what is near.
-fn index(criterion: &mut Criterion<CpuTime>) {
-    let sizes: &[u32] = if starling_benches::is_trial() { &[500] } else { &[10_000, 100_000] };
-    let mut group = criterion.benchmark_group("index");
-    for &entities in sizes {
-        let mut crowd = Crowd::new(entities);
-        let id = BenchmarkId::new("refresh", entities);
-        group.bench_function(id, |bencher| {
-            bencher.iter_custom(|ticks| (0..ticks).map(|_| crowd.refresh()).sum());
-        });
-        let probes = crowd.probes();
-        group.throughput(Throughput::Elements(1));
-        let mut next = 0;
-        group.bench_function(BenchmarkId::new("probe-100", entities), |bencher| {
-            bencher.iter(|| {
-                next = (next + 1) % probes.len();
-                let mut found = 0u32;
-                crowd.index.probe(black_box(&probes[next]), u64::MAX, |entity, _| {
-                    found = found.wrapping_add(entity.0);
-                });
-                found
-            });
-        });
-    }
-    group.finish();
-}
-
-/// Everything in an index.
-struct Crowd {
-    movers: Vec<Mover>,
-    index: Index,
-    entries: Vec<Entry>,
-    moved: Vec<(EntityIdx, Grid)>,
-    ticks: u32,
-}
-
-impl Crowd {
-    fn new(entities: u32) -> Self {
-        let cast = Cast::walk(entities, 1, 100);
-        let mover = |n| Mover::new(1, n, Gait::Walk, cast.side_m());
-        let movers: Vec<_> = (0..entities).map(mover).collect();
-        let mut index = Index::new();
-        for (n, mover) in movers.iter().enumerate() {
-            index.insert(EntityIdx(n as u32), KindId(0), grid(mover));
-        }
-        let mut crowd = Self { movers, index, entries: Vec::new(), moved: Vec::new(), ticks: 0 };
-        for _ in 0..2 * REBUILD_TICKS {
-            crowd.refresh();
-        }
-        crowd
-    }
-
-    /// One tick of the index: those that move are moved, and each eighth time it is built anew.
-    fn refresh(&mut self) -> Duration {
-        self.step();
-        let rebuild = self.ticks.is_multiple_of(REBUILD_TICKS);
-        CpuTime::of(|| {
-            for &(entity, at) in &self.moved {
-                self.index.moved(entity, KindId(0), at);
-            }
-            if rebuild || self.index.is_worn() {
-                self.rebuild();
-            }
-        })
-    }
-
-    fn step(&mut self) {
-        self.ticks += 1;
-        self.moved.clear();
-        for (n, mover) in self.movers.iter_mut().enumerate() {
-            let before = mover.at();
-            mover.step();
-            if mover.at() != before {
-                self.moved.push((EntityIdx(n as u32), grid(mover)));
-            }
-        }
-    }
-
-    fn rebuild(&mut self) {
-        self.entries.clear();
-        let movers = self.movers.iter().enumerate();
-        self.entries.extend(movers.map(|(n, mover)| {
-            let at = grid(mover);
-            Entry { entity: EntityIdx(n as u32), kind: KindId(0), at, curve: [at[0], at[1]] }
-        }));
-        self.index.rebuild(&self.entries, REBUILD_TICKS);
-    }
-
-    /// A sphere round each of them with about a hundred others in it.
-    fn probes(&self) -> Vec<Probe> {
-        let radius = starling_benches::scene::RADIUS_M * starling_protocol::space::METRIC_STEPS;
-        self.movers.iter().map(|mover| Probe::sphere(grid(mover), radius, false)).collect()
-    }
-}
-
-fn grid(mover: &Mover) -> Grid {
-    mover.sample().position.0
 }

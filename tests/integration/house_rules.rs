@@ -92,7 +92,6 @@ fn sources_keep_the_rules() {
 fn a_library_outside_its_file_is_found() {
     let rule = sources::one_file_libraries;
     tells_apart(rule, "protocol/src/frame.rs", "use bincode::config;", "// bincode is elsewhere");
-    tells_apart(rule, "world/src/interest.rs", "fn f(t: rstar::RTree<L>) {}", "fn f() {}");
     tells_apart(rule, "server/src/net/mod.rs", "use quinn::Endpoint;", "let why = \"quinn\";");
     tells_apart(rule, "client/src/net.rs", "use quinn_proto as q;", "use starling_transport as t;");
     in_order(rule(&File::new("protocol/src/codec.rs", "use bincode::config;")));

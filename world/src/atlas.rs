@@ -1,17 +1,17 @@
 //! Where everything is: the exact place of each entity, and the index over them.
 
-use crate::config::{Profile, WorldConfig};
-use crate::entity::{Entities, EntityIdx};
+use crate::config::WorldConfig;
+use crate::entity::EntityIdx;
 use crate::leaf::{Grid, Probe};
 use crate::space::{Cartesian, cartesian, flattened};
-use crate::spatial::{Entry, Index};
+use crate::spatial::Index;
 use starling_protocol::space::{IPos, METRIC_STEPS, Space};
-use starling_protocol::units::{KindId, Tick};
+use starling_protocol::units::KindId;
 
 /// Grid steps per metre in geodetic worlds: the Earth fits in 32 bits.
 const ECEF_STEPS: f64 = 256.0;
-/// Milliseconds between rebuilds of the index in games; fleets rebuild each tick that moves them.
-const REBUILD_MS: u64 = 400;
+/// In how many ticks the depth of all entities is looked at once.
+const SOUNDING_TICKS: usize = 64;
 /// Entities deeper than this below the ellipsoid are not pruned by the index at all.
 const DEPTH_MAX_M: f64 = 1_000_000.0;
 
@@ -30,33 +30,26 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Atlas {
     space: Space,
-    rebuild_ticks: u32,
-    rebuilt: Tick,
     places: Vec<Place>,
     index: Index,
     /// Lowest altitude in a geodetic world, in metres; 0 when nothing is below the ellipsoid.
     lowest_m: f64,
-    entries: Vec<Entry>,
-    moved: bool,
+    /// The lowest of those looked at since the last time that all were, and who is next.
+    sounded_m: f64,
+    sounded: usize,
 }
 
 impl Atlas {
     /// An empty map of a world of this configuration.
     #[must_use]
     pub(crate) fn new(config: &WorldConfig) -> Self {
-        let rebuild_ticks = match config.profile {
-            Profile::Fleet => 1,
-            _ => (u64::from(config.tick_rate.hz()) * REBUILD_MS / 1000).max(1) as u32,
-        };
         Self {
             space: config.space,
-            rebuild_ticks,
-            rebuilt: Tick(0),
             places: Vec::new(),
-            index: Index::new(),
+            index: Index::new(config.space),
             lowest_m: 0.0,
-            entries: Vec::new(),
-            moved: false,
+            sounded_m: 0.0,
+            sounded: 0,
         }
     }
 
@@ -88,17 +81,17 @@ impl Atlas {
     }
 
     /// Notes that an entity moved.
-    pub(crate) fn moved(&mut self, entity: EntityIdx, kind: KindId, pos: IPos) {
+    pub(crate) fn moved(&mut self, entity: EntityIdx, pos: IPos) {
         let place = self.settle(entity, pos);
-        self.index.moved(entity, kind, place.grid);
+        self.index.moved(entity, place.grid);
     }
 
     fn settle(&mut self, entity: EntityIdx, pos: IPos) -> Place {
         let place = self.locate(pos);
         self.places[entity.at()] = place;
-        self.moved = true;
         if self.space == Space::Geodetic {
-            self.lowest_m = self.lowest_m.min(f64::from(pos.0[2]) / 100.0);
+            self.lowest_m = self.lowest_m.min(depth(&place));
+            self.sounded_m = self.sounded_m.min(depth(&place));
         }
         place
     }
@@ -108,32 +101,27 @@ impl Atlas {
         self.index.remove(entity);
     }
 
-    /// Sorts the index anew when it is time.
-    pub(crate) fn refresh(&mut self, entities: &Entities, now: Tick) {
-        let due = now.since(self.rebuilt).is_some_and(|t| t >= self.rebuild_ticks) && self.moved;
-        if due || self.index.is_worn() {
-            self.rebuild(entities, now);
+    /// Brings the index up to what moved, once in each tick.
+    pub(crate) fn refresh(&mut self) {
+        self.index.settle();
+        if self.lowest_m < 0.0 {
+            self.sound();
         }
     }
 
-    fn rebuild(&mut self, entities: &Entities, now: Tick) {
-        self.entries.clear();
-        self.lowest_m = 0.0;
-        for entity in entities.iter() {
-            let place = &self.places[entity.at()];
-            let curve = match self.space {
-                Space::Metric => [place.grid[0], place.grid[1]],
-                Space::Geodetic => [place.pos.0[1], place.grid[2]],
-            };
-            if self.space == Space::Geodetic {
-                self.lowest_m = self.lowest_m.min(f64::from(place.pos.0[2]) / 100.0);
+    /// Looks at the depth of some more entities: whoever was lowest may have risen or gone.
+    fn sound(&mut self) {
+        let next = self.sounded + self.places.len().div_ceil(SOUNDING_TICKS);
+        for at in self.sounded..next.min(self.places.len()) {
+            if self.index.holds(EntityIdx(at as u32)) {
+                self.sounded_m = self.sounded_m.min(depth(&self.places[at]));
             }
-            let kind = entities.kind(entity);
-            self.entries.push(Entry { entity, kind, at: place.grid, curve });
         }
-        self.index.rebuild(&self.entries, self.rebuild_ticks);
-        self.rebuilt = now;
-        self.moved = false;
+        self.sounded = next;
+        if next >= self.places.len() {
+            self.lowest_m = std::mem::take(&mut self.sounded_m);
+            self.sounded = 0;
+        }
     }
 
     /// A probe that hits everything within so many metres of a place.
@@ -159,6 +147,11 @@ impl Atlas {
     pub(crate) fn probe(&self, probe: &Probe, kinds: u64, found: impl FnMut(EntityIdx, Grid)) {
         self.index.probe(probe, kinds, found);
     }
+}
+
+/// Altitude in metres where it is below the ellipsoid, in geodetic worlds.
+fn depth(place: &Place) -> f64 {
+    (f64::from(place.pos.0[2]) / 100.0).min(0.0)
 }
 
 /// A point of the index: see [`Grid`].

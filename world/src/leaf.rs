@@ -4,7 +4,7 @@
 //! answer is a mask.
 
 use crate::entity::EntityIdx;
-use starling_protocol::units::KindId;
+use crate::simd::{self, Level};
 
 /// Entities of a leaf: as many as a mask has bits.
 pub const LEAF: usize = 64;
@@ -42,8 +42,24 @@ impl GridBox {
         (0..3).all(|axis| (self.min[axis]..=self.max[axis]).contains(&p[axis]))
     }
 
+    #[cfg(test)]
     pub(crate) fn intersects(&self, other: &Self) -> bool {
         (0..3).all(|a| self.min[a] <= other.max[a] && other.min[a] <= self.max[a])
+    }
+
+    /// Is the other box inside of this one? One that holds nothing is.
+    pub(crate) fn holds(&self, other: &Self) -> bool {
+        (0..3).all(|a| self.min[a] <= other.min[a] && other.max[a] <= self.max[a])
+    }
+
+    /// The box round both.
+    pub(crate) fn with(&self, other: &Self) -> Self {
+        let mut both = *self;
+        for axis in 0..3 {
+            both.min[axis] = both.min[axis].min(other.min[axis]);
+            both.max[axis] = both.max[axis].max(other.max[axis]);
+        }
+        both
     }
 
     /// The box with each face moved outwards.
@@ -98,102 +114,111 @@ impl Probe {
     }
 }
 
+/// Coordinates of the lanes of a leaf, axis by axis.
+pub(crate) type Axes = [[i32; LEAF]; 3];
+
 /// Up to 64 neighbours, axis by axis.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Leaf {
-    pub(crate) axes: [[i32; LEAF]; 3],
+    pub(crate) axes: Axes,
     pub(crate) entities: [u32; LEAF],
+    /// Their kinds, modulo 64.
+    pub(crate) sorts: [u8; LEAF],
     /// Lanes in use.
     pub(crate) used: u64,
-    /// Kinds of its entities, or of those that were here since the rebuild.
+    /// Lanes whose entity is outside of `fat`.
+    pub(crate) strayed: u64,
+    /// Kinds of its entities, or of those that were here not long ago.
     pub(crate) kinds: u64,
-    pub(crate) bounds: GridBox,
+    /// Where those are who belong here by the curve.
+    pub(crate) core: GridBox,
+    /// Whoever leaves this looks for another leaf. It holds all, as of the last time that the
+    /// index was settled.
+    pub(crate) fat: GridBox,
+    /// Where on the curve it begins.
+    pub(crate) first: u64,
 }
 
 impl Leaf {
-    pub(crate) fn empty() -> Self {
+    pub(crate) fn empty(first: u64) -> Self {
         Self {
             axes: [[0; LEAF]; 3],
             entities: [NOBODY; LEAF],
+            sorts: [0; LEAF],
             used: 0,
+            strayed: 0,
             kinds: 0,
-            bounds: GridBox::EMPTY,
+            core: GridBox::EMPTY,
+            fat: GridBox::EMPTY,
+            first,
         }
     }
 
-    pub(crate) fn put(&mut self, lane: usize, entity: EntityIdx, kind: KindId, at: Grid) {
+    pub(crate) fn put(&mut self, lane: usize, entity: EntityIdx, sort: u8, at: Grid) {
         self.place(lane, at);
         self.entities[lane] = entity.0;
+        self.sorts[lane] = sort;
         self.used |= 1 << lane;
-        self.kinds |= 1 << (kind.0 & 63);
-        self.bounds.include(at);
+        self.kinds |= 1 << sort;
     }
 
-    /// Takes an entity out.
-    pub(crate) fn vacate(&mut self, lane: usize) {
-        self.used &= !(1 << lane);
-        self.entities[lane] = NOBODY;
+    /// Takes entities out.
+    pub(crate) fn vacate(&mut self, lanes: u64) {
+        self.used &= !lanes;
+        self.strayed &= !lanes;
     }
 
+    #[inline]
     pub(crate) fn place(&mut self, lane: usize, at: Grid) {
         for (axis, coordinate) in self.axes.iter_mut().zip(at) {
             axis[lane] = coordinate;
         }
     }
 
+    #[inline]
+    pub(crate) fn at(&self, lane: usize) -> Grid {
+        [self.axes[0][lane], self.axes[1][lane], self.axes[2][lane]]
+    }
+
+    /// The box round the entities in these lanes.
+    pub(crate) fn round(&self, lanes: u64) -> GridBox {
+        let mut bounds = GridBox::EMPTY;
+        bits(lanes).for_each(|lane| bounds.include(self.at(lane)));
+        bounds
+    }
+
+    /// Lanes with an entity of one of these kinds.
+    #[inline]
+    pub(crate) fn of_kinds(&self, kinds: u64) -> u64 {
+        if self.kinds & !kinds == 0 {
+            return self.used;
+        }
+        let passes = |lane: &usize| kinds >> self.sorts[*lane] & 1 == 1;
+        bits(self.used).filter(passes).fold(0, |mask, lane| mask | 1 << lane)
+    }
+
     /// Lanes that the probe may hit.
-    pub(crate) fn mask(&self, probe: &Probe) -> u64 {
+    #[inline]
+    pub(crate) fn mask(&self, level: Level, probe: &Probe) -> u64 {
         let hits = match *probe {
-            Probe::Sphere { center, radius, flat } => self.within(center, radius, flat),
-            Probe::Box(bounds) => self.inside(&bounds),
+            Probe::Sphere { center, radius, flat } => {
+                // Squares in 32-bit floats, with a little room.
+                let reach = radius as f32;
+                simd::within(level, &self.axes, center, reach * reach * 1.000_01 + 4.0, flat)
+            }
+            Probe::Box(bounds) => simd::inside(level, &self.axes, &bounds),
         };
         hits & self.used
     }
-
-    /// Squares in 32-bit floats with a little room: plain loops that the compiler turns into SIMD.
-    /// Differences may wrap round for entities far away, which can only add false hits.
-    fn within(&self, center: Grid, radius: u32, flat: bool) -> u64 {
-        let reach = radius as f32;
-        let limit = reach * reach * 1.000_01 + 4.0;
-        let [xs, ys, zs] = &self.axes;
-        let mut squares = [0.0f32; LEAF];
-        for lane in 0..LEAF {
-            let dx = xs[lane].wrapping_sub(center[0]) as f32;
-            let dy = ys[lane].wrapping_sub(center[1]) as f32;
-            squares[lane] = dx * dx + dy * dy;
-        }
-        if !flat {
-            for lane in 0..LEAF {
-                let dz = zs[lane].wrapping_sub(center[2]) as f32;
-                squares[lane] += dz * dz;
-            }
-        }
-        mask(|lane| squares[lane] <= limit)
-    }
-
-    fn inside(&self, bounds: &GridBox) -> u64 {
-        let [xs, ys, zs] = &self.axes;
-        let (min, max) = (bounds.min, bounds.max);
-        mask(|lane| {
-            (xs[lane] >= min[0])
-                & (xs[lane] <= max[0])
-                & (ys[lane] >= min[1])
-                & (ys[lane] <= max[1])
-                & (zs[lane] >= min[2])
-                & (zs[lane] <= max[2])
-        })
-    }
 }
 
-/// Eight at a time, which compilers turn into one compare and one gather of bits.
-fn mask(test: impl Fn(usize) -> bool) -> u64 {
-    let mut bits = 0;
-    for byte in 0..LEAF / 8 {
-        let mut part = 0u8;
-        for bit in 0..8 {
-            part |= u8::from(test(byte * 8 + bit)) << bit;
-        }
-        bits |= u64::from(part) << (byte * 8);
-    }
-    bits
+/// The numbers of the bits that are set, in order.
+#[inline]
+pub(crate) fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = mask.trailing_zeros() as usize;
+        mask &= mask.wrapping_sub(1);
+        (bit < LEAF).then_some(bit)
+    })
 }

@@ -49,7 +49,7 @@ impl World {
             self.entities.stir(self.tracks.held()[at], self.now);
             self.counters.entries += 1;
         }
-        self.atlas.refresh(&self.entities, self.now);
+        self.atlas.refresh();
     }
 
     fn move_entity(&mut self, entity: EntityIdx) {
@@ -62,6 +62,6 @@ impl World {
             self.counters.entries += 1;
         }
         let position = self.entities.accepted(entity).position;
-        self.atlas.moved(entity, self.entities.kind(entity), position);
+        self.atlas.moved(entity, position);
     }
 }

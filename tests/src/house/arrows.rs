@@ -32,7 +32,7 @@ const FREE: &[&str] = &["starling-tests", "starling-benches"];
 /// A library of others and the only packages of ours that may depend on it.
 const HOMES: &[(&str, &[&str])] = &[
     ("bincode", &["starling-protocol"]),
-    ("rstar", &["starling-world"]),
+    ("rstar", &[]),
     ("quinn", &["starling-transport"]),
     ("quinn-proto", &["starling-transport"]),
     ("quinn-udp", &["starling-transport"]),

@@ -25,7 +25,6 @@ const SHIPPED: &[&str] =
 /// Libraries that one file, or one directory, hides from the rest.
 const HIDDEN: &[(&str, &str)] = &[
     ("bincode", "protocol/src/codec.rs"),
-    ("rstar", "world/src/spatial.rs"),
     ("quinn", "transport/"),
     ("quinn_proto", "transport/"),
     ("quinn_udp", "transport/"),
@@ -54,7 +53,7 @@ fn named(file: &File) -> (Vec<Token<'_>>, Vec<NamedPath<'_>>) {
     (kept, found)
 }
 
-/// bincode, rstar and quinn each stay behind the file or directory that is named for them.
+/// bincode and quinn each stay behind the file or directory that is named for them.
 #[must_use]
 pub fn one_file_libraries(file: &File) -> Vec<Breach> {
     if !ships(file) {

@@ -253,10 +253,11 @@ mod tests {
         for (i, point) in points.iter().enumerate() {
             atlas.insert(EntityIdx(i as u32), KindId(0), space.snap(*point).expect("in range"));
         }
+        atlas.refresh();
         atlas
     }
 
-    /// Whatever is not outside is hit by the region's probe, loose or sorted.
+    /// Whatever is not outside is hit by the region's probe.
     fn assert_probe_covers(atlas: &Atlas, region: &Region, center: Point, count: usize) {
         let space = atlas.space();
         let grid = atlas.locate(space.snap(center).expect("in range")).grid;
