@@ -60,6 +60,20 @@ impl Code {
         (self.0.get() >> PUT_BITS_MAX) as u32
     }
 
+    /// All of it in one number, which is never zero and has not all bits set.
+    #[inline]
+    #[must_use]
+    pub const fn word(self) -> NonZeroU64 {
+        self.0
+    }
+
+    /// The code whose [`Code::word`] this is.
+    #[inline]
+    #[must_use]
+    pub const fn of_word(word: NonZeroU64) -> Self {
+        Self(word)
+    }
+
     /// Never: a code has at least one bit.
     #[must_use]
     pub const fn is_empty(self) -> bool {

@@ -65,7 +65,11 @@ impl FieldState {
 
     pub(super) fn set_block(&mut self, block: &[u8], at: Tick) {
         if *self.block != *block {
-            self.block = block.into();
+            if self.block.len() == block.len() {
+                self.block.copy_from_slice(block);
+            } else {
+                self.block = block.into();
+            }
             self.block_changed = at;
             self.newest = at;
         }

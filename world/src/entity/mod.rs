@@ -6,8 +6,11 @@
 
 mod fields;
 mod names;
+mod spec;
+mod stirs;
 
 pub use fields::FieldState;
+pub use spec::{Owner, SpawnSpec};
 
 use crate::config::WorldConfig;
 use crate::session::SessionIdx;
@@ -16,10 +19,11 @@ use starling_protocol::close::CloseCode;
 use starling_protocol::limits::BLOCK_BYTES_MAX;
 use starling_protocol::message::control::Audience;
 use starling_protocol::message::interest::Target;
-use starling_protocol::sample::{Fix, Orientation, Sample};
+use starling_protocol::sample::{Fix, Orientation};
 use starling_protocol::schema::Schema;
 use starling_protocol::space::{IPos, Space};
 use starling_protocol::units::{EntityId, Handle, KindId, Tick};
+use stirs::Stirs;
 
 /// A row of the slab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,38 +35,6 @@ impl EntityIdx {
     pub const fn at(self) -> usize {
         self.0 as usize
     }
-}
-
-/// Whose an entity is, and what that session calls it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// The session.
-    pub session: SessionIdx,
-    /// Its own name for the entity.
-    pub handle: Handle,
-}
-
-/// What it takes to make an entity.
-#[derive(Clone, Debug)]
-pub struct SpawnSpec {
-    /// Unique in the world; one is made up if absent.
-    pub name: Option<String>,
-    /// A kind of the world's schema.
-    pub kind: KindId,
-    /// Team, 0 for none.
-    pub team: u8,
-    /// Who may see it at all.
-    pub audience: Audience,
-    /// Where it starts.
-    pub sample: Sample,
-    /// Typed fields that differ from zero.
-    pub fields: Vec<(u8, u32)>,
-    /// The opaque block of a kind that has one.
-    pub block: Vec<u8>,
-    /// Whose it is; `None` for the world's own game.
-    pub owner: Option<Owner>,
-    /// The player whose areas of interest centre here.
-    pub avatar_of: Option<SessionIdx>,
 }
 
 /// What decides who may see an entity: one short row, read once for every candidate.
@@ -122,10 +94,7 @@ pub struct Entities {
     is_fresh: Vec<bool>,
     /// The tick for which the accepted position was sampled.
     labels: Vec<Tick>,
-    /// The tick that first carries the newest fields or the newest entry of the track.
-    stirred: Vec<Tick>,
-    /// The newest of them.
-    newest_stir: Tick,
+    stirs: Stirs,
     /// How often an entity changed hands: who may see what is to be worked out anew.
     handovers: u32,
     count: usize,
@@ -155,8 +124,7 @@ impl Entities {
             fresh: Vec::new(),
             is_fresh: Vec::new(),
             labels: Vec::new(),
-            stirred: Vec::new(),
-            newest_stir: Tick(0),
+            stirs: Stirs::default(),
             handovers: 0,
             count: 0,
         }
@@ -216,7 +184,7 @@ impl Entities {
         self.fields.push(FieldState::default());
         self.is_fresh.push(false);
         self.labels.push(Tick(0));
-        self.stirred.push(Tick(0));
+        self.stirs.at.push(Tick(0));
         idx
     }
 
@@ -242,8 +210,7 @@ impl Entities {
         self.sequences[at] = None;
         self.contacts[at] = now;
         self.fields[at] = fields;
-        self.stirred[at] = now;
-        self.newest_stir = self.newest_stir.max(now);
+        self.stirs.begin(idx, now);
         self.spawned.push(idx);
     }
 
@@ -303,7 +270,7 @@ impl Entities {
     ) -> Result<(), CloseCode> {
         let kind = self.schema.kind(self.kind(idx)).ok_or(CloseCode::UNKNOWN_KIND)?;
         self.fields[idx.at()].set(kind, values, now + 1)?;
-        self.stir(idx, self.fields[idx.at()].newest());
+        self.stirs.stir_fields(idx, self.fields[idx.at()].newest());
         Ok(())
     }
 
@@ -317,7 +284,7 @@ impl Entities {
             return Err(CloseCode::BAD_FIELD);
         }
         self.fields[idx.at()].set_block(block, now + 1);
-        self.stir(idx, self.fields[idx.at()].newest());
+        self.stirs.stir_fields(idx, self.fields[idx.at()].newest());
         Ok(())
     }
 
@@ -445,22 +412,25 @@ impl Entities {
 
     /// Notes that there is something to tell of it from this tick on.
     pub(crate) fn stir(&mut self, idx: EntityIdx, at: Tick) {
-        self.stirred[idx.at()] = self.stirred[idx.at()].max(at);
-        self.newest_stir = self.newest_stir.max(at);
-    }
-
-    /// The newest tick that carries anything new of any entity.
-    #[inline]
-    #[must_use]
-    pub(crate) fn newest_stir(&self) -> Tick {
-        self.newest_stir
+        self.stirs.stir(idx, at);
     }
 
     /// By row: the tick that first carries what is newest of an entity.
     #[inline]
-    #[must_use]
     pub(crate) fn stirred(&self) -> &[Tick] {
-        &self.stirred
+        &self.stirs.at
+    }
+
+    /// The newest of them.
+    #[inline]
+    pub(crate) fn newest_stir(&self) -> Tick {
+        self.stirs.newest
+    }
+
+    /// The newest tick that carries a changed field or block of any entity.
+    #[inline]
+    pub(crate) fn newest_fields(&self) -> Tick {
+        self.stirs.newest_fields
     }
 
     /// How often an entity changed hands.

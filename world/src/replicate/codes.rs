@@ -1,7 +1,8 @@
 //! Codes, made once and appended to every datagram that needs them.
 //!
 //! A code depends on the entity, the tick and the baseline alone. So it is kept for the rest of
-//! the tick, by entity and age of the baseline.
+//! the tick, by age of the baseline and entity, for all threads that write datagrams: whoever needs
+//! it first makes it, and two that make it at once make the same.
 
 use crate::entity::{Entities, EntityIdx};
 use crate::track::{Ring, Rings, Tracks};
@@ -11,61 +12,80 @@ use starling_protocol::schema::OrientationKind;
 use starling_protocol::snapshot::{Code, FIX_STEPS_MAX, State, fix_code, knot_code};
 use starling_protocol::space::Space;
 use starling_protocol::units::Tick;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// One age for each that fits five bits, and one shared by all that are older.
-const AGES: usize = AGE_MAX as usize + 1;
-
-/// A code, or the knowledge that there is none.
-#[derive(Clone, Copy, Debug)]
-struct Cell {
-    tick: Tick,
-    base: Tick,
-    code: Option<Code>,
-}
-
-const EMPTY: Cell = Cell { tick: Tick(0), base: Tick(0), code: None };
+/// Ages whose codes are kept: those that datagrams name by five bits.
+const AGES: usize = AGE_MAX as usize;
+/// Ages that there is room for from the beginning: two round trips and some loss.
+const AGES_AT_START: usize = 8;
+/// In place of a code that was not made yet, and of one that there is none of.
+const UNMADE: u64 = 0;
+const NONE: u64 = u64::MAX;
 
 /// Codes of one tick.
 #[derive(Debug)]
 pub(crate) struct CodeBook {
     space: Space,
-    cells: [Vec<Cell>; AGES],
-    /// Codes made since the world began.
-    pub(crate) made: u64,
+    /// By age - 1, then by entity.
+    rows: [Vec<AtomicU64>; AGES],
+    /// Rows with a code of this tick, a bit for each, or that had no room for one.
+    used: AtomicU32,
+    /// Codes made in this tick.
+    made: AtomicU64,
 }
 
 impl CodeBook {
     /// Holds nothing.
     #[must_use]
     pub(crate) fn new(space: Space) -> Self {
-        Self { space, cells: [const { Vec::new() }; AGES], made: 0 }
+        Self {
+            space,
+            rows: [const { Vec::new() }; AGES],
+            used: AtomicU32::new(0),
+            made: AtomicU64::new(0),
+        }
+    }
+
+    /// Begins a tick of so many entities; returns how many codes were made in the one before.
+    pub(crate) fn begin(&mut self, entities: usize) -> u64 {
+        let used = std::mem::take(self.used.get_mut());
+        let ages = if used >> AGES_AT_START == 0 { AGES_AT_START } else { AGES };
+        for (at, row) in self.rows.iter_mut().enumerate() {
+            let wanted = at < ages || !row.is_empty();
+            if wanted && row.len() < entities {
+                row.resize_with(entities.next_power_of_two(), AtomicU64::default);
+            }
+            if used >> at & 1 == 1 {
+                row.iter_mut().for_each(|cell| *cell.get_mut() = UNMADE);
+            }
+        }
+        std::mem::take(self.made.get_mut())
     }
 
     /// What changed of an entity since `base`, as a datagram of `now` says it; `None` where only a
     /// record can.
     #[inline]
     pub(crate) fn code(
-        &mut self,
+        &self,
         entity: EntityIdx,
         base: Tick,
         now: Tick,
         tracks: &Tracks,
         entities: &Entities,
     ) -> Option<Code> {
-        let age = now.0 - base.0;
-        let row = age.min(AGES as u32) as usize - 1;
-        if let Some(cell) = self.cells[row].get(entity.at())
-            && cell.tick == now
-            && cell.base == base
-        {
-            return cell.code;
+        let row = (now.0 - base.0) as usize - 1;
+        let cell = self.rows.get(row).and_then(|row| row.get(entity.at()));
+        match cell.map_or(UNMADE, |cell| cell.load(Ordering::Relaxed)) {
+            UNMADE => self.make(row, entity, base, now, tracks, entities),
+            NONE => None,
+            word => NonZeroU64::new(word).map(Code::of_word),
         }
-        self.make(row, entity, base, now, tracks, entities)
     }
 
     #[cold]
     fn make(
-        &mut self,
+        &self,
         row: usize,
         entity: EntityIdx,
         base: Tick,
@@ -79,12 +99,14 @@ impl CodeBook {
             Rings::Knots(rings) => code_knot(kind, &rings[entity.at()], base, now),
             Rings::Fixes(rings) => code_fix(kind, self.space, &rings[entity.at()], base, now),
         };
-        let cells = &mut self.cells[row];
-        if cells.len() <= entity.at() {
-            cells.resize(entities.rows().max(entity.at() + 1), EMPTY);
+        if let Some(cells) = self.rows.get(row) {
+            self.used.fetch_or(1 << row, Ordering::Relaxed);
+            if let Some(cell) = cells.get(entity.at()) {
+                let word = code.map_or(NONE, |code| code.word().get());
+                let before = cell.swap(word, Ordering::Relaxed);
+                self.made.fetch_add(u64::from(before == UNMADE), Ordering::Relaxed);
+            }
         }
-        cells[entity.at()] = Cell { tick: now, base, code };
-        self.made += 1;
         code
     }
 }

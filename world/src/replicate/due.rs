@@ -92,6 +92,12 @@ impl Agenda {
         self.words.push(news);
     }
 
+    /// Is there an enter to tell?
+    #[must_use]
+    pub(crate) fn has_enters(&self) -> bool {
+        self.enters > 0
+    }
+
     /// Are there more enters than datagrams should carry?
     #[must_use]
     pub(crate) fn is_crowd(&self) -> bool {

@@ -1,7 +1,6 @@
 //! What one thread needs to write the datagrams of its share of sessions, used again every tick.
 
 use super::Scene;
-use super::codes::CodeBook;
 use super::due::Agenda;
 use super::slots::WordMask;
 use crate::counters::Counters;
@@ -17,8 +16,6 @@ use std::ops::Range;
 /// Working space and output of one share of sessions.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    /// Codes of this tick.
-    pub(crate) codes: CodeBook,
     /// What the session at hand is to be told.
     pub(crate) agenda: Agenda,
     /// Slots that the datagram at hand does not speak of.
@@ -77,7 +74,6 @@ impl Lane {
     #[must_use]
     pub(crate) fn new(space: Space) -> Self {
         Self {
-            codes: CodeBook::new(space),
             agenda: Agenda::default(),
             skipped: Vec::new(),
             crowd: Vec::new(),
@@ -112,7 +108,6 @@ impl Lane {
         counters.datagram_bytes += tally.bytes;
         counters.heartbeats += tally.heartbeats;
         counters.codes_sent += tally.codes;
-        counters.codes_made += std::mem::take(&mut self.codes.made);
         counters.records += tally.records;
         counters.skipped += tally.skipped;
         counters.slots_exhausted += tally.exhausted;

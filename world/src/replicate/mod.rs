@@ -36,8 +36,10 @@ use crate::output::{Outgoing, Output};
 use crate::session::{Session, SessionIdx, Sessions};
 use crate::space::Cartesian;
 use crate::track::Tracks;
+use codes::CodeBook;
 use lane::Lane;
 use starling_protocol::limits::DATAGRAM_BYTES_MAX;
+use starling_protocol::snapshot::Code;
 use starling_protocol::space::Space;
 use starling_protocol::units::Tick;
 use write::Reader;
@@ -52,6 +54,7 @@ pub(crate) struct Replication {
     /// By session; those that nothing carries are closed.
     views: Vec<View>,
     lanes: Vec<Lane>,
+    codes: CodeBook,
 }
 
 /// All that a session's datagrams are made of; the same for every session of a tick.
@@ -66,6 +69,15 @@ pub(super) struct Scene<'a> {
     sessions: &'a Sessions,
     interests: &'a Interests,
     cues: &'a CueBook,
+    codes: &'a CodeBook,
+}
+
+impl Scene<'_> {
+    /// What changed of an entity since `base`; `None` where only a record can say it.
+    #[inline]
+    fn code(&self, entity: EntityIdx, base: Tick) -> Option<Code> {
+        self.codes.code(entity, base, self.now, self.tracks, self.entities)
+    }
 }
 
 /// A share of the sessions, and what works on it.
@@ -79,7 +91,8 @@ impl Replication {
     /// Nobody looks yet.
     #[must_use]
     pub(crate) fn new(config: &WorldConfig) -> Self {
-        Self { space: config.space, views: Vec::new(), lanes: Vec::new() }
+        let codes = CodeBook::new(config.space);
+        Self { space: config.space, views: Vec::new(), lanes: Vec::new(), codes }
     }
 
     /// A connection carries a session: its table is empty, and so is the client's.
@@ -144,6 +157,8 @@ impl World {
         let deadline_us = self.config.tick_rate.deadline_ns(self.now) / 1000;
         let heartbeat_ms = u64::from(self.config.heartbeat_ms);
         self.interests.look(&self.sessions, &self.atlas, &self.entities, exec);
+        let Replication { space, views, lanes, codes } = &mut self.replication;
+        self.counters.codes_made += codes.begin(self.entities.rows());
         let scene = Scene {
             now: self.now,
             now_us: inputs.now_us,
@@ -155,8 +170,8 @@ impl World {
             sessions: &self.sessions,
             interests: &self.interests,
             cues: &self.cues,
+            codes,
         };
-        let Replication { space, views, lanes } = &mut self.replication;
         let width = exec.width().max(1);
         lanes.resize_with(width, || Lane::new(*space));
         let mut parts = cut(views, lanes);
@@ -234,8 +249,8 @@ impl View {
         self.refresh(idx, session, lane, scene);
         let (stirred, newest) = (scene.entities.stirred(), scene.entities.newest_stir());
         lane.agenda.collect(&self.slots, stirred, newest, scene.now);
-        let areas = scene.interests.areas(idx);
-        let names = areas.iter().any(|(_, area)| area.names);
+        let enters = lane.agenda.has_enters();
+        let names = enters && scene.interests.areas(idx).iter().any(|(_, area)| area.names);
         let reader = Reader { session: idx, team: session.team, names };
         if lane.agenda.is_crowd() {
             self.send_crowd(idx, lane, scene, reader);
@@ -245,17 +260,10 @@ impl View {
             return;
         }
         lane.tally.heartbeats += u64::from(quiet);
-        self.speak(session, areas, lane, scene, reader);
+        self.speak(session, lane, scene, reader);
     }
 
-    fn speak(
-        &mut self,
-        session: &Session,
-        areas: &[(u8, Area)],
-        lane: &mut Lane,
-        scene: &Scene<'_>,
-        reader: Reader,
-    ) {
+    fn speak(&mut self, session: &Session, lane: &mut Lane, scene: &Scene<'_>, reader: Reader) {
         let allowance = session.link.datagram_bytes as usize;
         if allowance < share::DATAGRAM_BYTES_MIN {
             return;
@@ -269,7 +277,7 @@ impl View {
             return;
         }
         self.hungry = true;
-        let focus = focus(session, areas, scene);
+        let focus = focus(session, scene.interests.areas(reader.session), scene);
         share::write_many(self, lane, scene, reader, &reports, allowance, focus);
     }
 }

@@ -78,7 +78,7 @@ fn gather(
     reader: Reader,
     focus: Option<Cartesian>,
 ) {
-    let Lane { agenda, share, codes, .. } = lane;
+    let Lane { agenda, share, .. } = lane;
     share.candidates.clear();
     share.away2.clear();
     for news in &agenda.words {
@@ -89,7 +89,7 @@ fn gather(
             let bits = match 1u64 << at {
                 bit if news.leaves & bit != 0 => size::LISTED_BITS,
                 bit if news.enters & bit != 0 => size::enter_bits(scene, &reader, entity),
-                _ => size::change_bits(scene, codes, entity, block.base(at)),
+                _ => size::change_bits(scene, entity, block.base(at)),
             };
             let slot = news.word * BLOCK as u16 + at as u16;
             let hunger = view.slots.hunger(usize::from(slot));
@@ -285,7 +285,7 @@ impl Packer<'_, '_> {
         words: std::ops::Range<usize>,
         told: &[u64; BLOCKS_PER_PAGE],
     ) -> bool {
-        let Lane { agenda, share, page, codes, tally, skipped, .. } = &mut *self.lane;
+        let Lane { agenda, share, page, tally, skipped, .. } = &mut *self.lane;
         let counted = *tally;
         let mut news = [WordNews::default(); BLOCKS_PER_PAGE];
         let news = &mut news[..words.len()];
@@ -293,7 +293,7 @@ impl Packer<'_, '_> {
             *news = all.only(*told);
         }
         let slots = &self.view.slots;
-        let mut scribe = PageScribe { scene: self.scene, reader: self.reader, slots, codes, tally };
+        let mut scribe = PageScribe { scene: self.scene, reader: self.reader, slots, tally };
         scribe.fill(page, index, news);
         if !writer.page(page) {
             *tally = counted;

@@ -1,7 +1,7 @@
 //! About how many bits the news of a slot will take, where a choice must be made before writing.
 
 use super::Scene;
-use super::codes::{CodeBook, newest_state};
+use super::codes::newest_state;
 use super::write::Reader;
 use crate::entity::EntityIdx;
 use starling_protocol::bits::{gamma_bits, signed_bits};
@@ -19,14 +19,9 @@ const FIX_BITS: usize = 3 * 27;
 const FIX_BEFORE_BITS: usize = 3 * 12 + 9;
 
 /// About the bits of what changed of an entity since `own`.
-pub(super) fn change_bits(
-    scene: &Scene<'_>,
-    codes: &mut CodeBook,
-    entity: EntityIdx,
-    own: Tick,
-) -> usize {
+pub(super) fn change_bits(scene: &Scene<'_>, entity: EntityIdx, own: Tick) -> usize {
     let moved = scene.tracks.newest(entity) > own;
-    let code = moved.then(|| codes.code(entity, own, scene.now, scene.tracks, scene.entities));
+    let code = moved.then(|| scene.code(entity, own));
     let motion = match code {
         None => 0,
         Some(Some(code)) => 8 + code.len() as usize,

@@ -1,7 +1,7 @@
 //! From an agenda to datagrams: the common case, in which everything fits into one.
 
 use super::Scene;
-use super::codes::{CodeBook, newest_state};
+use super::codes::newest_state;
 use super::due::{WordNews, common_base};
 use super::lane::Lane;
 use super::slots::{BLOCK, BLOCKS_PER_PAGE, Slots, bits};
@@ -47,7 +47,6 @@ pub(crate) struct PageScribe<'a> {
     pub(super) scene: &'a Scene<'a>,
     pub(super) reader: Reader,
     pub(super) slots: &'a Slots,
-    pub(super) codes: &'a mut CodeBook,
     pub(super) tally: &'a mut super::lane::Tally,
 }
 
@@ -93,9 +92,10 @@ impl PageScribe<'_> {
         base: Option<Tick>,
     ) {
         let scene = self.scene;
-        let moved = scene.tracks.newest(entity) > own;
-        let fields = scene.entities.fields(entity);
-        let mask = if fields.newest() > own { self.changed(entity, own) } else { 0 };
+        // Where no fields changed of anything, it moved.
+        let fields_may = scene.entities.newest_fields() > own;
+        let moved = !fields_may || scene.tracks.newest(entity) > own;
+        let mask = if fields_may { self.changed(entity, own) } else { 0 };
         if moved && !self.code(page, slot, entity, own, base) {
             if mask != 0 {
                 return self.enter(page, slot, entity);
@@ -107,7 +107,7 @@ impl PageScribe<'_> {
             let Some(kind) = scene.entities.schema().kind(scene.entities.kind(entity)) else {
                 return;
             };
-            page.fields(slot, kind, &told(fields, mask));
+            page.fields(slot, kind, &told(scene.entities.fields(entity), mask));
         }
     }
 
@@ -127,8 +127,7 @@ impl PageScribe<'_> {
         if !shared && age > u32::from(AGE_MAX) {
             return false;
         }
-        let code = self.codes.code(entity, own, scene.now, scene.tracks, scene.entities);
-        let Some(code) = code else { return false };
+        let Some(code) = scene.code(entity, own) else { return false };
         if shared {
             page.code(slot, code);
         } else {
@@ -140,8 +139,11 @@ impl PageScribe<'_> {
 
     fn changed(&self, entity: EntityIdx, own: Tick) -> u32 {
         let entities = self.scene.entities;
-        let Some(kind) = entities.schema().kind(entities.kind(entity)) else { return 0 };
         let fields = entities.fields(entity);
+        if fields.newest() <= own {
+            return 0;
+        }
+        let Some(kind) = entities.schema().kind(entities.kind(entity)) else { return 0 };
         let mut mask = 0;
         for i in 0..kind.fields.len() {
             mask |= u32::from(fields.changed(i) > own) << i;
@@ -185,13 +187,13 @@ pub(super) fn write_single(
     reports: &Reports,
     limit: usize,
 ) -> bool {
-    let Lane { draft, page, agenda, codes, tally, skipped, .. } = &mut *lane;
+    let Lane { draft, page, agenda, tally, skipped, .. } = &mut *lane;
     let counted = *tally;
     draft.clear();
     let mut writer = SnapshotWriter::new(draft, scene.now, view.sent.next(), limit);
     reports.write(&mut writer);
     writer.reserve(view.cues.bits(scene.cues));
-    let mut scribe = PageScribe { scene, reader, slots: &view.slots, codes, tally };
+    let mut scribe = PageScribe { scene, reader, slots: &view.slots, tally };
     let mut next = agenda.next_page(0);
     let mut fits = true;
     while let (Some(index), true) = (next, fits) {
