@@ -2,9 +2,11 @@
 //! look at it, without a network between.
 #![forbid(unsafe_code)]
 
+pub mod arms;
 pub mod bodies;
 mod client;
 pub mod clock;
+pub mod contest;
 pub mod motion;
 pub mod record;
 pub mod scene;
