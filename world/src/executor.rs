@@ -12,6 +12,33 @@ pub trait Executor {
     fn run<T: Send>(&self, parts: &mut [T], work: &(dyn Fn(&mut T) + Sync));
 }
 
+/// Parts that a phase is cut into at most, however many threads there are.
+pub(crate) const PARTS_MAX: usize = 64;
+
+/// Into how many parts the phases of a tick are cut.
+pub(crate) fn width(exec: &impl Executor) -> usize {
+    exec.width().clamp(1, PARTS_MAX)
+}
+
+/// Runs `work` on parts, at most [`PARTS_MAX`], without a list of them on the heap.
+pub(crate) fn run_parts<T: Send>(
+    exec: &impl Executor,
+    parts: impl Iterator<Item = T>,
+    work: impl Fn(&mut T) + Sync,
+) {
+    let mut slots: [Option<T>; PARTS_MAX] = [const { None }; PARTS_MAX];
+    let mut count = 0;
+    for part in parts {
+        slots[count] = Some(part);
+        count += 1;
+    }
+    exec.run(&mut slots[..count], &|slot| {
+        if let Some(part) = slot {
+            work(part);
+        }
+    });
+}
+
 /// Runs every part on the caller's thread, one after another.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Serial;

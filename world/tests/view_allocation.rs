@@ -1,8 +1,11 @@
-//! A tick in the steady state hardly allocates: the R-tree's own nodes when it is rebuilt, and one
-//! list of the parts of the work.
+//! A tick in the steady state allocates nothing: with everything in motion, what comes and goes,
+//! datagrams that are lost, cues, a link that cannot carry all, and the index in its course.
 
 mod view_stage;
 
+use starling_protocol::uplink::CueScope;
+use starling_world::config::WorldConfig;
+use starling_world::output::Output;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use view_stage::*;
@@ -31,34 +34,88 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Players that swing to and fro, so that some come and go all the time.
-fn swing(sky: &mut Sky, count: usize, ticks: u32) {
+const PLAYERS: usize = 60;
+const TICKS: u32 = 200;
+
+/// Players that swing to and fro, so that some come and go all the time. `step` is one of their
+/// steps in the units of the space, `cues` whether the first gives one in every tick.
+fn swing(sky: &mut Sky, ticks: u32, step: f64, cues: bool) {
     for _ in 0..ticks {
-        let now = f64::from(sky.world.now().0);
-        for i in 0..count {
-            let phase = (now / 20. + i as f64 * 0.37) % 8.;
-            let x = if phase < 4. { phase } else { 8. - phase } * 15.;
-            sky.place(i, [x, i as f64 * 2., 0.]);
+        let now = sky.world.now().0;
+        for i in 0..PLAYERS {
+            let phase = (f64::from(now) / 20. + i as f64 * 0.37) % 8.;
+            let there = if phase < 4. { phase } else { 8. - phase } * 15.;
+            sky.place(i, [there * step, i as f64 * 2. * step, 0.]);
+        }
+        if cues {
+            let mine = sky.clients[0].own[0].handle;
+            let scope = match now % 4 {
+                0 => CueScope::NearMine { entity: mine, radius_m: 30. },
+                1 => CueScope::WatchersOfMine { entity: mine },
+                2 => CueScope::Near { center: sky.clients[0].own[0].sample.position, radius_m: 9. },
+                _ => CueScope::World,
+            };
+            sky.clients[0].cues = vec![(now as u16, 1, 3, scope, vec![7; 9])];
         }
         sky.tick();
     }
 }
 
-#[test]
-fn a_tick_in_the_steady_state_allocates_for_the_index_only() {
-    const PLAYERS: usize = 60;
-    let mut sky = Sky::new(metric(), 3);
+/// Whom each of 60 players sees changes all the time, and a datagram in twenty is lost.
+fn players(config: WorldConfig, step: f64, cues: bool) -> Sky {
+    let mut sky = Sky::new(config, 3);
     for i in 0..PLAYERS {
-        let client = sky.player([0., i as f64 * 2., 0.], 40.);
+        let client = sky.player([0., i as f64 * 2. * step, 0.], 40.);
         sky.clients[client].weather = Weather { loss: 0.05, delay: 1, ..Weather::default() };
     }
-    swing(&mut sky, PLAYERS, 400);
+    swing(&mut sky, 2 * TICKS, step, cues);
+    sky
+}
+
+/// Runs the ticks that are counted; returns what was counted of the world meanwhile.
+fn metered(sky: &mut Sky, step: f64, cues: bool) -> [u64; 4] {
+    let counted = |sky: &Sky| {
+        let c = sky.world.counters();
+        [c.enters, c.leaves, c.cues_queued, c.skipped]
+    };
     (sky.meter, sky.metered) = (|| COUNT.get(), Vec::new());
-    let before = sky.world.counters().clone();
-    swing(&mut sky, PLAYERS, 160);
-    let after = sky.world.counters();
-    assert!(after.enters > before.enters + 500 && after.leaves > before.leaves + 500);
-    let (quiet, rebuilds): (Vec<usize>, Vec<usize>) = sky.metered.iter().partition(|n| **n <= 2);
-    assert!(quiet.len() >= 139, "{:?}", sky.metered);
-    assert!(rebuilds.iter().all(|n| *n <= 20), "{rebuilds:?}");
+    let before = counted(sky);
+    swing(sky, TICKS, step, cues);
+    assert_eq!(sky.metered, [0; TICKS as usize], "allocations by tick");
+    let after = counted(sky);
+    [0, 1, 2, 3].map(|i| after[i] - before[i])
+}
+
+#[test]
+fn a_game_in_the_steady_state_allocates_nothing() {
+    let mut sky = players(metric(), 1., true);
+    let [enters, leaves, cues, _] = metered(&mut sky, 1., true);
+    assert!(enters > 500 && leaves > 500 && cues > 1_000, "{enters} {leaves} {cues}");
+}
+
+#[test]
+fn a_fleet_in_the_steady_state_allocates_nothing() {
+    let metre = 9e-6;
+    let mut sky = players(geodetic(), metre, false);
+    let [enters, leaves, ..] = metered(&mut sky, metre, false);
+    assert!(enters > 500 && leaves > 500, "{enters} {leaves}");
+}
+
+#[test]
+fn links_that_cannot_carry_all_allocate_nothing() {
+    let mut sky = players(metric(), 1., false);
+    sky.allowances = sky.clients.iter().map(|client| (client.conn, 70)).collect();
+    // Until each of them has met its first datagram that could not carry all.
+    swing(&mut sky, 4 * TICKS, 1., false);
+    let [enters, _, _, skipped] = metered(&mut sky, 1., false);
+    assert!(enters > 500 && skipped > 1_000, "{enters} {skipped}");
+}
+
+#[test]
+fn to_step_when_nothing_came_allocates_nothing() {
+    let mut sky = players(metric(), 1., false);
+    let (mut commands, mut out) = (Vec::new(), Output::default());
+    let before = COUNT.get();
+    sky.world.step(1, &mut commands, &mut out);
+    assert_eq!(COUNT.get(), before);
 }

@@ -55,7 +55,9 @@ impl World {
         if !radius_m.is_finite() || radius_m < 0.0 {
             return Err(CloseCode::BAD_POSITION);
         }
-        Ok(self.sessions_near(center, f64::from(radius_m)))
+        let mut near = Vec::new();
+        self.sessions_near(center, f64::from(radius_m), &mut near);
+        Ok(near)
     }
 
     fn one(&self, id: SessionId) -> Result<Vec<SessionIdx>, CloseCode> {

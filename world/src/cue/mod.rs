@@ -8,6 +8,7 @@ mod route;
 
 use crate::checksum::Checksum;
 use crate::entity::EntityIdx;
+use crate::session::SessionIdx;
 use starling_protocol::limits::{CUE_BYTES_MAX, CUE_TICKS_MAX, CUES_PENDING_MAX};
 use starling_protocol::snapshot::{Cue, cue_bits};
 use starling_protocol::space::IPos;
@@ -57,6 +58,8 @@ pub(crate) struct CueBook {
     pub(crate) watched: Vec<(CueRef, EntityIdx)>,
     /// Deliveries that this tick may still queue: as many as all queues together can hold.
     pub(crate) deliveries: usize,
+    /// Working space: to whom the cue at hand goes.
+    pub(crate) recipients: Vec<SessionIdx>,
 }
 
 impl CueBook {
@@ -111,6 +114,9 @@ impl CueQueue {
         let Some(given) = book.find(cue) else { return false };
         if self.pending.len() >= CUES_PENDING_MAX {
             return false;
+        }
+        if self.pending.capacity() == 0 {
+            self.pending.reserve_exact(CUES_PENDING_MAX);
         }
         let bit = self.used.trailing_ones() as u8;
         self.used |= 1 << bit;

@@ -44,8 +44,9 @@ impl World {
         radius_m: f64,
         given: GivenCue,
     ) {
-        let recipients = self.sessions_near(center, radius_m);
-        self.cue_to(from, recipients.into_iter(), given);
+        let mut recipients = std::mem::take(&mut self.cues.recipients);
+        self.sessions_near(center, radius_m, &mut recipients);
+        self.cue_to(from, recipients, given);
     }
 
     /// To every session that sees an entity in this tick.
@@ -57,18 +58,15 @@ impl World {
 
     /// To every session but the one it comes from.
     pub(crate) fn cue_world(&mut self, from: Option<SessionIdx>, given: GivenCue) {
-        let everyone: Vec<_> = self.sessions.iter_live().map(|(idx, _)| idx).collect();
-        self.cue_to(from, everyone.into_iter(), given);
+        let mut recipients = std::mem::take(&mut self.cues.recipients);
+        recipients.clear();
+        recipients.extend(self.sessions.iter_live().map(|(idx, _)| idx));
+        self.cue_to(from, recipients, given);
     }
 
-    fn cue_to(
-        &mut self,
-        from: Option<SessionIdx>,
-        recipients: impl Iterator<Item = SessionIdx>,
-        given: GivenCue,
-    ) {
+    fn cue_to(&mut self, from: Option<SessionIdx>, recipients: Vec<SessionIdx>, given: GivenCue) {
         let cue = self.cues.push(given, self.now);
-        for idx in recipients.filter(|idx| Some(*idx) != from) {
+        for &idx in recipients.iter().filter(|idx| Some(**idx) != from) {
             let Some(view) = self.replication.view_mut(idx) else { continue };
             let room = self.cues.deliveries > 0;
             self.cues.deliveries = self.cues.deliveries.saturating_sub(1);
@@ -78,5 +76,6 @@ impl World {
                 self.counters.cues_dropped += 1;
             }
         }
+        self.cues.recipients = recipients;
     }
 }

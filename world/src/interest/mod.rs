@@ -18,7 +18,7 @@ pub(crate) use region::{Region, Side};
 use crate::atlas::Atlas;
 use crate::config::WorldConfig;
 use crate::entity::{Entities, EntityIdx};
-use crate::executor::Executor;
+use crate::executor::{Executor, run_parts, width};
 use crate::session::{Session, SessionIdx, Sessions};
 use sight::{Sight, Viewer};
 use starling_protocol::close::CloseCode;
@@ -159,14 +159,12 @@ impl Interests {
         entities: &Entities,
         exec: &impl Executor,
     ) {
-        let width = exec.width().max(1);
+        let width = width(exec);
         self.lanes.resize_with(width, Lane::default);
         let share = self.rows.len().div_ceil(width).max(1);
         let chunks = self.rows.chunks_mut(share).zip(&mut self.lanes).enumerate();
-        let mut parts: Vec<_> = chunks
-            .map(|(number, (rows, lane))| Part { first: number * share, number, rows, lane })
-            .collect();
-        exec.run(&mut parts, &|part| part.run(sessions, atlas, entities));
+        let part = |(number, (rows, lane))| Part { first: number * share, number, rows, lane };
+        run_parts(exec, chunks.map(part), |part| part.run(sessions, atlas, entities));
     }
 
     /// What entered and left a session's view in the last [`Interests::look`].

@@ -164,8 +164,8 @@ mod tests {
     fn news_is_what_stirred_after_its_baseline() {
         let mut slots = Slots::default();
         (0..130).for_each(|i| assert!(slots.take(EntityIdx(i), Tick(1)).is_some()));
-        slots.ack(0, 0, Tick(4), &[(1, 1 << 2)]);
-        slots.ack(0, 0, Tick(3), &[]);
+        slots.ack(0, 0, Tick(4), [(1, 1 << 2)].into_iter());
+        slots.ack(0, 0, Tick(3), [].into_iter());
         slots.depart(EntityIdx(129), Tick(5));
         let mut stirred = vec![Tick(4); 130];
         stirred[7] = Tick(5);
@@ -183,8 +183,8 @@ mod tests {
     fn a_baseline_that_no_datagram_can_name_is_told_anew() {
         let mut slots = Slots::default();
         (0..2).for_each(|i| assert!(slots.take(EntityIdx(i), Tick(1)).is_some()));
-        slots.ack(0, 0, Tick(4), &[(0, 0b10)]);
-        slots.ack(0, 0, Tick(3), &[]);
+        slots.ack(0, 0, Tick(4), [(0, 0b10)].into_iter());
+        slots.ack(0, 0, Tick(3), [].into_iter());
         let mut agenda = Agenda::default();
         let now = Tick(4 + BASE_TICKS_MAX);
         agenda.collect(&slots, &[now; 2], now, now);
@@ -195,7 +195,7 @@ mod tests {
     fn nothing_is_looked_at_while_nothing_stirs() {
         let mut slots = Slots::default();
         assert!(slots.take(EntityIdx(0), Tick(1)).is_some());
-        slots.ack(0, 0, Tick(4), &[]);
+        slots.ack(0, 0, Tick(4), [].into_iter());
         let mut agenda = Agenda::default();
         agenda.collect(&slots, &[Tick(4)], Tick(4), Tick(5));
         assert!(agenda.words.is_empty() && !agenda.is_due);

@@ -29,7 +29,7 @@ use crate::checksum::Checksum;
 use crate::config::WorldConfig;
 use crate::cue::CueBook;
 use crate::entity::{Entities, EntityIdx};
-use crate::executor::Executor;
+use crate::executor::{Executor, run_parts, width};
 use crate::input::TickInputs;
 use crate::interest::{Area, Interests};
 use crate::output::{Outgoing, Output};
@@ -172,11 +172,11 @@ impl World {
             cues: &self.cues,
             codes,
         };
-        let width = exec.width().max(1);
-        lanes.resize_with(width, || Lane::new(*space));
-        let mut parts = cut(views, lanes);
-        exec.run(&mut parts, &|part| part.run(&scene));
-        drop(parts);
+        lanes.resize_with(width(exec), || Lane::new(*space));
+        let share = views.len().div_ceil(lanes.len()).max(1);
+        let parts = views.chunks_mut(share).zip(lanes).enumerate();
+        let part = |(at, (views, lane))| Part { first: at * share, views, lane };
+        run_parts(exec, parts.map(part), |part| part.run(&scene));
         self.collect(out);
     }
 
@@ -199,21 +199,6 @@ impl World {
             }
         }
     }
-}
-
-/// Cuts the sessions into as many parts as there are lanes.
-fn cut<'a>(mut views: &'a mut [View], lanes: &'a mut [Lane]) -> Vec<Part<'a>> {
-    let share = views.len().div_ceil(lanes.len().max(1)).max(1);
-    let mut parts = Vec::with_capacity(lanes.len());
-    let mut first = 0;
-    for lane in lanes {
-        let count = share.min(views.len());
-        let (here, rest) = std::mem::take(&mut views).split_at_mut(count);
-        parts.push(Part { first, views: here, lane });
-        views = rest;
-        first += count;
-    }
-    parts
 }
 
 impl Part<'_> {

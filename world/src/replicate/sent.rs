@@ -10,6 +10,10 @@ use std::collections::VecDeque;
 /// Datagrams remembered: an acknowledgement names one by eight bits.
 const SENT_MAX: usize = 256;
 
+/// Datagrams for which there is room at first: those that an acknowledgement names, and as many on
+/// their way.
+const IN_FLIGHT: usize = 2 * ACK_BITS as usize;
+
 /// One datagram that was sent.
 #[derive(Clone, Copy, Debug)]
 struct SentDatagram {
@@ -20,12 +24,15 @@ struct SentDatagram {
 }
 
 /// What few datagrams have.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Load {
     sequence: u32,
     /// Cues that it carried, by their place in the session's queue.
     cues: u64,
-    skipped: Vec<WordMask>,
+    /// Where its skipped slots begin, counted from the first that was ever noted, and how many
+    /// blocks they are in.
+    from: u32,
+    blocks: u32,
 }
 
 /// The last datagrams of one session, oldest first; their sequences follow one another.
@@ -37,8 +44,10 @@ pub(crate) struct Sent {
     arrived: Option<(u32, u32)>,
     /// In order of sequence.
     loads: VecDeque<Load>,
-    /// Lists to be used again.
-    spare: Vec<Vec<WordMask>>,
+    /// Slots that datagrams skipped, one datagram's after another's.
+    skips: VecDeque<WordMask>,
+    /// How many were noted and forgotten before.
+    skips_forgotten: u32,
 }
 
 impl Sent {
@@ -61,20 +70,24 @@ impl Sent {
         }
         let has_load = !skipped.is_empty() || cues != 0;
         if has_load {
-            let mut list = self.spare.pop().unwrap_or_default();
-            list.extend_from_slice(skipped);
-            self.loads.push_back(Load { sequence: self.next, cues, skipped: list });
+            make_room(&mut self.loads, 1);
+            make_room(&mut self.skips, skipped.len());
+            let from = self.skips_forgotten.wrapping_add(self.skips.len() as u32);
+            let (sequence, blocks) = (self.next, skipped.len() as u32);
+            self.loads.push_back(Load { sequence, cues, from, blocks });
+            self.skips.extend(skipped);
         }
+        make_room(&mut self.datagrams, 1);
         self.datagrams.push_back(SentDatagram { tick, cover, has_load });
         self.next = self.next.wrapping_add(1);
     }
 
     fn forget_oldest(&mut self) {
         if self.datagrams.pop_front().is_some_and(|old| old.has_load)
-            && let Some(mut load) = self.loads.pop_front()
+            && let Some(load) = self.loads.pop_front()
         {
-            load.skipped.clear();
-            self.spare.push(load.skipped);
+            self.skips.drain(..load.blocks as usize);
+            self.skips_forgotten = self.skips_forgotten.wrapping_add(load.blocks);
         }
     }
 
@@ -134,7 +147,11 @@ impl Sent {
         let sequence = self.next.wrapping_sub((self.datagrams.len() - at) as u32);
         let SentDatagram { tick, cover, has_load } = self.datagrams[at];
         let load = if has_load { self.load(sequence) } else { None };
-        slots.ack(cover.first, cover.last, tick, load.map_or(&[], |load| &load.skipped));
+        let skipped = load.map_or(0..0, |load| {
+            let from = load.from.wrapping_sub(self.skips_forgotten) as usize;
+            from..from + load.blocks as usize
+        });
+        slots.ack(cover.first, cover.last, tick, self.skips.range(skipped).copied());
         arrived(sequence, load.map_or(0, |load| load.cues));
     }
 
@@ -142,6 +159,13 @@ impl Sent {
         let back = |sequence: u32| self.next.wrapping_sub(sequence);
         let at = self.loads.partition_point(|load| back(load.sequence) > back(sequence));
         self.loads.get(at).filter(|load| load.sequence == sequence)
+    }
+}
+
+/// Makes room for as many as a link of a usual length has under way, so that it seldom grows.
+fn make_room<T>(list: &mut VecDeque<T>, more: usize) {
+    if list.len() + more > list.capacity() {
+        list.reserve(more.max(IN_FLIGHT));
     }
 }
 

@@ -303,15 +303,20 @@ impl Slots {
 
     /// A datagram of `tick` that covered the pages `first` to `last`, but for the slots `skipped`
     /// (in order of words), has arrived. Slots whose leave it told are free.
-    pub(crate) fn ack(&mut self, first: u8, last: u8, tick: Tick, mut skipped: &[WordMask]) {
+    pub(crate) fn ack(
+        &mut self,
+        first: u8,
+        last: u8,
+        tick: Tick,
+        skipped: impl Iterator<Item = WordMask>,
+    ) {
+        let mut skipped = skipped.peekable();
         let first = usize::from(first) * BLOCKS_PER_PAGE;
         let end = (usize::from(last) + 1) * BLOCKS_PER_PAGE;
         for at in first..end.min(self.blocks.len()) {
-            while skipped.first().is_some_and(|(word, _)| usize::from(*word) < at) {
-                skipped = &skipped[1..];
-            }
-            let here = skipped.first().filter(|(word, _)| usize::from(*word) == at);
-            let left = self.blocks[at].ack(tick, here.map_or(0, |(_, mask)| *mask));
+            while skipped.next_if(|(word, _)| usize::from(*word) < at).is_some() {}
+            let here = skipped.next_if(|(word, _)| usize::from(*word) == at);
+            let left = self.blocks[at].ack(tick, here.map_or(0, |(_, mask)| mask));
             for slot in bits(left) {
                 self.free(at * BLOCK + slot);
             }
@@ -420,6 +425,11 @@ pub(crate) fn bits(word: u64) -> impl Iterator<Item = usize> {
 mod tests {
     use super::*;
 
+    /// A datagram that covered one page has arrived.
+    fn told(slots: &mut Slots, page: u8, tick: Tick, skipped: &[WordMask]) {
+        slots.ack(page, page, tick, skipped.iter().copied());
+    }
+
     #[test]
     fn the_lowest_free_slot_is_taken_first() {
         let mut slots = Slots::default();
@@ -446,19 +456,19 @@ mod tests {
         let mut slots = Slots::default();
         let old = slots.take(EntityIdx(0), Tick(5)).expect("room");
         let new = slots.take(EntityIdx(1), Tick(9)).expect("room");
-        slots.ack(0, 0, Tick(7), &[]);
+        told(&mut slots, 0, Tick(7), &[]);
         assert_eq!([slots.base(old), slots.base(new)], [Tick(7), NO_BASE]);
         assert_eq!([slots.state(old), slots.state(new)], [SlotState::Held, SlotState::Entering]);
-        slots.ack(0, 0, Tick(9), &[(0, 1 << old)]);
+        told(&mut slots, 0, Tick(9), &[(0, 1 << old)]);
         assert_eq!([slots.base(old), slots.base(new)], [Tick(7), Tick(9)]);
-        slots.ack(0, 0, Tick(6), &[]);
+        told(&mut slots, 0, Tick(6), &[]);
         assert_eq!([slots.base(old), slots.base(new)], [Tick(7), Tick(9)], "never back");
-        slots.ack(0, 0, Tick(8), &[]);
+        told(&mut slots, 0, Tick(8), &[]);
         assert_eq!([slots.base(old), slots.base(new)], [Tick(8), Tick(9)], "late, and newer");
         slots.set(old, SlotState::Leaving, Tick(12));
-        slots.ack(0, 0, Tick(11), &[]);
+        told(&mut slots, 0, Tick(11), &[]);
         assert_eq!([slots.base(old), slots.base(new)], [NO_BASE, Tick(11)]);
-        slots.ack(0, 0, Tick(12), &[]);
+        told(&mut slots, 0, Tick(12), &[]);
         assert_eq!(slots.state(old), SlotState::Free, "its leave arrived");
     }
 
@@ -466,7 +476,7 @@ mod tests {
     fn a_datagram_counts_for_the_pages_that_it_covers() {
         let mut slots = Slots::default();
         (0..600).for_each(|i| assert!(slots.take(EntityIdx(i), Tick(1)).is_some()));
-        slots.ack(1, 1, Tick(3), &[]);
+        told(&mut slots, 1, Tick(3), &[]);
         let bases = [255, 256, 511, 512].map(|slot| slots.base(slot));
         assert_eq!(bases, [NO_BASE, Tick(3), Tick(3), NO_BASE]);
     }
@@ -476,10 +486,10 @@ mod tests {
         let mut slots = Slots::default();
         let slot = slots.take(EntityIdx(0), Tick(1)).expect("room");
         slots.set(slot, SlotState::Bulk, Tick(5));
-        slots.ack(0, 0, Tick(7), &[(0, 1)]);
+        told(&mut slots, 0, Tick(7), &[(0, 1)]);
         slots.hold(slot, Tick(5));
         assert_eq!((slots.base(slot), slots.state(slot)), (Tick(5), SlotState::Held));
-        slots.ack(0, 0, Tick(8), &[]);
+        told(&mut slots, 0, Tick(8), &[]);
         assert_eq!(slots.base(slot), Tick(8));
     }
 

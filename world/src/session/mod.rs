@@ -16,6 +16,7 @@ mod slab;
 mod state;
 mod token;
 mod view;
+mod wakes;
 mod welcome;
 
 pub use handles::Owned;

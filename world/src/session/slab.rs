@@ -1,6 +1,7 @@
 //! All sessions of a world: a dense slab and the ways to find one.
 
 use super::conns::Conns;
+use super::wakes::Wakes;
 use super::{Session, SessionIdx};
 use crate::authority::inputs::InputQueue;
 use crate::input::{ConnId, Link};
@@ -22,9 +23,8 @@ pub struct Sessions {
     by_id: BTreeMap<SessionId, SessionIdx>,
     /// Sessions with something to write.
     dirty: BTreeSet<SessionIdx>,
-    /// When each session is looked at next for what silence ends; at most one entry for each.
-    wakes: BTreeSet<(Tick, SessionIdx)>,
-    wake_of: Vec<Option<Tick>>,
+    /// When each session is looked at next for what silence ends.
+    wakes: Wakes,
     /// Sessions made so far.
     issued: u32,
     /// The session that hosts the world.
@@ -104,7 +104,6 @@ impl Sessions {
     pub(super) fn insert(&mut self, session: Session) -> SessionIdx {
         let idx = self.free.pop().unwrap_or_else(|| {
             self.rows.push(None);
-            self.wake_of.push(None);
             SessionIdx(self.rows.len() as u32 - 1)
         });
         self.by_id.insert(session.id, idx);
@@ -156,22 +155,12 @@ impl Sessions {
 
     /// Looks at a session in this tick, or no more.
     pub(super) fn wake_at(&mut self, idx: SessionIdx, at: Option<Tick>) {
-        let old = std::mem::replace(&mut self.wake_of[idx.at()], at);
-        if let Some(old) = old {
-            self.wakes.remove(&(old, idx));
-        }
-        if let Some(new) = at {
-            self.wakes.insert((new, idx));
-        }
+        self.wakes.set(idx, at);
     }
 
     /// The next session whose time has come.
     pub(super) fn next_due(&mut self, now: Tick) -> Option<SessionIdx> {
-        let &(at, idx) = self.wakes.first()?;
-        (at <= now).then(|| {
-            self.wake_at(idx, None);
-            idx
-        })
+        self.wakes.pop(now)
     }
 
     /// The inputs of every session, in order of row.
