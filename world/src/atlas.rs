@@ -59,6 +59,12 @@ impl Atlas {
         self.space
     }
 
+    /// The index.
+    #[must_use]
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
     /// The exact place of an entity.
     #[must_use]
     pub(crate) fn place(&self, entity: EntityIdx) -> &Place {

@@ -88,7 +88,7 @@ mod tests {
                 let mut found = Vec::new();
                 canopy.touching(Level::detect(), &probe, |at| found.push(at));
                 found.sort_unstable();
-                let all: Vec<_> = (0..count).filter(|i| leaf(*i).intersects(&probe)).collect();
+                let all: Vec<_> = (0..count).filter(|i| leaf(*i).touches(&probe)).collect();
                 assert_eq!(found, all);
             }
         }

@@ -42,9 +42,18 @@ impl GridBox {
         (0..3).all(|axis| (self.min[axis]..=self.max[axis]).contains(&p[axis]))
     }
 
-    #[cfg(test)]
-    pub(crate) fn intersects(&self, other: &Self) -> bool {
+    pub(crate) fn touches(&self, other: &Self) -> bool {
         (0..3).all(|a| self.min[a] <= other.max[a] && other.min[a] <= self.max[a])
+    }
+
+    /// Does it hold nothing?
+    pub(crate) fn is_empty(&self) -> bool {
+        (0..3).any(|a| self.min[a] > self.max[a])
+    }
+
+    /// Its sides.
+    pub(crate) fn sides(&self) -> [u32; 3] {
+        [0, 1, 2].map(|axis| self.max[axis].abs_diff(self.min[axis]))
     }
 
     /// Is the other box inside of this one? One that holds nothing is.

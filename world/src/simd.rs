@@ -6,7 +6,13 @@
 //! decide exactly in 32-bit floats they report as doubtful, and the caller decides it.
 #![allow(unsafe_code, reason = "intrinsics need it; see docs/adr/0015")]
 
-use crate::leaf::{Axes, Grid, GridBox, LEAF};
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod scalar;
+
+use crate::leaf::{Axes, Grid, GridBox, LEAF, Leaf};
 
 /// Boxes that are tested at once.
 pub(crate) const BLOCK: usize = 16;
@@ -59,6 +65,107 @@ impl Level {
             all.extend((best == Self::Avx512).then_some(Self::Avx512));
         }
         all
+    }
+}
+
+/// A limit on a squared distance, with room for rounding: at most `sure` is within it, more than
+/// `maybe` is beyond it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Limit {
+    pub(crate) sure: f32,
+    pub(crate) maybe: f32,
+}
+
+impl Limit {
+    /// A limit in square grid steps.
+    ///
+    /// A difference of coordinates, its square and the sum of three are off by less than one part
+    /// in three million in 32-bit floats, the limit itself by less than one in sixteen million.
+    #[must_use]
+    pub(crate) fn new(squared: f64) -> Self {
+        Self { sure: (squared * (1.0 - 2e-6)) as f32, maybe: (squared * (1.0 + 2e-6)) as f32 }
+    }
+}
+
+/// Within which distance one comes and beyond which one goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Ring {
+    pub(crate) center: Grid,
+    pub(crate) enter: Limit,
+    pub(crate) leave: Limit,
+    /// Heights are ignored.
+    pub(crate) flat: bool,
+}
+
+/// What is to be decided about one leaf of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Which of the row's leaves.
+    pub(crate) at: usize,
+    /// Who was seen.
+    pub(crate) old: u64,
+    /// Who is seen for sure.
+    pub(crate) new: u64,
+    /// Who lies within rounding of the limit.
+    pub(crate) doubt: u64,
+}
+
+/// One viewer's row: leaves, boxes round them, masks, and which masks may have a bit.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) leaves: &'a [Leaf],
+    pub(crate) list: &'a [u32],
+    pub(crate) boxes: &'a Boxes,
+    pub(crate) masks: &'a [u64],
+    pub(crate) live: &'a [u16],
+    /// The leaf and the lane of the viewer, who is not looked at.
+    pub(crate) own: (usize, u64),
+}
+
+/// Sieves all of one viewer's leaves; tells of those where what is seen is not what was.
+#[inline]
+pub(crate) fn sieve(level: Level, row: Row<'_>, ring: &Ring, verdicts: &mut Vec<Verdict>) {
+    match level {
+        Level::Scalar => scalar::sieve(row, ring, verdicts),
+        // SAFETY: `detect` found what these need.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2::sieve(row, ring, verdicts) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Level::Avx512 => unsafe { avx512::sieve(row, ring, verdicts) },
+    }
+}
+
+/// The same for every level: `near` tells which boxes of a block are within the leave distance,
+/// `judge` who of a leaf is within the ring for sure and perhaps, given who was.
+#[inline(always)]
+fn sieve_with(
+    row: Row<'_>,
+    verdicts: &mut Vec<Verdict>,
+    near: impl Fn(usize) -> u16,
+    judge: impl Fn(&Leaf, u64) -> (u64, u64),
+) {
+    for (block, live) in row.live.iter().enumerate().take(row.boxes.blocks()) {
+        let near = near(block) & row.boxes.filled(block);
+        let mut left = near | live;
+        while left != 0 {
+            let bit = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let at = block * BLOCK + bit;
+            let old = row.masks[at];
+            let (mut new, mut maybe) = (0, 0);
+            if near >> bit & 1 == 1 {
+                let leaf = &row.leaves[row.list[at] as usize];
+                (new, maybe) = judge(leaf, old);
+                (new, maybe) = (new & leaf.used, maybe & leaf.used);
+            }
+            if at == row.own.0 {
+                (new, maybe) = (new & !row.own.1, maybe & !row.own.1);
+            }
+            if old != new || new != maybe {
+                verdicts.push(Verdict { at, old, new, doubt: maybe & !new });
+            }
+        }
     }
 }
 
@@ -145,6 +252,12 @@ impl Boxes {
             .map(|side| side[range.clone()].try_into().expect("a block has this length"))
     }
 
+    /// Which of a block do not only fill up.
+    #[inline]
+    fn filled(&self, block: usize) -> u16 {
+        (u32::MAX >> (32 - (self.len - block * BLOCK).min(BLOCK))) as u16
+    }
+
     /// Which of a block a box touches.
     #[inline]
     pub(crate) fn touching(&self, level: Level, block: usize, bounds: &GridBox) -> u16 {
@@ -159,221 +272,7 @@ impl Boxes {
             Level::Avx512 => unsafe { avx512::touching(sides, bounds) },
         };
         // A box that holds everything touches even those that only fill up.
-        let filled = (self.len - block * BLOCK).min(BLOCK);
-        touching & (u32::MAX >> (32 - filled)) as u16
-    }
-}
-
-/// Plain Rust, which is what the others are tested against.
-mod scalar {
-    use super::{Axes, BLOCK, Grid, GridBox, LEAF};
-
-    #[inline]
-    pub(super) fn squares(axes: &Axes, center: Grid, flat: bool) -> [f32; LEAF] {
-        let mut squares = [0.0f32; LEAF];
-        for lane in 0..LEAF {
-            let dx = axes[0][lane].wrapping_sub(center[0]) as f32;
-            let dy = axes[1][lane].wrapping_sub(center[1]) as f32;
-            squares[lane] = dx * dx + dy * dy;
-        }
-        if !flat {
-            for lane in 0..LEAF {
-                let dz = axes[2][lane].wrapping_sub(center[2]) as f32;
-                squares[lane] += dz * dz;
-            }
-        }
-        squares
-    }
-
-    /// Eight at a time, which compilers turn into one compare and one gather of bits.
-    #[inline]
-    pub(super) fn mask(test: impl Fn(usize) -> bool) -> u64 {
-        let mut bits = 0;
-        for byte in 0..LEAF / 8 {
-            let mut part = 0u8;
-            for bit in 0..8 {
-                part |= u8::from(test(byte * 8 + bit)) << bit;
-            }
-            bits |= u64::from(part) << (byte * 8);
-        }
-        bits
-    }
-
-    pub(super) fn within(axes: &Axes, center: Grid, limit: f32, flat: bool) -> u64 {
-        let squares = squares(axes, center, flat);
-        mask(|lane| squares[lane] <= limit)
-    }
-
-    pub(super) fn inside(axes: &Axes, bounds: &GridBox) -> u64 {
-        let [xs, ys, zs] = axes;
-        let (min, max) = (bounds.min, bounds.max);
-        mask(|lane| {
-            (xs[lane] >= min[0])
-                & (xs[lane] <= max[0])
-                & (ys[lane] >= min[1])
-                & (ys[lane] <= max[1])
-                & (zs[lane] >= min[2])
-                & (zs[lane] <= max[2])
-        })
-    }
-
-    pub(super) fn touching(sides: [&[i32; BLOCK]; 6], bounds: &GridBox) -> u16 {
-        let [x0, y0, z0, x1, y1, z1] = sides;
-        let mut bits = 0;
-        for i in 0..BLOCK {
-            let touches = (x0[i] <= bounds.max[0])
-                & (y0[i] <= bounds.max[1])
-                & (z0[i] <= bounds.max[2])
-                & (x1[i] >= bounds.min[0])
-                & (y1[i] >= bounds.min[1])
-                & (z1[i] >= bounds.min[2]);
-            bits |= u16::from(touches) << i;
-        }
-        bits
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod avx2 {
-    use super::{Axes, BLOCK, Grid, GridBox, LEAF};
-    use std::arch::x86_64::*;
-
-    const WIDTH: usize = 8;
-
-    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
-    #[inline]
-    pub(super) fn load(from: &[i32], at: usize) -> __m256i {
-        let lanes: &[i32; WIDTH] = from[at..at + WIDTH].try_into().expect("a slice of this length");
-        // SAFETY: eight lanes may be read from where eight lanes are.
-        unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
-    }
-
-    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
-    #[inline]
-    pub(super) fn squares(axes: &Axes, at: usize, center: [__m256i; 3], flat: bool) -> __m256 {
-        let d = [0, 1].map(|a| _mm256_cvtepi32_ps(_mm256_sub_epi32(load(&axes[a], at), center[a])));
-        let sum = _mm256_add_ps(_mm256_mul_ps(d[0], d[0]), _mm256_mul_ps(d[1], d[1]));
-        if flat {
-            return sum;
-        }
-        let dz = _mm256_cvtepi32_ps(_mm256_sub_epi32(load(&axes[2], at), center[2]));
-        _mm256_add_ps(sum, _mm256_mul_ps(dz, dz))
-    }
-
-    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
-    pub(super) fn within(axes: &Axes, center: Grid, limit: f32, flat: bool) -> u64 {
-        let center = center.map(|c| _mm256_set1_epi32(c));
-        let limit = _mm256_set1_ps(limit);
-        let mut bits = 0;
-        for at in (0..LEAF).step_by(WIDTH) {
-            let near = _mm256_cmp_ps::<_CMP_LE_OQ>(squares(axes, at, center, flat), limit);
-            bits |= u64::from(_mm256_movemask_ps(near) as u8) << at;
-        }
-        bits
-    }
-
-    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
-    pub(super) fn inside(axes: &Axes, bounds: &GridBox) -> u64 {
-        let min = bounds.min.map(|c| _mm256_set1_epi32(c));
-        let max = bounds.max.map(|c| _mm256_set1_epi32(c));
-        let mut bits = 0;
-        for at in (0..LEAF).step_by(WIDTH) {
-            let mut out = _mm256_setzero_si256();
-            for axis in 0..3 {
-                let lanes = load(&axes[axis], at);
-                let beyond = _mm256_cmpgt_epi32(lanes, max[axis]);
-                out = _mm256_or_si256(out, _mm256_cmpgt_epi32(min[axis], lanes));
-                out = _mm256_or_si256(out, beyond);
-            }
-            let out = _mm256_movemask_ps(_mm256_castsi256_ps(out)) as u8;
-            bits |= u64::from(!out) << at;
-        }
-        bits
-    }
-
-    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
-    pub(super) fn touching(sides: [&[i32; BLOCK]; 6], bounds: &GridBox) -> u16 {
-        let mut bits = 0;
-        for at in (0..BLOCK).step_by(WIDTH) {
-            let mut out = _mm256_setzero_si256();
-            for axis in 0..3 {
-                let (min, max) = (load(sides[axis], at), load(sides[axis + 3], at));
-                let above = _mm256_cmpgt_epi32(min, _mm256_set1_epi32(bounds.max[axis]));
-                let below = _mm256_cmpgt_epi32(_mm256_set1_epi32(bounds.min[axis]), max);
-                out = _mm256_or_si256(out, _mm256_or_si256(above, below));
-            }
-            let out = _mm256_movemask_ps(_mm256_castsi256_ps(out)) as u8;
-            bits |= u16::from(!out) << at;
-        }
-        bits
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod avx512 {
-    use super::{Axes, BLOCK, Grid, GridBox, LEAF};
-    use std::arch::x86_64::*;
-
-    const WIDTH: usize = 16;
-
-    #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,bmi1,bmi2,popcnt,lzcnt")]
-    #[inline]
-    pub(super) fn load(from: &[i32], at: usize) -> __m512i {
-        let lanes: &[i32; WIDTH] = from[at..at + WIDTH].try_into().expect("a slice of this length");
-        // SAFETY: sixteen lanes may be read from where sixteen lanes are.
-        unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) }
-    }
-
-    #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,bmi1,bmi2,popcnt,lzcnt")]
-    #[inline]
-    pub(super) fn squares(axes: &Axes, at: usize, center: [__m512i; 3], flat: bool) -> __m512 {
-        let d = [0, 1].map(|a| _mm512_cvtepi32_ps(_mm512_sub_epi32(load(&axes[a], at), center[a])));
-        let sum = _mm512_add_ps(_mm512_mul_ps(d[0], d[0]), _mm512_mul_ps(d[1], d[1]));
-        if flat {
-            return sum;
-        }
-        let dz = _mm512_cvtepi32_ps(_mm512_sub_epi32(load(&axes[2], at), center[2]));
-        _mm512_add_ps(sum, _mm512_mul_ps(dz, dz))
-    }
-
-    #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,bmi1,bmi2,popcnt,lzcnt")]
-    pub(super) fn within(axes: &Axes, center: Grid, limit: f32, flat: bool) -> u64 {
-        let center = center.map(|c| _mm512_set1_epi32(c));
-        let limit = _mm512_set1_ps(limit);
-        let mut bits = 0;
-        for at in (0..LEAF).step_by(WIDTH) {
-            let near = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(squares(axes, at, center, flat), limit);
-            bits |= u64::from(near) << at;
-        }
-        bits
-    }
-
-    #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,bmi1,bmi2,popcnt,lzcnt")]
-    pub(super) fn inside(axes: &Axes, bounds: &GridBox) -> u64 {
-        let min = bounds.min.map(|c| _mm512_set1_epi32(c));
-        let max = bounds.max.map(|c| _mm512_set1_epi32(c));
-        let mut bits = 0;
-        for at in (0..LEAF).step_by(WIDTH) {
-            let mut inside = u16::MAX;
-            for axis in 0..3 {
-                let lanes = load(&axes[axis], at);
-                inside = _mm512_mask_cmpge_epi32_mask(inside, lanes, min[axis]);
-                inside = _mm512_mask_cmple_epi32_mask(inside, lanes, max[axis]);
-            }
-            bits |= u64::from(inside) << at;
-        }
-        bits
-    }
-
-    #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,bmi1,bmi2,popcnt,lzcnt")]
-    pub(super) fn touching(sides: [&[i32; BLOCK]; 6], bounds: &GridBox) -> u16 {
-        let mut bits = u16::MAX;
-        for axis in 0..3 {
-            let (min, max) = (load(sides[axis], 0), load(sides[axis + 3], 0));
-            bits = _mm512_mask_cmple_epi32_mask(bits, min, _mm512_set1_epi32(bounds.max[axis]));
-            bits = _mm512_mask_cmpge_epi32_mask(bits, max, _mm512_set1_epi32(bounds.min[axis]));
-        }
-        bits
+        touching & self.filled(block)
     }
 }
 
@@ -401,7 +300,64 @@ mod tests {
             .prop_map(|(min, max)| GridBox { min, max })
     }
 
+    fn limit() -> impl Strategy<Value = f64> {
+        prop_oneof![0.0..1e5f64, 1e5..2e19f64]
+    }
+
     proptest! {
+        #[test]
+        fn every_level_sieves_alike_and_decides_only_what_is_sure(
+            axes in prop::collection::vec(axes(), 1..40),
+            center in prop::array::uniform3(-300..300i32),
+            used: u64,
+            seed: u64,
+            (enter, more) in (limit(), 1.0..1.5f64),
+            flat: bool,
+        ) {
+            let mut leaves = vec![Leaf::empty(0); axes.len()];
+            for (leaf, axes) in leaves.iter_mut().zip(axes) {
+                // Differences of places in a metric world do not wrap round.
+                leaf.axes = axes.map(|axis| axis.map(|c| c / 2));
+                leaf.used = used;
+            }
+            let list: Vec<u32> = (0..leaves.len() as u32).collect();
+            let mut boxes = Boxes::default();
+            boxes.fill(leaves.iter().map(|leaf| leaf.round(leaf.used)));
+            let mask = |i: usize| seed.rotate_left(i as u32).wrapping_mul(0x9e37_79b9_7f4a_7c15) & used;
+            let masks: Vec<u64> = (0..boxes.blocks() * BLOCK)
+                .map(|i| if i < list.len() { mask(i) } else { 0 })
+                .collect();
+            let live: Vec<u16> = vec![u16::MAX; boxes.blocks()];
+            let own = (3, 1 << 17);
+            let row = Row { leaves: &leaves, list: &list, boxes: &boxes, masks: &masks, live: &live, own };
+            let leave = enter * more;
+            let ring = Ring { center, enter: Limit::new(enter), leave: Limit::new(leave), flat };
+            let mut first = Vec::new();
+            sieve(Level::Scalar, row, &ring, &mut first);
+            for level in Level::all() {
+                let mut verdicts = Vec::new();
+                sieve(level, row, &ring, &mut verdicts);
+                prop_assert_eq!(&verdicts, &first);
+            }
+            for (at, leaf) in leaves.iter().enumerate() {
+                let verdict = first.iter().find(|v| v.at == at);
+                let (new, doubt) = verdict.map_or((masks[at], 0), |v| (v.new, v.doubt));
+                for lane in 0..LEAF {
+                    let there = leaf.at(lane);
+                    let d2: i128 = (0..if flat { 2 } else { 3 })
+                        .map(|a| i128::from(there[a].abs_diff(center[a])).pow(2))
+                        .sum();
+                    let old = masks[at] >> lane & 1 == 1;
+                    let limit = if old { leave } else { enter };
+                    let own = at == own.0 && own.1 >> lane & 1 == 1;
+                    let sees = used >> lane & 1 == 1 && !own && (d2 as f64) <= limit;
+                    if doubt >> lane & 1 == 0 {
+                        prop_assert_eq!(new >> lane & 1 == 1, sees, "leaf {} lane {}", at, lane);
+                    }
+                }
+            }
+        }
+
         #[test]
         fn every_level_finds_the_same_lanes(
             axes in axes(),
@@ -423,7 +379,7 @@ mod tests {
                 }
                 for (i, other) in boxes.iter().enumerate() {
                     let touching = table.touching(level, i / BLOCK, &bounds);
-                    prop_assert_eq!(touching >> (i % BLOCK) & 1 == 1, other.intersects(&bounds));
+                    prop_assert_eq!(touching >> (i % BLOCK) & 1 == 1, other.touches(&bounds));
                 }
             }
         }

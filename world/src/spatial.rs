@@ -32,7 +32,6 @@ pub(crate) type LeafIdx = u32;
 
 /// Entities that changed lanes. In order, each as of those before it.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(test), allow(dead_code, reason = "the masks that follow come next"))]
 pub(crate) enum Shift {
     /// One went from a lane to a lane of another leaf.
     One { entity: EntityIdx, from: Lane, to: Lane },
@@ -205,7 +204,7 @@ impl Index {
         self.reshaped.clear();
     }
 
-    fn shift(&mut self, shift: Shift) {
+    fn note(&mut self, shift: Shift) {
         let head = &mut self.heads[shift.from() as usize];
         self.earlier.push(std::mem::replace(head, self.shifts.len() as u32));
         self.shifts.push(shift);
@@ -296,7 +295,7 @@ impl Index {
         self.leaves[from as usize].vacate(lanes);
         self.stamps[from as usize] = self.round;
         self.stamps[to as usize] = self.round;
-        self.shift(Shift::Many { from, to, lanes, who });
+        self.note(Shift::Many { from, to, lanes, who });
     }
 
     /// Does it hold this entity?
@@ -321,7 +320,76 @@ impl Index {
         self.lanes[entity.at()] = NO_LANE;
         self.len -= 1;
         self.is_stirred = true;
-        self.shift(Shift::Gone { entity, from });
+        self.note(Shift::Gone { entity, from });
+    }
+
+    /// The leaves by number; those out of use are empty.
+    #[inline]
+    pub(crate) fn rows(&self) -> &[Leaf] {
+        &self.leaves
+    }
+
+    /// The best that the machine can do.
+    pub(crate) fn simd(&self) -> Level {
+        self.simd
+    }
+
+    /// The box that holds all of a leaf's entities now.
+    #[inline]
+    pub(crate) fn bounds(&self, leaf: LeafIdx) -> GridBox {
+        self.bounds[leaf as usize]
+    }
+
+    /// The box that a leaf's entities will not leave without a shift or a new shape.
+    #[inline]
+    pub(crate) fn fat(&self, leaf: LeafIdx) -> &GridBox {
+        &self.leaves[leaf as usize].fat
+    }
+
+    /// Calls `found` with every leaf whose fat box touches this one.
+    pub(crate) fn each_near(&self, reach: &GridBox, mut found: impl FnMut(LeafIdx)) {
+        for leaf in self.order.iter().filter(|leaf| self.fat(**leaf).touches(reach)) {
+            found(*leaf);
+        }
+    }
+
+    /// How often it was settled. What changes from now on carries this number.
+    pub(crate) fn round(&self) -> u32 {
+        self.round
+    }
+
+    /// Did a leaf change in this round or later?
+    #[inline]
+    pub(crate) fn changed_since(&self, leaf: LeafIdx, round: u32) -> bool {
+        self.stamps[leaf as usize] >= round
+    }
+
+    /// Did anything change in this round or later?
+    pub(crate) fn stirred_since(&self, round: u32) -> bool {
+        self.round > round
+    }
+
+    /// Leaves that are new, or reach further than they did when the index was settled last.
+    pub(crate) fn reshaped(&self) -> &[LeafIdx] {
+        &self.reshaped
+    }
+
+    /// The numbers of the shifts out of a leaf, newest first.
+    pub(crate) fn shifts_from(&self, leaf: LeafIdx) -> impl Iterator<Item = u32> + '_ {
+        let some = |number: u32| (number != NO_SHIFT).then_some(number);
+        std::iter::successors(some(self.heads[leaf as usize]), move |number| {
+            some(self.earlier[*number as usize])
+        })
+    }
+
+    /// A shift by its number.
+    pub(crate) fn shift(&self, number: u32) -> &Shift {
+        &self.shifts[number as usize]
+    }
+
+    /// Who was in a lane that [`Shift::Many`] emptied.
+    pub(crate) fn moved_out(&self, who: u32, lane: usize) -> EntityIdx {
+        EntityIdx(self.moved_out[who as usize + lane])
     }
 
     /// Notes that an entity moved.
@@ -398,7 +466,7 @@ impl Index {
         leaf.vacate(1 << lane);
         self.stamps[number as usize] = self.round;
         let to = self.settle_in(entity, sort, at, key);
-        self.shift(Shift::One { entity, from: Lane::new(number, lane), to });
+        self.note(Shift::One { entity, from: Lane::new(number, lane), to });
     }
 
     /// Brings one leaf's boxes up to date and sends away whom the curve does not send here.
@@ -462,7 +530,7 @@ impl Index {
             let to = Lane::new(number, free);
             self.lanes[entity.at()] = to.0;
             self.leaves[next as usize].vacate(1 << lane);
-            self.shift(Shift::One { entity, from: Lane::new(next, lane), to });
+            self.note(Shift::One { entity, from: Lane::new(next, lane), to });
         }
         self.stamps[number as usize] = self.round;
         let bounds = self.bounds[next as usize];
@@ -498,7 +566,10 @@ impl Index {
 
 /// The box that holds its leaf for some time: members may wander so far beyond the core.
 fn fat(core: &GridBox) -> GridBox {
-    let side = (0..3).map(|a| core.max[a].abs_diff(core.min[a])).max().unwrap_or(0);
+    if core.is_empty() {
+        return GridBox::EMPTY;
+    }
+    let side = core.sides().into_iter().max().unwrap_or(0);
     core.grown((side / 8).max(MARGIN_MIN) as i32)
 }
 

@@ -17,7 +17,7 @@ const NEAREST_REACH_M: f64 = 128.0;
 ///
 /// The precision that a viewer accepts is advice and not kept: all viewers of an entity share one
 /// track, which is never worse than the world's bound.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Area {
     pub(super) shape: Ready,
     /// Bit `k` set: entities of kind `k` pass.
@@ -29,7 +29,7 @@ pub(crate) struct Area {
 }
 
 /// A shape with everything computed that does not change.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Ready {
     Around { entity: Option<Handle>, radius_m: f64, hysteresis: f64, flat: bool },
     Fixed { region: Region, grid: Grid },

@@ -7,25 +7,34 @@
 //! nearest `k * 5 / 4`.
 
 mod area;
+mod group;
+mod join;
+mod lane;
 mod marks;
 mod near;
+#[cfg(test)]
+mod oracle;
 mod region;
+mod seats;
 mod sight;
+mod solo;
+mod table;
+mod viewer;
 
 pub(crate) use area::Area;
 pub(crate) use region::{Region, Side};
 
-use crate::atlas::Atlas;
 use crate::config::WorldConfig;
-use crate::entity::{Entities, EntityIdx};
-use crate::executor::{Executor, run_parts, width};
-use crate::session::{Session, SessionIdx, Sessions};
-use sight::{Sight, Viewer};
+use crate::entity::EntityIdx;
+use crate::session::SessionIdx;
+use group::Group;
+use lane::Lane;
+use seats::{Plain, Seat};
+use solo::Solo;
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::INTERESTS_MAX;
 use starling_protocol::message::interest::Interest;
 use starling_protocol::space::Space;
-use std::ops::Range;
 
 /// The areas of every session, and what each sees.
 #[derive(Debug)]
@@ -33,40 +42,48 @@ pub(crate) struct Interests {
     space: Space,
     hysteresis: f64,
     rows: Vec<Row>,
+    /// Sessions that are to be seated anew.
+    touched: Vec<SessionIdx>,
+    /// Viewers that share a leaf, by number, and the first group of each leaf.
+    groups: Vec<Group>,
+    free_groups: Vec<u32>,
+    group_of: Vec<Option<u32>>,
+    /// Viewers that look alone.
+    solos: Vec<Solo>,
+    free_solos: Vec<u32>,
+    /// Viewers whose areas depend on ranks or on one entity.
+    plains: Vec<Plain>,
+    free_plains: Vec<u32>,
+    handovers: u32,
     lanes: Vec<Lane>,
+    /// Whom a session saw and sees no more although nobody looked.
+    gone: Vec<(SessionIdx, EntityIdx)>,
+    /// Working space.
+    seen: Vec<EntityIdx>,
+    merged: Vec<EntityIdx>,
+    told: Vec<SessionIdx>,
+    /// Everyone is seated apart: the oracle for the others.
+    #[cfg(test)]
+    plain_only: bool,
 }
 
-/// One session's areas, and what it saw.
+/// One session's areas, where it is seated, and what it was told last.
 #[derive(Debug, Default)]
 struct Row {
     areas: Vec<(u8, Area)>,
     /// A connection carries the session: it looks.
     looks: bool,
-    /// What it sees, in order.
-    seen: Vec<EntityIdx>,
-    /// The team that this was worked out for, and as of which handover of an entity.
-    team: u8,
-    handovers: u32,
-    /// Which lane worked it out, and where there are its enters and leaves.
-    lane: usize,
-    enters: Range<usize>,
-    leaves: Range<usize>,
+    seat: Seat,
+    enters: Span,
+    leaves: Span,
 }
 
-/// What one thread needs to work out what its share of the sessions sees.
-#[derive(Debug, Default)]
-struct Lane {
-    sight: Sight,
-    enters: Vec<EntityIdx>,
-    leaves: Vec<EntityIdx>,
-}
-
-/// A share of the sessions, and what works on it.
-struct Part<'a> {
-    first: usize,
-    number: usize,
-    rows: &'a mut [Row],
-    lane: &'a mut Lane,
+/// Some entities of a lane's list, or of those that were merged.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    lane: Option<u32>,
+    from: u32,
+    to: u32,
 }
 
 /// What a session sees now and did not see before, and the other way round; both in order.
@@ -86,7 +103,22 @@ impl Interests {
             space: config.space,
             hysteresis: f64::from(config.hysteresis_permille) / 1000.0,
             rows: Vec::new(),
+            touched: Vec::new(),
+            groups: Vec::new(),
+            free_groups: Vec::new(),
+            group_of: Vec::new(),
+            solos: Vec::new(),
+            free_solos: Vec::new(),
+            plains: Vec::new(),
+            free_plains: Vec::new(),
+            handovers: 0,
             lanes: Vec::new(),
+            gone: Vec::new(),
+            seen: Vec::new(),
+            merged: Vec::new(),
+            told: Vec::new(),
+            #[cfg(test)]
+            plain_only: false,
         }
     }
 
@@ -117,26 +149,35 @@ impl Interests {
             Ok(at) => areas[at].1 = area,
             Err(at) => areas.insert(at, (id, area)),
         }
+        self.touched.push(session);
         Ok(())
     }
 
     /// Removes the area number `id` of a session.
     pub(crate) fn clear(&mut self, session: SessionIdx, id: u8) {
         self.row(session).areas.retain(|(other, _)| *other != id);
+        self.touched.push(session);
     }
 
     /// A connection carries the session: it looks from the next tick on and saw nothing before.
     pub(crate) fn open(&mut self, session: SessionIdx) {
-        let row = self.row(session);
-        row.blind();
-        row.looks = true;
+        self.blind(session);
+        self.row(session).looks = true;
+        self.touched.push(session);
     }
 
     /// No connection carries the session: it sees nothing, and its areas wait.
     pub(crate) fn close(&mut self, session: SessionIdx) {
+        self.blind(session);
+        self.row(session).looks = false;
+    }
+
+    /// It sees nothing, and nothing of that is told.
+    fn blind(&mut self, session: SessionIdx) {
+        self.row(session);
+        self.leave_seat(session);
         let row = self.row(session);
-        row.blind();
-        row.looks = false;
+        (row.enters, row.leaves) = (Span::default(), Span::default());
     }
 
     /// Removes every area of a session that is gone.
@@ -151,98 +192,20 @@ impl Interests {
         self.rows.get(session.at()).map_or(&[], |row| &row.areas)
     }
 
-    /// Works out what every session sees now.
-    pub(crate) fn look(
-        &mut self,
-        sessions: &Sessions,
-        atlas: &Atlas,
-        entities: &Entities,
-        exec: &impl Executor,
-    ) {
-        let width = width(exec);
-        self.lanes.resize_with(width, Lane::default);
-        let share = self.rows.len().div_ceil(width).max(1);
-        let chunks = self.rows.chunks_mut(share).zip(&mut self.lanes).enumerate();
-        let part = |(number, (rows, lane))| Part { first: number * share, number, rows, lane };
-        run_parts(exec, chunks.map(part), |part| part.run(sessions, atlas, entities));
-    }
-
     /// What entered and left a session's view in the last [`Interests::look`].
     #[must_use]
     pub(crate) fn changes(&self, session: SessionIdx) -> Changes<'_> {
-        let row =
-            self.rows.get(session.at()).and_then(|row| Some((row, self.lanes.get(row.lane)?)));
-        match row {
-            Some((row, lane)) => Changes {
-                enters: &lane.enters[row.enters.clone()],
-                leaves: &lane.leaves[row.leaves.clone()],
+        match self.rows.get(session.at()) {
+            Some(row) => Changes {
+                enters: self.told(row.enters, |lane| &lane.enters),
+                leaves: self.told(row.leaves, |lane| &lane.leaves),
             },
             None => Changes { enters: &[], leaves: &[] },
         }
     }
 
-    /// Does a session see an entity, as of the last [`Interests::look`]?
-    #[must_use]
-    pub(crate) fn sees(&self, session: SessionIdx, entity: EntityIdx) -> bool {
-        let row = self.rows.get(session.at());
-        row.is_some_and(|row| row.seen.binary_search(&entity).is_ok())
-    }
-
-    /// There was no room for an entity that entered: it enters again in the next tick.
-    pub(crate) fn turn_away(&mut self, session: SessionIdx, entity: EntityIdx) {
-        let seen = &mut self.row(session).seen;
-        if let Ok(at) = seen.binary_search(&entity) {
-            seen.remove(at);
-        }
-    }
-}
-
-impl Row {
-    /// It sees nothing, and nothing of that is told.
-    fn blind(&mut self) {
-        self.seen.clear();
-        self.enters = 0..0;
-        self.leaves = 0..0;
-    }
-}
-
-impl Part<'_> {
-    fn run(&mut self, sessions: &Sessions, atlas: &Atlas, entities: &Entities) {
-        self.lane.enters.clear();
-        self.lane.leaves.clear();
-        for (at, row) in self.rows.iter_mut().enumerate() {
-            row.lane = self.number;
-            (row.enters, row.leaves) = (0..0, 0..0);
-            let idx = SessionIdx((self.first + at) as u32);
-            if let Some(session) = sessions.get(idx).filter(|_| row.looks) {
-                row.look(idx, session, self.lane, atlas, entities);
-            }
-        }
-    }
-}
-
-impl Row {
-    fn look(
-        &mut self,
-        idx: SessionIdx,
-        session: &Session,
-        lane: &mut Lane,
-        atlas: &Atlas,
-        entities: &Entities,
-    ) {
-        let viewer = Viewer {
-            session: idx,
-            team: session.team,
-            owned: session.owned(),
-            avatar: session.avatar,
-            stands: self.handovers == entities.handovers() && self.team == session.team,
-        };
-        (self.handovers, self.team) = (entities.handovers(), session.team);
-        let (entered, left) = (lane.enters.len(), lane.leaves.len());
-        lane.sight.look(&viewer, &mut self.areas, &mut self.seen, atlas, entities);
-        lane.enters.extend_from_slice(&lane.sight.enters);
-        lane.leaves.extend_from_slice(&lane.sight.leaves);
-        self.enters = entered..lane.enters.len();
-        self.leaves = left..lane.leaves.len();
+    fn told(&self, span: Span, list: impl Fn(&Lane) -> &Vec<EntityIdx>) -> &[EntityIdx] {
+        let list = span.lane.map_or(&self.merged, |lane| list(&self.lanes[lane as usize]));
+        &list[span.from as usize..span.to as usize]
     }
 }

@@ -34,7 +34,7 @@ impl Side {
 }
 
 /// A region with its margin.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Region {
     /// A sphere; seen from above when `flat`.
     Sphere {

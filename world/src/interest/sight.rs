@@ -3,55 +3,15 @@
 use super::area::{Area, Ready};
 use super::marks::{Mark, Marks};
 use super::region::{Region, Side};
+use super::viewer::Viewer;
 use crate::atlas::{Atlas, Place};
 use crate::entity::{Entities, EntityIdx, Traits};
 use crate::leaf::{Grid, Probe};
-use crate::session::{Owned, SessionIdx};
 use crate::space::{Cartesian, distance2, flat_distance2};
-use starling_protocol::message::control::Audience;
 use starling_protocol::space::{METRIC_STEPS, Space};
-use starling_protocol::units::Handle;
 
 /// Farther than any two places of either space.
 const EVERYWHERE_M: f64 = 4e7;
-
-/// Who looks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Viewer<'a> {
-    /// Its session.
-    pub(super) session: SessionIdx,
-    /// Its team, 0 for none.
-    pub(super) team: u8,
-    /// Its entities by handle.
-    pub(super) owned: &'a Owned,
-    /// The entity that a game or host moves for it.
-    pub(super) avatar: Option<EntityIdx>,
-    /// Since the last tick nothing changed that decides whom it may see at all.
-    pub(super) stands: bool,
-}
-
-impl Viewer<'_> {
-    /// Where its areas centre: the entity it names, its avatar, or its first.
-    fn center(&self, entity: Option<Handle>) -> Option<EntityIdx> {
-        match entity {
-            Some(handle) => self.owned.get(handle),
-            None => self.avatar.or_else(|| self.owned.first()),
-        }
-    }
-
-    /// May it see an entity at all? Never its own: it knows better where those are.
-    #[inline]
-    fn may_see(&self, traits: &Traits) -> bool {
-        if traits.owner == self.session.0 {
-            return false;
-        }
-        match traits.audience {
-            Audience::All => true,
-            Audience::Team => self.team != 0 && traits.team == self.team,
-            Audience::Private => traits.avatar_of == self.session.0,
-        }
-    }
-}
 
 /// What one session sees, worked out for one session after another.
 #[derive(Debug, Default)]

@@ -191,7 +191,7 @@ impl World {
             }));
             lane.report(&mut self.counters);
             for (session, entity) in lane.turned_away.drain(..) {
-                self.interests.turn_away(session, entity);
+                self.interests.turn_away(session, self.atlas.index(), entity);
             }
             for (session, message) in lane.bulks.drain(..) {
                 let letter = crate::mail::Letter::bulk(&message, self.now);

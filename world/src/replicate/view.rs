@@ -154,7 +154,7 @@ impl View {
 
     fn hear_watched(&mut self, idx: SessionIdx, scene: &Scene<'_>) {
         for &(cue, entity) in &scene.cues.watched {
-            if scene.interests.sees(idx, entity) {
+            if scene.interests.sees(idx, scene.atlas.index(), entity) {
                 self.cues.push(scene.cues, cue, self.sent.next());
             }
         }
