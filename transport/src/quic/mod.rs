@@ -4,6 +4,7 @@
 
 mod client;
 mod config;
+mod delay;
 mod either;
 mod ending;
 mod framing;

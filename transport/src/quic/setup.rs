@@ -1,11 +1,12 @@
 //! From options to what quinn-proto wants to be told, for both servers.
 
 use super::config::{IDLE_TIMEOUT_MAX, ServerSecret, Shape, limit_endpoint};
+use super::delay::Unhurried;
 use super::ids::MarkedIds;
 use super::server::ServerOptions;
 use aws_lc_rs::{hkdf, hmac, rand};
 use quinn_proto::crypto::rustls::QuicServerConfig;
-use quinn_proto::{EndpointConfig, ServerConfig, ValidationTokenConfig};
+use quinn_proto::{EndpointConfig, ServerConfig, ValidationTokenConfig, crypto};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -30,8 +31,24 @@ pub(super) struct Setup {
 impl Setup {
     /// The setup of one shard: all shards of a server share their secret.
     pub(super) fn new(options: &ServerOptions, secret: &ServerSecret, shard: u8) -> Self {
+        Self::with(options, secret, shard, |tls| tls)
+    }
+
+    /// The same for a hub that keeps acknowledgements late.
+    pub(super) fn unhurried(options: &ServerOptions, secret: &ServerSecret, shard: u8) -> Self {
+        Self::with(options, secret, shard, |tls| Arc::new(Unhurried(tls)))
+    }
+
+    fn with(
+        options: &ServerOptions,
+        secret: &ServerSecret,
+        shard: u8,
+        crypto: impl FnOnce(Arc<QuicServerConfig>) -> Arc<dyn crypto::ServerConfig>,
+    ) -> Self {
         let mut endpoint = EndpointConfig::default();
-        let mut server = server_config(options);
+        let tls = QuicServerConfig::try_from(options.identity.server_config())
+            .expect("the provider has the suite that QUIC begins with");
+        let mut server = server_config(options, crypto(Arc::new(tls)));
         let ids = use_secret(secret, shard, &mut endpoint, &mut server);
         limit_endpoint(&mut endpoint);
         Self { endpoint, server, ids }
@@ -60,7 +77,7 @@ pub(super) fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn server_config(options: &ServerOptions) -> ServerConfig {
+fn server_config(options: &ServerOptions, crypto: Arc<dyn crypto::ServerConfig>) -> ServerConfig {
     let shape = Shape {
         // The shorter of both sides' counts, so the choice is the client's.
         idle_timeout: IDLE_TIMEOUT_MAX,
@@ -68,9 +85,7 @@ fn server_config(options: &ServerOptions) -> ServerConfig {
         segmentation_offload: options.segmentation_offload,
         congestion: options.congestion,
     };
-    let tls = QuicServerConfig::try_from(options.identity.server_config())
-        .expect("the provider has the suite that QUIC begins with");
-    let mut config = ServerConfig::with_crypto(Arc::new(tls));
+    let mut config = ServerConfig::with_crypto(crypto);
     let mut tokens = ValidationTokenConfig::default();
     // Tokens for a later visit are bytes in every handshake; Retry serves who comes in a flood.
     tokens.sent(0);

@@ -6,7 +6,7 @@ use super::endpoint::ClientEndpoint;
 use super::options::{ClientOptions, ConnectError, ConnectOptions, Sockets};
 use super::port::{PACKET_BYTES_MAX, Port, Scratch, socket};
 use crate::conditioner::rng::derive;
-use crate::quic::hub::{ClientStats, ConnStats};
+use crate::quic::hub::{ClientStats, Clock, ConnStats};
 use crate::{Allowance, ConnKey, Event, SendError, Transport};
 use mio::{Interest, Poll, Token, Waker};
 use starling_protocol::close::CloseCode;
@@ -61,6 +61,7 @@ pub struct UdpClient {
     timers: BTreeSet<(Nanos, usize)>,
     events: VecDeque<Event>,
     scratch: Scratch,
+    clock: Clock,
     stats: ClientStats,
     /// Figures of ports that are gone.
     retired: ConnStats,
@@ -90,6 +91,7 @@ impl UdpClient {
                 incoming: Box::new([0; PACKET_BYTES_MAX]),
                 outgoing: Vec::with_capacity(PACKET_BYTES_MAX),
             },
+            clock: Clock::new(),
             stats: ClientStats::default(),
             retired: ConnStats::default(),
         })
@@ -266,7 +268,9 @@ impl UdpClient {
 
     /// Looks after each port of the queue once; stops reading when `limit` events wait.
     fn work(&mut self, now: Nanos, limit: usize) {
+        self.clock.set(now);
         for _ in 0..self.queue.len() {
+            let now = self.clock.now();
             let Some(place) = self.queue.pop_front() else { return };
             self.rebind_if_due(now, place);
             let Some(port) = &mut self.ports[place] else { continue };

@@ -12,6 +12,7 @@
 //! once when something arrives and once when something is sent.
 
 mod arena;
+mod clock;
 mod packet;
 mod peer;
 mod socket;
@@ -19,6 +20,7 @@ mod stats;
 mod wheel;
 
 pub(in crate::quic) use arena::CHUNK_BYTES;
+pub(in crate::quic) use clock::Clock;
 pub use packet::{Arrival, Departure};
 pub(in crate::quic) use socket::{Inlet, Sent, Socket};
 pub use stats::{ClientStats, ConnStats};
@@ -178,8 +180,9 @@ impl Hub {
     }
 
     fn bring(&mut self, now: Nanos, place: usize, event: ConnectionEvent) {
+        let instant = self.instant(now);
         if let Some(peer) = self.peer(place) {
-            peer.connection.handle_event(event);
+            peer.receive(instant, event);
             self.settle(now, place);
         }
     }

@@ -3,6 +3,7 @@
 use super::arena::Arena;
 use super::stats::ConnStats;
 use crate::quic::config::DATAGRAM_SEND_BYTES;
+use crate::quic::delay::{ACK_DELAY, DEFERRAL};
 use crate::quic::ending;
 use crate::quic::framing::Framing;
 use crate::quic::outbox::Outbox;
@@ -10,8 +11,8 @@ use crate::quic::share::window_share;
 use crate::{Allowance, CLOSE_LINGER_NS, ConnKey, Event, SendError};
 use bytes::Bytes;
 use quinn_proto::{
-    Connection, ConnectionError, Dir, Event as QuicEvent, ReadError, SendDatagramError, Side,
-    StreamEvent, StreamId, WriteError,
+    Connection, ConnectionError, ConnectionEvent, Dir, Event as QuicEvent, ReadError,
+    SendDatagramError, Side, StreamEvent, StreamId, WriteError,
 };
 use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
@@ -77,6 +78,10 @@ pub(in crate::quic) struct Peer {
     datagram_space: usize,
     /// The far side broke the rules of streams.
     at_fault: bool,
+    /// When the last packet arrived.
+    received_at: Option<Instant>,
+    /// When QUIC wants to acknowledge a packet to which there is no other answer yet.
+    acknowledge_at: Option<Instant>,
 }
 
 impl Peer {
@@ -96,6 +101,8 @@ impl Peer {
             phase: Phase::Connecting { deadline: server.then(|| now + HANDSHAKE_DEADLINE) },
             datagram_space: 0,
             at_fault: false,
+            received_at: None,
+            acknowledge_at: None,
         }
     }
 
@@ -122,7 +129,26 @@ impl Peer {
 
     /// When something is due.
     pub(super) fn next_timeout(&mut self) -> Option<Instant> {
-        self.connection.poll_timeout().into_iter().chain(self.deadline()).min()
+        let quic = self.connection.poll_timeout();
+        let late = quic.map(|at| if self.is_acknowledgement(at) { at + DEFERRAL } else { at });
+        late.into_iter().chain(self.deadline()).min()
+    }
+
+    /// A packet has arrived.
+    pub(super) fn receive(&mut self, now: Instant, event: ConnectionEvent) {
+        self.received_at = Some(now);
+        self.connection.handle_event(event);
+    }
+
+    /// Is this the time at which QUIC wants to acknowledge, and a server may wait for its tick?
+    ///
+    /// The timer is set when a packet arrives to which nothing was sent since, and stopped by
+    /// anything that is sent: while it runs, nothing else of this connection is due before it.
+    fn is_acknowledgement(&mut self, at: Instant) -> bool {
+        if self.received_at.is_some_and(|received| received + ACK_DELAY == at) {
+            self.acknowledge_at = Some(at);
+        }
+        self.acknowledge_at == Some(at) && self.connection.side() == Side::Server
     }
 
     /// When this side loses its patience.

@@ -63,7 +63,7 @@ impl ServerEndpoint {
     /// one can be told from noise.
     #[must_use]
     pub fn new(options: &ServerOptions, secret: &ServerSecret, shard: u8) -> Self {
-        let Setup { endpoint, server, ids } = Setup::new(options, secret, shard);
+        let Setup { endpoint, server, ids } = Setup::unhurried(options, secret, shard);
         let endpoint = Endpoint::new(Arc::new(endpoint), Some(Arc::new(server)), true, None);
         Self {
             hub: Hub::new(endpoint, CHUNK_BYTES),

@@ -2,7 +2,7 @@
 
 use super::endpoint::ServerEndpoint;
 use crate::quic::config::ServerSecret;
-use crate::quic::hub::{Arrival, Departure, Inlet, Sent, Socket};
+use crate::quic::hub::{Arrival, Clock, Departure, Inlet, Sent, Socket};
 use crate::quic::server::{ServerError, ServerOptions, ServerStats};
 use crate::quic::setup;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -46,6 +46,7 @@ pub(super) struct Shard {
     readable: bool,
     /// The last look brought something: it is not worth asking before the next.
     busy: bool,
+    clock: Clock,
     socket_full: u64,
     socket_errors: u64,
 }
@@ -88,6 +89,7 @@ impl Shard {
             refused: None,
             readable: true,
             busy: false,
+            clock: Clock::new(),
             socket_full: 0,
             socket_errors: 0,
         })
@@ -103,17 +105,19 @@ impl Shard {
 
     /// Reads the socket until it is empty or `limit` events wait, does what is due, and sends.
     pub(super) fn step(&mut self, now: Nanos, limit: usize, others: &mut impl Forward) {
+        self.clock.set(now);
         self.busy = false;
         // Asking the socket itself costs no more than asking whether to.
         self.readable = true;
         while self.readable && self.endpoint.events_waiting() < limit {
-            self.receive(now, others);
+            self.receive(others);
         }
-        self.endpoint.handle_timeout(now);
-        self.flush(now);
+        self.endpoint.handle_timeout(self.clock.now());
+        self.flush();
     }
 
-    fn receive(&mut self, now: Nanos, others: &mut impl Forward) {
+    fn receive(&mut self, others: &mut impl Forward) {
+        let now = self.clock.now();
         let Self { endpoint, socket, inlet, busy, .. } = self;
         let (number, shards) = (self.number, self.shards);
         self.readable = socket.receive(inlet, |arrival, packet| {
@@ -126,31 +130,39 @@ impl Shard {
     }
 
     /// Sends what QUIC has to send, until the socket takes no more.
-    pub(super) fn flush(&mut self, now: Nanos) {
+    pub(super) fn flush(&mut self) {
+        let now = self.clock.now();
         if let Some((departure, again)) = self.refused
-            && (again > now || !self.send(now, departure))
+            && (again > now || !self.send(departure))
         {
             return;
         }
-        while let Some(departure) = self.endpoint.poll_transmit(now, &mut self.outgoing) {
-            if !self.send(now, departure) {
+        while let Some(departure) =
+            self.endpoint.poll_transmit(self.clock.now(), &mut self.outgoing)
+        {
+            if !self.send(departure) {
                 return;
             }
         }
     }
 
     /// Says whether the socket will take more.
-    fn send(&mut self, now: Nanos, departure: Departure) -> bool {
+    fn send(&mut self, departure: Departure) -> bool {
         self.refused = None;
         match self.socket.send(&departure, &self.outgoing) {
             Sent::Taken => {}
             Sent::Failed => self.socket_errors += 1,
             Sent::Full => {
                 self.socket_full += 1;
-                self.refused = Some((departure, now + RETRY_NS));
+                self.refused = Some((departure, self.clock.now() + RETRY_NS));
             }
         }
         self.refused.is_none()
+    }
+
+    /// The driver's time.
+    pub(super) fn now(&self) -> Nanos {
+        self.clock.now()
     }
 
     /// When [`Shard::step`] has work, at the latest, unless something arrives.
@@ -190,11 +202,11 @@ impl Shard {
     }
 
     /// Runs until every connection that was closed is gone, or `patience` is over.
-    pub(super) fn linger(&mut self, start: Nanos, patience: Duration, others: &mut impl Forward) {
+    pub(super) fn linger(&mut self, patience: Duration, others: &mut impl Forward) {
         self.endpoint.stop_accepting();
         let begun = Instant::now();
         while self.endpoint.connections() > 0 && begun.elapsed() < patience {
-            let now = start + begun.elapsed().as_nanos() as u64;
+            let now = self.clock.now();
             self.step(now, usize::MAX, others);
             self.endpoint.drain_events(usize::MAX, &mut Vec::new());
             let due =

@@ -11,14 +11,12 @@ use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A server on one socket, run by the thread that polls it.
 #[derive(Debug)]
 pub struct UdpServer {
     shard: Shard,
-    /// The time of the last call, and when that was.
-    clock: (Nanos, Instant),
 }
 
 /// There is nobody else.
@@ -37,7 +35,7 @@ impl UdpServer {
         let secret = setup::secret(options);
         let options = ServerOptions { shards: 1, ..options.clone() };
         let shard = Shard::bind(&options, options.listen, &secret, 0)?;
-        Ok(Self { shard, clock: (Nanos(0), Instant::now()) })
+        Ok(Self { shard })
     }
 
     /// The address that was bound.
@@ -69,21 +67,15 @@ impl UdpServer {
     ///
     /// Blocks: for a driver's thread, after it has closed its connections.
     pub fn shutdown(mut self, patience: Duration) {
-        let now = self.now();
-        self.shard.linger(now, patience, &mut Alone);
+        self.shard.linger(patience, &mut Alone);
         if self.shard.endpoint.connections() > 0 {
             tracing::debug!("connections were still up when the server stopped");
         }
-    }
-
-    fn now(&self) -> Nanos {
-        self.clock.0 + self.clock.1.elapsed().as_nanos() as u64
     }
 }
 
 impl Transport for UdpServer {
     fn poll(&mut self, now: Nanos, limit: usize, events: &mut Vec<Event>) -> usize {
-        self.clock = (now, Instant::now());
         self.shard.step(now, limit, &mut Alone);
         self.shard.endpoint.drain_events(limit, events)
     }
@@ -107,8 +99,8 @@ impl Transport for UdpServer {
         self.shard.endpoint.write(now, conn, stream, bytes)
     }
 
-    fn flush(&mut self, now: Nanos) {
-        self.shard.flush(now);
+    fn flush(&mut self, _now: Nanos) {
+        self.shard.flush();
     }
 
     fn allowance(&self, conn: ConnKey) -> Option<Allowance> {
@@ -127,9 +119,9 @@ impl Transport for UdpServer {
 /// Says goodbye to whoever is still there.
 impl Drop for UdpServer {
     fn drop(&mut self) {
-        let now = self.now();
+        let now = self.shard.now();
         self.shard.endpoint.close_all(now, CloseCode::GOING_AWAY, "the server stops");
-        self.shard.flush(now);
+        self.shard.flush();
     }
 }
 

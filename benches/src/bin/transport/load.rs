@@ -1,0 +1,108 @@
+//! What is sent, and what came of it.
+
+use rustix::time::{ClockId, clock_gettime};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Bytes of each datagram's payload.
+pub(crate) const PAYLOAD_BYTES: usize = 100;
+/// A tick.
+pub(crate) const TICK: Duration = Duration::from_millis(50);
+/// What arrives is taken in no more often than this.
+pub(crate) const CADENCE: Duration = Duration::from_millis(1);
+/// Between the last handshake and the first second that counts.
+pub(crate) const SETTLE: Duration = Duration::from_secs(2);
+/// The seconds that count.
+pub(crate) const MEASURED: Duration = Duration::from_secs(8);
+
+/// When clients send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Uplink {
+    Answer,
+    Staggered,
+    None,
+}
+
+impl Uplink {
+    pub(crate) const ALL: [Self; 3] = [Self::Answer, Self::Staggered, Self::None];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Staggered => "staggered",
+            Self::None => "none",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) clients: usize,
+    pub(crate) uplink: Uplink,
+}
+
+impl Load {
+    pub(crate) const fn new(clients: usize, uplink: Uplink) -> Self {
+        Self { clients, uplink }
+    }
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { clients, uplink } = self;
+        match uplink {
+            Uplink::None => write!(f, "{clients} clients, 20 Hz down"),
+            other => write!(f, "{clients} clients, 20 Hz down, 20 Hz up ({})", other.name()),
+        }
+    }
+}
+
+/// What one run measured.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) cpu: Duration,
+    pub(crate) wall: Duration,
+    pub(crate) down: u64,
+    pub(crate) up: u64,
+    pub(crate) packets_out: u64,
+    pub(crate) packets_in: u64,
+    /// What the clients said last.
+    pub(crate) clients: String,
+}
+
+impl Figures {
+    pub(crate) fn us_per_datagram(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / (self.down + self.up).max(1) as f64
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.wall.as_secs_f64();
+        let per_down = |count: u64| count as f64 / self.down.max(1) as f64;
+        write!(
+            f,
+            "{:6.2} us per datagram | {:5.0} down/s {:5.0} up/s | {:4.2} packets out and {:4.2} in \
+             for each tick | {:4.1} % of a core | {}",
+            self.us_per_datagram(),
+            self.down as f64 / seconds,
+            self.up as f64 / seconds,
+            per_down(self.packets_out),
+            per_down(self.packets_in),
+            self.cpu.as_secs_f64() * 100.0 / seconds,
+            self.clients,
+        )
+    }
+}
+
+/// Processor time of this process.
+pub(crate) fn process_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Sleeps until the next look at the socket is due, or the next tick.
+pub(crate) fn rest(looked: Instant, tick: Instant) {
+    let until = (looked + CADENCE).min(tick);
+    std::thread::sleep(until.saturating_duration_since(Instant::now()));
+}

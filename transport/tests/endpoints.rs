@@ -1,0 +1,187 @@
+//! Both sides' endpoints without sockets, in one thread, on a virtual clock.
+
+#[path = "endpoints/wire.rs"]
+mod wire;
+
+use proptest::prelude::*;
+use starling_protocol::stream::StreamKind;
+use starling_protocol::units::Nanos;
+use starling_transport::Event;
+use starling_transport::quic::{Arrival, ServerEndpoint};
+use wire::Wire;
+
+const MS: u64 = Nanos::MILLISECOND;
+
+#[test]
+fn a_tick_and_its_answer_take_one_packet_each_way() {
+    let mut wire = Wire::new(1);
+    let conn = wire.connect();
+    wire.pass(500 * MS);
+    let before = (wire.packets_down, wire.packets_up);
+    for tick in 0..100_u8 {
+        wire.shards[0].send_datagram(conn.1, &[tick; 80]).expect("there is room");
+        wire.pass(3 * MS);
+        wire.client_send(conn.0, &[tick; 40]);
+        wire.pass(47 * MS);
+    }
+    // QUIC skips a packet number now and then, and the gap is acknowledged at once.
+    let (down, up) = (wire.packets_down - before.0, wire.packets_up - before.1);
+    assert!((100..104).contains(&down) && (100..104).contains(&up), "{down} down, {up} up");
+    let rtt_us = wire.clients[0].stats(conn.0).expect("it stands").rtt_us;
+    assert!(rtt_us < 15_000, "{rtt_us} us: the wait for a tick is no round trip");
+}
+
+#[test]
+fn what_has_no_answer_is_acknowledged_within_what_was_told() {
+    let mut wire = Wire::new(1);
+    let conn = wire.connect();
+    wire.pass(500 * MS);
+    let before = wire.packets_down;
+    wire.client_send(conn.0, b"alone");
+    wire.pass(40 * MS);
+    assert_eq!(wire.packets_down, before, "it is acknowledged too early");
+    wire.pass(20 * MS);
+    assert_eq!(wire.packets_down, before + 1);
+    let lost = wire.clients[0].stats(conn.0).expect("it stands").packets_lost;
+    assert_eq!(lost, 0);
+}
+
+#[test]
+fn a_client_that_moved_is_found_on_the_shard_that_has_it() {
+    let mut wire = Wire::new(4);
+    let conn = wire.connect();
+    let home = ServerEndpoint::shard_of_key(conn.1);
+    for round in 0..8_u8 {
+        wire.move_client(0);
+        wire.client_send(conn.0, &[round]);
+        wire.pass(200 * MS);
+        wire.shards[usize::from(home)].send_datagram(conn.1, &[round]).expect("it still stands");
+        wire.pass(200 * MS);
+    }
+    assert!(wire.forwarded > 0, "every port happened to lead to the same shard");
+    assert_eq!(wire.datagrams_at_server(), (0..8).map(|round| vec![round]).collect::<Vec<_>>());
+    assert_eq!(wire.datagrams_at_client().len(), 8);
+}
+
+#[test]
+fn a_packet_of_a_former_life_is_answered_by_a_reset_from_any_shard() {
+    let mut wire = Wire::new(2);
+    let conn = wire.connect();
+    wire.forget_everything();
+    wire.client_send(conn.0, &[1; 100]);
+    wire.pass(2_000 * MS);
+    let ended = |event: &Event| matches!(event, Event::Closed { conn: c, .. } if *c == conn.0);
+    assert!(wire.at_clients.iter().any(ended), "{:?}", wire.at_clients);
+}
+
+#[test]
+fn two_thousand_clients_at_once_get_in() {
+    let mut wire = Wire::new(2);
+    (0..2_000).for_each(|_| {
+        wire.begin();
+    });
+    wire.pass(12_000 * MS);
+    let stands = |event: &&Event| matches!(event, Event::Connected { .. });
+    let stand = wire.at_clients.iter().filter(stands).count();
+    let stats: Vec<_> = wire.shards.iter().map(ServerEndpoint::stats).collect();
+    assert_eq!(stand, 2_000, "{stats:?}");
+    assert!(stats.iter().all(|stats| stats.retried > 0), "{stats:?}");
+}
+
+#[test]
+fn a_run_of_losses_is_made_good() {
+    let mut wire = Wire::new(1);
+    let conn = wire.connect();
+    let bytes: Vec<u8> = (0..40_000_u32).map(|n| (n % 251) as u8).collect();
+    let now = wire.now();
+    assert_eq!(wire.clients[0].write(now, conn.0, StreamKind::Bulk, &bytes), Ok(bytes.len()));
+    wire.lose(30);
+    wire.pass(3_000 * MS);
+    wire.lose(30);
+    wire.pass(10_000 * MS);
+    assert!(wire.stream_at_server(conn.1, StreamKind::Bulk) == bytes);
+}
+
+/// Something that either side does.
+#[derive(Clone, Debug)]
+enum Deed {
+    ClientDatagram(usize),
+    ServerDatagram(usize),
+    ClientWrites(usize, usize),
+    ServerWrites(usize, usize),
+    Pass(u64),
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    let who = 0..5_usize;
+    prop_oneof![
+        who.clone().prop_map(Deed::ClientDatagram),
+        who.clone().prop_map(Deed::ServerDatagram),
+        (who.clone(), 1..3_000_usize).prop_map(|(who, bytes)| Deed::ClientWrites(who, bytes)),
+        (who, 1..3_000_usize).prop_map(|(who, bytes)| Deed::ServerWrites(who, bytes)),
+        (0..60 * MS).prop_map(Deed::Pass),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn nothing_that_was_taken_is_forgotten(deeds in prop::collection::vec(deed(), 1..120)) {
+        let mut wire = Wire::new(2);
+        let conns: Vec<_> = (0..5).map(|_| wire.connect()).collect();
+        let (mut up, mut down, mut written) = (0, 0, [[0; 2]; 5]);
+        for deed in deeds {
+            let now = wire.now();
+            match deed {
+                Deed::ClientDatagram(who) => up += usize::from(wire.client_send(conns[who].0, &[7; 90])),
+                Deed::ServerDatagram(who) => down += usize::from(wire.server_send(conns[who].1, &[7; 90])),
+                Deed::ClientWrites(who, bytes) => {
+                    let taken = wire.clients[who].write(now, conns[who].0, StreamKind::Events, &vec![1; bytes]);
+                    written[who][0] += taken.expect("it stands");
+                }
+                Deed::ServerWrites(who, bytes) => {
+                    let shard = usize::from(ServerEndpoint::shard_of_key(conns[who].1));
+                    let taken = wire.shards[shard].write(now, conns[who].1, StreamKind::Events, &vec![1; bytes]);
+                    written[who][1] += taken.expect("it stands");
+                }
+                Deed::Pass(ns) => wire.pass(ns),
+            }
+        }
+        wire.pass(5_000 * MS);
+        prop_assert_eq!(wire.datagrams_at_server().len(), up);
+        prop_assert_eq!(wire.datagrams_at_client().len(), down);
+        for (conn, written) in conns.iter().zip(written) {
+            let got = [
+                wire.stream_at_server(conn.1, StreamKind::Events).len(),
+                wire.stream_at_client(conn.0, StreamKind::Events).len(),
+            ];
+            prop_assert_eq!(got, written);
+        }
+        prop_assert!(wire.shards.iter().all(|shard| !shard.is_dirty()));
+    }
+
+    #[test]
+    fn no_packet_whatever_it_holds_harms_anybody(
+        noise in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..1_400), 0..40),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 1..=255_u8), 0..40),
+    ) {
+        let mut wire = Wire::new(2);
+        let conn = wire.connect();
+        let stranger = Arrival::from(([10, 9, 8, 7], 99).into());
+        for packet in noise {
+            let now = wire.now();
+            wire.shards.iter_mut().for_each(|shard| shard.handle_packet(now, &stranger, &packet));
+        }
+        // And real ones, with a byte changed, from the client's own address.
+        for (which, place, flip) in flips {
+            let mut packet = which.get(&wire.seen_up).clone();
+            let place = place.index(packet.len());
+            packet[place] ^= flip;
+            wire.inject_up(&packet);
+        }
+        wire.client_send(conn.0, b"still here");
+        wire.pass(500 * MS);
+        prop_assert_eq!(wire.datagrams_at_server(), vec![b"still here".to_vec()]);
+    }
+}
