@@ -66,7 +66,8 @@ fn codes(criterion: &mut Criterion<CpuTime>, name: &str, recording: &Recording) 
 }
 
 fn make(change: &Change) -> Option<Code> {
-    knot_code(OrientationKind::Heading, &change.base, &change.now, change.now.tick, change.age)
+    let since = [change.now];
+    knot_code(OrientationKind::Heading, &change.base, &since, change.now.tick, change.age)
 }
 
 /// A whole datagram that says nothing but codes.

@@ -5,7 +5,7 @@ pub const VERSION: u16 = 1;
 /// QUIC ALPN identifier of the native protocol (RFC 7301).
 pub const ALPN: &[u8] = b"starling/1";
 /// Version of the prefix-code tables of the snapshot codec. Raised with every new table.
-pub const TABLES: u16 = 1;
+pub const TABLES: u16 = 2;
 
 /// The newest version that both sides speak.
 ///

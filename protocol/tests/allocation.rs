@@ -140,6 +140,7 @@ fn knot(tick: Tick, i: u8) -> Knot {
     let bend = (tick.0 as i32 * 7 + i32::from(i) * 13) % 50;
     Knot {
         tick,
+        run: 0,
         pos: [i32::from(i) * 1_600, bend * 16, 0],
         vel: [bend as i16, 3, 0],
         orientation: Orientation::Heading(i),
@@ -156,7 +157,7 @@ fn enters(page: &mut Page, schema: &Schema, tick: Tick, count: u8) {
 
 fn codes(page: &mut Page, now: Tick, count: u8) {
     for i in 0..count {
-        let code = knot_code(OrientationKind::Heading, &knot(now - 1, i), &knot(now, i), now, 1);
+        let code = knot_code(OrientationKind::Heading, &knot(now - 1, i), &[knot(now, i)], now, 1);
         match code {
             Some(code) if i > 2 => page.code(i, code),
             _ => page.absolute(i, &State::Knot(knot(now, i))),

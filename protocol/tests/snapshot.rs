@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use starling_protocol::codec;
 use starling_protocol::limits::{DATAGRAM_BYTES_MAX, MESSAGE_BYTES_MAX};
 use starling_protocol::message::bulk::BulkDown;
-use starling_protocol::motion::{FixState, Knot, TrackKind};
+use starling_protocol::motion::{FixState, Gain, Knot, Step, TrackKind};
 use starling_protocol::sample::Orientation;
 use starling_protocol::schema::{Field, FieldType, Kind, OrientationKind, Schema, Visibility};
 use starling_protocol::snapshot::{
@@ -38,6 +38,7 @@ fn schema() -> Schema {
 fn knot(tick: u32, x: i32) -> Knot {
     Knot {
         tick: Tick(tick),
+        run: 0,
         pos: [x * 16, 160, 0],
         vel: [3, 0, 0],
         orientation: Orientation::Heading(7),
@@ -90,7 +91,7 @@ fn an_enter_fills_its_slot() {
     assert_eq!((ann.fields[..2].to_vec(), ann.block), (vec![100, 0], &b"hat"[..]));
     assert_eq!(ann.state, &State::Knot(knot(100, 0)));
     assert_eq!(table.slots().collect::<Vec<_>>(), [Slot(3)]);
-    assert_eq!(table.position(Slot(3), Tick(102)), Some(IPos([24, 160, 0])));
+    assert_eq!(table.position(Slot(3), Tick(102)), Some(IPos([12, 160, 0])));
     assert_eq!(table.covered(Slot(3)), Some(Tick(100)));
 }
 
@@ -118,7 +119,7 @@ fn another_entity_in_the_slot_makes_the_first_leave() {
 fn a_code_moves_an_entity_and_its_absence_lets_it_stand() {
     let mut table = with_ann();
     let now = Knot { vel: [0, 5, 0], ..knot(103, 40) };
-    let code = knot_code(OrientationKind::Heading, &knot(100, 0), &now, Tick(104), 4);
+    let code = knot_code(OrientationKind::Heading, &knot(100, 0), &[now], Tick(104), 4);
     let code = code.expect("a small change has a code");
     let moved = one_page(104, Some(100), |page| page.code(3, code));
     let schema = schema();
@@ -201,7 +202,7 @@ fn pages_grow_old_by_themselves() {
 #[test]
 fn what_builds_on_nothing_is_refused() {
     let mut table = with_ann();
-    let code = knot_code(OrientationKind::Heading, &knot(90, 0), &knot(101, 2), Tick(101), 11);
+    let code = knot_code(OrientationKind::Heading, &knot(90, 0), &[knot(101, 2)], Tick(101), 11);
     let code = code.expect("a small change has a code");
     let unknown = one_page(101, Some(90), |page| page.code(9, code));
     let refused = table.apply(&schema(), &unknown).expect_err("nobody is in slot 9");
@@ -406,7 +407,7 @@ fn rich() -> Vec<u8> {
     page.skip(200);
     page.leave(7);
     enter_of(&mut page, 8, BOB, &State::Knot(knot(90, -40)));
-    let code = knot_code(OrientationKind::Heading, &knot(100, 0), &knot(103, 77), Tick(104), 4);
+    let code = knot_code(OrientationKind::Heading, &knot(100, 0), &[knot(103, 77)], Tick(104), 4);
     page.code_since(3, 4, code.expect("a small change has a code"));
     page.fields(3, &schema.kinds[0], &Fields { mask: 0b111, values: &[1, 2], block: b"cap" });
     assert!(writer.page(&page));
@@ -477,13 +478,30 @@ proptest! {
         let tick = Tick(1000);
         let base = Knot { tick: tick - age - 3, orientation: orientation(kind, turns[0]), ..base };
         let now = Knot { tick: tick - lag, orientation: orientation(kind, turns[1]), ..now };
-        let Some(code) = knot_code(kind, &base, &now, tick, age) else { return Ok(()) };
-        prop_assert!(code.len() <= 56 && lag < age && !code.is_empty());
-        let got = through_a_table(TrackKind::Knots, Space::Metric, kind, State::Knot(base), |page| {
-            if age <= 31 && age % 2 == 0 { page.code_since(3, age as u8, code) }
-            else { page.code(3, code) }
-        }, tick, age)?;
-        prop_assert_eq!(got, State::Knot(now));
+        coded(kind, base, &[now], tick, age)?;
+    }
+
+    #[test]
+    fn knots_that_follow_from_each_other_survive_their_code(
+        base in knots(),
+        changes in prop::collection::vec(changes(), 1..=6),
+        kind in 0usize..4,
+        age in 1u32..12,
+    ) {
+        let kind = KINDS[kind];
+        let tick = Tick(1000);
+        let base = Knot { tick: tick - age, orientation: orientation(kind, 77), ..base };
+        let (mut since, mut from) = (Vec::new(), base);
+        for (after, what, residual, turn) in changes {
+            let then = from.tick + after;
+            let step = Step { gain: Gain::ALL[what % 3], residual };
+            let line = if what < 3 { from.step(then, &step) } else { Some(from.turned(then, from.orientation)) };
+            let Some(line) = line.filter(|line| line.tick <= tick) else { break };
+            let turned = if what % 2 == 1 { orientation(kind, turn) } else { from.orientation };
+            from = Knot { orientation: turned, ..line };
+            since.push(from);
+        }
+        coded(kind, base, &since, tick, age)?;
     }
 
     #[test]
@@ -520,6 +538,40 @@ proptest! {
     }
 }
 
+/// Ticks to the next knot; 0 to 2 a step of this gain, 3 and 4 the line goes on; its residual; an
+/// orientation.
+fn changes() -> impl Strategy<Value = (u32, usize, [i32; 3], u32)> {
+    let residual = prop_oneof![
+        4 => prop::array::uniform3(-6i32..6),
+        1 => prop::array::uniform3(-500i32..500),
+    ];
+    (1u32..4, 0usize..5, residual, any::<u32>())
+}
+
+/// What a table holds after a code for the last of these knots, if there is one, is that knot.
+fn coded(
+    kind: OrientationKind,
+    base: Knot,
+    since: &[Knot],
+    tick: Tick,
+    age: u32,
+) -> Result<(), TestCaseError> {
+    let Some(code) = knot_code(kind, &base, since, tick, age) else { return Ok(()) };
+    let Some(now) = since.last() else { return Err(TestCaseError::fail("a code of nothing")) };
+    prop_assert!(code.len() <= 56 && tick.0 - now.tick.0 < age && !code.is_empty());
+    let fill = |page: &mut Page| match age {
+        2..=31 if age.is_multiple_of(2) => page.code_since(3, age as u8, code),
+        _ => page.code(3, code),
+    };
+    let told = State::Knot(base);
+    let got = through_a_table(TrackKind::Knots, Space::Metric, kind, told, fill, tick, age)?;
+    let State::Knot(got) = got else { return Err(TestCaseError::fail("a fix")) };
+    // What stands as before is not kept twice.
+    let then = if now.is_still() && base.is_still() { got.tick } else { now.tick };
+    prop_assert_eq!(got, Knot { tick: then, ..*now });
+    Ok(())
+}
+
 const KINDS: [OrientationKind; 4] = [
     OrientationKind::None,
     OrientationKind::Heading,
@@ -542,9 +594,14 @@ fn knots() -> impl Strategy<Value = Knot> {
     let near = prop::array::uniform3(-2000i32..2000);
     let far = prop::array::uniform3(-64_000_000i32..=64_000_000);
     let slow = prop::array::uniform3(-40i16..40);
-    (prop_oneof![4 => near, 1 => far], prop_oneof![4 => slow, 1 => any::<[i16; 3]>()]).prop_map(
-        |(pos, vel)| Knot { tick: Tick(0), pos: pos.map(|v| v * 16), vel, ..Knot::default() },
-    )
+    let vel = prop_oneof![4 => slow, 1 => any::<[i16; 3]>(), 1 => Just([0; 3])];
+    (prop_oneof![4 => near, 1 => far], vel, 0u32..9).prop_map(|(pos, vel, run)| Knot {
+        tick: Tick(0),
+        run: if vel == [0; 3] { 0 } else { run },
+        pos: pos.map(|v| v * 16),
+        vel,
+        ..Knot::default()
+    })
 }
 
 fn fixes() -> impl Strategy<Value = FixState> {

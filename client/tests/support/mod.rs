@@ -9,7 +9,7 @@ use starling_protocol::message::control::{
     Authority, ControlDown, ControlUp, OwnEntity, ResumeAnswer, Welcome,
 };
 use starling_protocol::message::events::{EventDown, EventUp};
-use starling_protocol::motion::{FixState, Knot, TrackKind};
+use starling_protocol::motion::{FixState, Knot, TrackKind, VELOCITY_STEP};
 use starling_protocol::schema::{Field, FieldType, Kind, OrientationKind, Schema, Visibility};
 use starling_protocol::snapshot::{Clock, Enter, Fields, Fold, Page, SnapshotWriter, State};
 use starling_protocol::space::Space;
@@ -246,9 +246,10 @@ pub fn entity(index: u32) -> EntityId {
 
 /// A knot at metres, with metres per second (at 20 Hz) along x.
 pub fn knot(tick: u32, x: f64, vx: f64) -> State {
-    let per_tick = vx * 1024.0 / 20.0 / 4.0;
+    let per_tick = vx * 1024.0 / 20.0 / VELOCITY_STEP as f64;
     State::Knot(Knot {
         tick: Tick(tick),
+        run: 0,
         pos: [(x * 64.0).round() as i32 * 16, 0, 0],
         vel: [per_tick.round() as i16, 0, 0],
         orientation: starling_protocol::sample::Orientation::Heading(0),

@@ -7,7 +7,7 @@ use crate::units::{Tick, TickRate};
 /// Canonical steps of one wire unit of a knot's position: 1/64 m.
 pub const KNOT_GRID: i32 = 16;
 /// Canonical steps per tick of one unit of a knot's velocity.
-pub const VELOCITY_STEP: i64 = 4;
+pub const VELOCITY_STEP: i64 = 2;
 /// Greatest Euclidean distance in canonical steps between a track and the accepted position:
 /// 0.0381 m, which leaves room below the 0.04 m that a game world states.
 pub const DEAD_BAND: i64 = 39;
@@ -17,7 +17,11 @@ pub const DEAD_BAND: i64 = 39;
 pub struct Knot {
     /// From this tick on.
     pub tick: Tick,
-    /// Where it was at that tick: canonical steps, multiples of [`KNOT_GRID`].
+    /// For how many ticks before that its line is followed already: more than zero where only the
+    /// orientation is new, and never of what stands.
+    pub run: u32,
+    /// Where it was when its line began, `run` ticks before `tick`: canonical steps, multiples of
+    /// [`KNOT_GRID`].
     pub pos: [i32; 3],
     /// How it moves on: units of [`VELOCITY_STEP`] canonical steps per tick.
     pub vel: [i16; 3],
@@ -26,17 +30,17 @@ pub struct Knot {
 }
 
 impl Knot {
-    /// Where the track is at `tick`, kept within the metric range. Before the knot: at the knot.
+    /// Where the track is at `tick`, kept within the metric range. Before the knot: as at its tick.
     ///
     /// ```
     /// use starling_protocol::{motion::Knot, space::IPos, units::Tick};
     /// let knot = Knot { tick: Tick(10), pos: [1600, 0, 0], vel: [3, -1, 0], ..Knot::default() };
-    /// assert_eq!(knot.predict(Tick(12)), IPos([1624, -8, 0]));
+    /// assert_eq!(knot.predict(Tick(12)), IPos([1612, -4, 0]));
     /// ```
     #[inline]
     #[must_use]
     pub fn predict(&self, tick: Tick) -> IPos {
-        let ticks = i64::from(tick.0.saturating_sub(self.tick.0));
+        let ticks = i64::from(tick.0.saturating_sub(self.tick.0)) + i64::from(self.run);
         let mut pos = self.pos;
         for (axis, vel) in pos.iter_mut().zip(self.vel) {
             let at = i64::from(*axis) + VELOCITY_STEP * i64::from(vel) * ticks;
@@ -109,8 +113,8 @@ mod tests {
     }
 
     #[test]
-    fn a_velocity_is_rounded_to_quarter_units_per_tick() {
+    fn a_velocity_is_rounded_to_eighths_of_a_unit_per_tick() {
         let rate = TickRate::new(20).expect("in range");
-        assert_eq!(snap_velocity([1024, -1024, i32::MAX], rate), [13, -13, i16::MAX]);
+        assert_eq!(snap_velocity([1024, -1024, i32::MAX], rate), [26, -26, i16::MAX]);
     }
 }

@@ -4,16 +4,20 @@
 //! same integers for it. Games break a straight line by [`Knot`]s; fleets repeat the accepted
 //! fixes themselves ([`FixState`]) and predict the next one along the line through the last two.
 
+mod aim;
 mod fix;
 mod grid;
 mod knot;
+mod step;
 mod turn;
 
+pub use aim::{Course, aim};
 pub use fix::{FixState, PREDICT_TICKS_MAX};
 pub use grid::{ALTITUDE_UNIT, LATITUDE_UNIT, LONGITUDE_UNITS, longitude_unit, snap_fix};
 pub(crate) use grid::{add_residual, from_index, index, residual};
 pub(crate) use knot::nearest_unit;
 pub use knot::{DEAD_BAND, KNOT_GRID, Knot, VELOCITY_STEP, snap_knot, snap_velocity};
+pub use step::{Gain, STEP_CLASSES, Step};
 pub use turn::{HEADING_BAND, LOOK_BAND, QUATERNION_BAND, orientation_holds};
 
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! knot   gamma(j + 1), j = ticks since the knot; three signed positions in 1/64 m;
-//!        velocity: '0', or '1' and three signed values; orientation
+//!        velocity: '0', or '1', three signed values and gamma(run + 1); orientation
 //! fix    gamma(j + 1), j = ticks since the fix; three signed grid indices;
 //!        fix before: '0', or '1', three signed residuals against this fix, gamma of ticks between;
 //!        orientation
@@ -51,7 +51,7 @@ impl State {
     pub(super) fn stands_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Knot(a), Self::Knot(b)) => {
-                let still = a.vel == [0; 3] && b.vel == [0; 3];
+                let still = a.is_still() && b.is_still();
                 still && a.pos == b.pos && a.orientation == b.orientation
             }
             _ => false,
@@ -84,12 +84,13 @@ pub(super) fn write_state(bits: &mut BitWriter<'_>, space: Space, tick: Tick, st
 }
 
 fn write_knot(bits: &mut BitWriter<'_>, lag: u32, knot: &Knot) {
-    let moves = knot.vel != [0; 3];
+    let moves = !knot.is_still();
     bits.gamma(if moves { u64::from(lag) + 1 } else { 1 });
     index(Space::Metric, IPos(knot.pos)).iter().for_each(|v| bits.signed(*v));
     bits.flag(moves);
     if moves {
         knot.vel.iter().for_each(|v| bits.signed(i32::from(*v)));
+        bits.gamma(u64::from(knot.run) + 1);
     }
 }
 
@@ -139,14 +140,19 @@ fn read_knot(
     tick: Tick,
 ) -> Result<Knot, SnapshotError> {
     let pos = read_position(bits, Space::Metric)?.0;
-    let mut vel = [0; 3];
+    let (mut vel, mut run) = ([0; 3], 0);
     if bits.flag()? {
         for axis in &mut vel {
             *axis = i16::try_from(bits.signed()?)
                 .map_err(|_| SnapshotError::Malformed("a velocity out of range"))?;
         }
+        run = bits.gamma()? - 1;
+        if run > u64::from(tick.0) {
+            return Err(SnapshotError::Malformed("a line before time"));
+        }
     }
-    Ok(Knot { tick, pos, vel, orientation: read_orientation(bits, kind)? })
+    let orientation = read_orientation(bits, kind)?;
+    Ok(Knot { tick, run: run as u32, pos, vel, orientation })
 }
 
 fn read_fix(

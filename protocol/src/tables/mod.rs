@@ -1,7 +1,7 @@
 //! The prefix codes of the snapshot codec: versioned constants of the protocol.
 //!
 //! A code is canonical: symbols sorted by (length, number) get rising codes, and the first bit of
-//! a code on the wire is its most significant. So lengths are all there is to agree on ([`v1`]).
+//! a code on the wire is its most significant. So lengths are all there is to agree on ([`v2`]).
 //!
 //! ```text
 //! a signed residual r is folded to z = zigzag(r) and coded as symbol and raw bits:
@@ -9,12 +9,13 @@
 //!   else     symbol 4 + L, where L = length of z in bits (4 to 27), and the L - 1 low bits of z
 //! ```
 
-pub mod v1;
+pub mod v2;
 mod word;
 
 pub(crate) use word::Word;
 
 use crate::bits::{unzigzag, zigzag};
+use crate::motion::STEP_CLASSES;
 use crate::schema::OrientationKind;
 use crate::snapshot::SnapshotError;
 
@@ -161,7 +162,7 @@ pub const fn residual_symbol(residual: i32) -> Option<(usize, u32)> {
     if symbol < SYMBOLS { Some((symbol, raw)) } else { None }
 }
 
-/// The codes for one age class of knots.
+/// The codes for the states of knots of one age class.
 #[derive(Debug)]
 pub(crate) struct KnotCodes {
     pub(crate) head: Prefix,
@@ -170,6 +171,15 @@ pub(crate) struct KnotCodes {
     pub(crate) position_z: Prefix,
     pub(crate) velocity_xy: Prefix,
     pub(crate) velocity_z: Prefix,
+    pub(crate) turn: TurnCodes,
+}
+
+/// The codes for the steps of knots of one class.
+#[derive(Debug)]
+pub(crate) struct StepCodes {
+    pub(crate) head: Prefix,
+    pub(crate) plane: Prefix,
+    pub(crate) height: Prefix,
     pub(crate) turn: TurnCodes,
 }
 
@@ -216,13 +226,13 @@ impl TurnCodes {
 
 const fn knot_codes(class: usize) -> KnotCodes {
     KnotCodes {
-        head: Prefix::new(&v1::HEAD[class]),
-        lag: Prefix::new(&v1::LAG[class]),
-        position_xy: Prefix::new(&v1::POSITION_XY[class]),
-        position_z: Prefix::new(&v1::POSITION_Z[class]),
-        velocity_xy: Prefix::new(&v1::VELOCITY_XY[class]),
-        velocity_z: Prefix::new(&v1::VELOCITY_Z[class]),
-        turn: TurnCodes::new(&v1::HEADING[class], &v1::LOOK[class], &v1::QUATERNION[class]),
+        head: Prefix::new(&v2::HEAD[class]),
+        lag: Prefix::new(&v2::LAG[class]),
+        position_xy: Prefix::new(&v2::POSITION_XY[class]),
+        position_z: Prefix::new(&v2::POSITION_Z[class]),
+        velocity_xy: Prefix::new(&v2::VELOCITY_XY[class]),
+        velocity_z: Prefix::new(&v2::VELOCITY_Z[class]),
+        turn: TurnCodes::new(&v2::HEADING[class], &v2::LOOK[class], &v2::QUATERNION[class]),
     }
 }
 
@@ -237,12 +247,35 @@ static KNOTS: [KnotCodes; CLASSES] = [
     knot_codes(7),
 ];
 
+const fn step_codes(class: usize) -> StepCodes {
+    StepCodes {
+        head: Prefix::new(&v2::STEP_HEAD[class]),
+        plane: Prefix::new(&v2::STEP_PLANE[class]),
+        height: Prefix::new(&v2::STEP_HEIGHT[class]),
+        turn: TurnCodes::new(
+            &v2::STEP_HEADING[class],
+            &v2::STEP_LOOK[class],
+            &v2::STEP_QUATERNION[class],
+        ),
+    }
+}
+
+static STEPS: [StepCodes; STEP_CLASSES] = [
+    step_codes(0),
+    step_codes(1),
+    step_codes(2),
+    step_codes(3),
+    step_codes(4),
+    step_codes(5),
+    step_codes(6),
+];
+
 pub(crate) static FIXES: FixCodes = FixCodes {
-    head: Prefix::new(&v1::FIX_HEAD),
-    lag: Prefix::new(&v1::FIX_LAG),
-    plane: Prefix::new(&v1::FIX_PLANE),
-    altitude: Prefix::new(&v1::FIX_ALTITUDE),
-    turn: TurnCodes::new(&v1::FIX_HEADING, &v1::FIX_LOOK, &v1::FIX_QUATERNION),
+    head: Prefix::new(&v2::FIX_HEAD),
+    lag: Prefix::new(&v2::FIX_LAG),
+    plane: Prefix::new(&v2::FIX_PLANE),
+    altitude: Prefix::new(&v2::FIX_ALTITUDE),
+    turn: TurnCodes::new(&v2::FIX_HEADING, &v2::FIX_LOOK, &v2::FIX_QUATERNION),
 };
 
 /// The class of a baseline that is `age` ticks old: 1, 2, 3, 4, 5-6, 7-9, 10-15, 16-31.
@@ -268,6 +301,12 @@ pub(crate) fn knots(age: u32) -> &'static KnotCodes {
     &KNOTS[class(age)]
 }
 
+/// The codes for what follows a knot, by [`crate::motion::Knot::step_class`].
+#[inline]
+pub(crate) fn steps(class: usize) -> &'static StepCodes {
+    &STEPS[class]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,8 +319,11 @@ mod tests {
                 [&k.head, &k.lag, &k.position_xy, &k.position_z, &k.velocity_xy, &k.velocity_z];
             six.into_iter().chain(turns(&k.turn))
         });
+        let steps = STEPS
+            .iter()
+            .flat_map(|s| [&s.head, &s.plane, &s.height].into_iter().chain(turns(&s.turn)));
         let fixes = [&FIXES.head, &FIXES.lag, &FIXES.plane, &FIXES.altitude].into_iter();
-        knots.chain(fixes).chain(turns(&FIXES.turn))
+        knots.chain(steps).chain(fixes).chain(turns(&FIXES.turn))
     }
 
     fn turns(codes: &'static TurnCodes) -> [&'static Prefix; 3] {

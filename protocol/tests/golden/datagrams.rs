@@ -6,7 +6,7 @@ use starling_protocol::codec;
 use starling_protocol::limits::DATAGRAM_BYTES_MAX;
 use starling_protocol::message::bulk::BulkDown;
 use starling_protocol::message::control::{Authority, ControlDown, ResumeAnswer, Welcome};
-use starling_protocol::motion::{FixState, Knot, TrackKind, snap_fix};
+use starling_protocol::motion::{FixState, Gain, Knot, Step, TrackKind, snap_fix};
 use starling_protocol::sample::{Fix, FixSource, Orientation, Sample};
 use starling_protocol::schema::{Field, FieldType, Kind, OrientationKind, Schema, Visibility};
 use starling_protocol::snapshot::{
@@ -236,6 +236,7 @@ fn snapshots_of_a_game_keep_their_bytes() {
     let look = |yaw, pitch| Orientation::Look { yaw, pitch };
     let first = Knot {
         tick: Tick(70_001),
+        run: 0,
         pos: [16_000, -32_000, 160],
         vel: [12, -3, 0],
         orientation: look(100, 1024),
@@ -245,8 +246,12 @@ fn snapshots_of_a_game_keep_their_bytes() {
     let third =
         Knot { tick: Tick(70_008), vel: [14, -3, 9], orientation: look(90, 1030), ..second };
     let third = Knot { pos: [16_416, -32_112, 320], ..third };
-    let still =
-        Knot { tick: Tick(70_000), pos: [-16, 16, 0], vel: [0; 3], orientation: look(0, 1024) };
+    let still = Knot {
+        tick: Tick(70_000),
+        pos: [-16, 16, 0],
+        orientation: look(0, 1024),
+        ..Knot::default()
+    };
 
     script.datagram("heartbeat", 70_001, |_| {}, &[]);
     script.page("two_enter", 70_002, None, |page| {
@@ -254,22 +259,35 @@ fn snapshots_of_a_game_keep_their_bytes() {
         page.enter(3, &kind, &enter(ANN, Some("Ann"), fields), &State::Knot(first));
         page.enter(200, &kind, &enter(BOB, None, Fields::default()), &State::Knot(still));
     });
-    let code = knot_code(turn, &first, &second, Tick(70_005), 3).expect("a small change");
+    let code = knot_code(turn, &first, &[second], Tick(70_005), 3).expect("a small change");
     script.page("a_code_at_age_3", 70_005, Some(70_002), |page| page.code(3, code));
-    let code = knot_code(turn, &second, &third, Tick(70_010), 4).expect("a small change");
+    let code = knot_code(turn, &second, &[third], Tick(70_010), 4).expect("a small change");
     script.page("mixed_ages_and_fields", 70_010, Some(70_005), |page| {
         page.code_since(3, 4, code);
         page.fields(200, &kind, &Fields { mask: 0b101, values: &[77, 0], block: b"\x01\xff" });
     });
     let fourth = Knot { tick: Tick(70_060), pos: third.predict(Tick(70_060)).0, ..third };
     let fourth = Knot { pos: fourth.pos.map(|v| v / 16 * 16), ..fourth };
-    let code = knot_code(turn, &third, &fourth, Tick(70_060), 50).expect("a small change");
+    let code = knot_code(turn, &third, &[fourth], Tick(70_060), 50).expect("a small change");
     script.page("a_long_base", 70_060, Some(70_010), |page| page.code(3, code));
+    let slower = Step { gain: Gain::Soft, residual: [-2, 1, 0] };
+    let fifth = fourth.step(Tick(70_061), &slower).expect("in range");
+    let code = knot_code(turn, &fourth, &[fifth], Tick(70_061), 1).expect("a small change");
+    script.page("a_step_at_age_1", 70_061, Some(70_060), |page| page.code(3, code));
+    let sixth = fifth.turned(Tick(70_063), look(95, 1030));
+    let stop = Step { gain: Gain::Stop, residual: [1, 0, -3] };
+    let seventh = sixth.step(Tick(70_064), &stop).expect("in range");
+    let code = knot_code(turn, &fifth, &[sixth, seventh], Tick(70_064), 3).expect("small changes");
+    script.page("a_chain_of_two_steps", 70_064, Some(70_061), |page| page.code(3, code));
+    let eighth = Knot { tick: Tick(70_066), vel: [5, 0, 0], ..seventh };
+    let ninth = eighth.turned(Tick(70_068), look(0, 1024));
+    let code = knot_code(turn, &seventh, &[ninth], Tick(70_068), 4).expect("a small change");
+    script.page("a_line_that_runs", 70_068, Some(70_064), |page| page.code(3, code));
     let fold = Fold { newest: 700, received: u32::MAX, steps: [1; 15], applied: None };
     let clock = Clock { echo: 700, hold: 33, late: 2 };
     script.datagram(
         "reports",
-        70_061,
+        70_071,
         |w| {
             w.fold(&fold).clock(&clock);
         },
@@ -283,20 +301,20 @@ fn snapshots_of_a_game_keep_their_bytes() {
     };
     script.datagram(
         "listed_steps",
-        70_062,
+        70_072,
         |w| {
             w.fold(&fold);
         },
         &[],
     );
-    let teleported = Knot { tick: Tick(70_063), pos: [1_024_000_000, 0, -16], ..fourth };
-    script.page("absolute_and_skip", 70_063, Some(70_060), |page| {
+    let teleported = Knot { tick: Tick(70_073), pos: [1_024_000_000, 0, -16], ..ninth };
+    script.page("absolute_and_skip", 70_073, Some(70_068), |page| {
         page.absolute(3, &State::Knot(teleported));
         page.skip(200);
     });
     let cue = |source, position| Cue {
         id: 7,
-        tick: Tick(70_062),
+        tick: Tick(70_072),
         life: 3,
         kind: 4,
         source,
@@ -305,21 +323,21 @@ fn snapshots_of_a_game_keep_their_bytes() {
     };
     let cues =
         [cue(Some(ANN), Some(IPos([1, -2, 3]))), Cue { id: 8, payload: b"", ..cue(None, None) }];
-    script.datagram("cues", 70_064, |_| {}, &cues);
+    script.datagram("cues", 70_074, |_| {}, &cues);
     let cover = Cover { first: 0, last: 2 };
     let mut page = Page::new(Space::Metric);
-    page.start(2, Tick(70_065), None);
+    page.start(2, Tick(70_075), None);
     page.enter(5, &kind, &enter(BUS, None, Fields::default()), &State::Knot(still));
     script.datagram(
         "partial",
-        70_065,
+        70_075,
         |writer| {
             writer.cover(cover);
             assert!(writer.page(&page), "one page fits");
         },
         &[],
     );
-    script.page("leave", 70_066, None, |page| page.leave(200));
+    script.page("leave", 70_076, None, |page| page.leave(200));
     check("snapshot_game.tsv", &script.lines);
 }
 

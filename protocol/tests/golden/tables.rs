@@ -2,7 +2,7 @@
 
 use starling_protocol::close::{CloseCode, Retry};
 use starling_protocol::motion::LONGITUDE_UNITS;
-use starling_protocol::tables::v1;
+use starling_protocol::tables::{SYMBOLS, v2};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -36,35 +36,51 @@ fn the_document_prints_the_numbers_of_the_code() {
 fn prefix_codes() -> String {
     let mut text = String::from("```\n");
     let knots = [
-        ("head", &v1::HEAD),
-        ("lag", &v1::LAG),
-        ("position x, y", &v1::POSITION_XY),
-        ("position z", &v1::POSITION_Z),
-        ("velocity x, y", &v1::VELOCITY_XY),
-        ("velocity z", &v1::VELOCITY_Z),
-        ("heading", &v1::HEADING),
-        ("look", &v1::LOOK),
-        ("quaternion", &v1::QUATERNION),
+        ("head", &v2::HEAD),
+        ("lag", &v2::LAG),
+        ("position x, y", &v2::POSITION_XY),
+        ("position z", &v2::POSITION_Z),
+        ("velocity x, y", &v2::VELOCITY_XY),
+        ("velocity z", &v2::VELOCITY_Z),
+        ("heading", &v2::HEADING),
+        ("look", &v2::LOOK),
+        ("quaternion", &v2::QUATERNION),
     ];
     for (name, rows) in knots {
         writeln!(text, "knots, {name}").expect("a string takes everything");
-        for (class, lengths) in rows.iter().enumerate() {
-            writeln!(text, "  {class}: {}", row(lengths)).expect("a string takes everything");
-        }
+        rows_of(&mut text, rows);
+    }
+    let steps = [
+        ("head", &v2::STEP_HEAD),
+        ("x, y", &v2::STEP_PLANE),
+        ("z", &v2::STEP_HEIGHT),
+        ("heading", &v2::STEP_HEADING),
+        ("look", &v2::STEP_LOOK),
+        ("quaternion", &v2::STEP_QUATERNION),
+    ];
+    for (name, rows) in steps {
+        writeln!(text, "steps, {name}").expect("a string takes everything");
+        rows_of(&mut text, rows);
     }
     let fixes = [
-        ("head", &v1::FIX_HEAD),
-        ("lag", &v1::FIX_LAG),
-        ("first two axes", &v1::FIX_PLANE),
-        ("third axis", &v1::FIX_ALTITUDE),
-        ("heading", &v1::FIX_HEADING),
-        ("look", &v1::FIX_LOOK),
-        ("quaternion", &v1::FIX_QUATERNION),
+        ("head", &v2::FIX_HEAD),
+        ("lag", &v2::FIX_LAG),
+        ("first two axes", &v2::FIX_PLANE),
+        ("third axis", &v2::FIX_ALTITUDE),
+        ("heading", &v2::FIX_HEADING),
+        ("look", &v2::FIX_LOOK),
+        ("quaternion", &v2::FIX_QUATERNION),
     ];
     for (name, lengths) in fixes {
         writeln!(text, "fixes, {name}\n     {}", row(lengths)).expect("a string takes everything");
     }
     text + "```\n"
+}
+
+fn rows_of(text: &mut String, rows: &[[u8; SYMBOLS]]) {
+    for (class, lengths) in rows.iter().enumerate() {
+        writeln!(text, "  {class}: {}", row(lengths)).expect("a string takes everything");
+    }
 }
 
 fn longitude_units() -> String {

@@ -6,8 +6,8 @@ use crate::world::{Entity, World};
 use starling_protocol::limits::AGE_MAX;
 use starling_protocol::message::bulk::BulkDown;
 use starling_protocol::snapshot::{
-    BulkWriter, Code, Cover, Cue, Enter, FIX_STEPS_MAX, Fields, Page, SnapshotWriter, State,
-    fix_code, knot_code, page_of,
+    BulkWriter, Code, Cover, Cue, Enter, FIX_STEPS_MAX, Fields, KNOT_STEPS_MAX, Page,
+    SnapshotWriter, State, fix_code, knot_code, page_of,
 };
 use starling_protocol::units::{Slot, Tick};
 use starling_protocol::uplink::Ack;
@@ -362,7 +362,15 @@ fn code(world: &World, entity: &Entity, base: Tick, age: u32) -> Option<Code> {
         return None;
     }
     match (known.last()?, since.last()?) {
-        (State::Knot(base), State::Knot(now)) => knot_code(kind, base, now, world.tick, age),
+        (State::Knot(base), State::Knot(now)) => {
+            let knots = since.iter().filter_map(|state| match state {
+                State::Knot(knot) => Some(*knot),
+                State::Fix(_) => None,
+            });
+            let all = knots.collect::<Vec<_>>();
+            let told = if all.len() > KNOT_STEPS_MAX { &[*now][..] } else { &all };
+            knot_code(kind, base, told, world.tick, age)
+        }
         (State::Fix(base), State::Fix(_)) if since.len() <= FIX_STEPS_MAX => {
             let steps = since.iter().filter_map(|state| match state {
                 State::Fix(fix) => Some(*fix),

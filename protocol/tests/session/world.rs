@@ -1,7 +1,7 @@
 //! Entities that move, and the whole past of each.
 
 use crate::dice::Dice;
-use starling_protocol::motion::{FixState, Knot, TrackKind, snap_fix, snap_knot};
+use starling_protocol::motion::{FixState, Gain, Knot, Step, TrackKind, snap_fix, snap_knot};
 use starling_protocol::sample::Orientation;
 use starling_protocol::schema::{Field, FieldType, Kind, OrientationKind, Schema, Visibility};
 use starling_protocol::snapshot::State;
@@ -91,7 +91,7 @@ impl World {
         let state = match self.track {
             TrackKind::Fixes => State::Fix(FixState::first(self.tick, at, orientation)),
             TrackKind::Knots => {
-                State::Knot(Knot { tick: self.tick, pos: at.0, vel: [0; 3], orientation })
+                State::Knot(Knot { tick: self.tick, pos: at.0, orientation, ..Knot::default() })
             }
         };
         Entity {
@@ -175,7 +175,15 @@ fn moved(dice: &mut Dice, space: Space, tick: Tick, kind: OrientationKind, from:
                 1 => [0; 3],
                 _ => [0; 3].map(|_: i32| dice.spread(500) as i16),
             };
-            State::Knot(Knot { tick, pos: snap_knot(IPos(at)), vel, orientation: turned })
+            let anew = Knot { tick, run: 0, pos: snap_knot(IPos(at)), vel, orientation: turned };
+            let residual = by.map(|steps| (steps / 400) as i32);
+            let gain = Gain::ALL[dice.below(3) as usize];
+            let next = match dice.below(5) {
+                0 => knot.turned(tick, turned),
+                1 => anew,
+                _ => knot.step(tick, &Step { gain, residual }).unwrap_or(anew),
+            };
+            State::Knot(Knot { orientation: turned, ..next })
         }
         State::Fix(fix) => {
             let at = fix.predict(space, tick).0.map(i64::from);

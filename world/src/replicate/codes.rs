@@ -9,7 +9,9 @@ use crate::track::{Ring, Rings, Tracks};
 use starling_protocol::limits::AGE_MAX;
 use starling_protocol::motion::{FixState, Knot};
 use starling_protocol::schema::OrientationKind;
-use starling_protocol::snapshot::{Code, FIX_STEPS_MAX, State, fix_code, knot_code};
+use starling_protocol::snapshot::{
+    Code, FIX_STEPS_MAX, KNOT_STEPS_MAX, State, fix_code, knot_code,
+};
 use starling_protocol::space::Space;
 use starling_protocol::units::Tick;
 use std::num::NonZeroU64;
@@ -112,8 +114,13 @@ impl CodeBook {
 }
 
 fn code_knot(kind: OrientationKind, ring: &Ring<Knot>, base: Tick, now: Tick) -> Option<Code> {
-    let held = ring.before(ring.steps_to(base)?)?;
-    knot_code(kind, held, ring.newest()?, now, now.0 - base.0)
+    let count = ring.steps_to(base)?;
+    let told = if count > KNOT_STEPS_MAX { 1 } else { count };
+    let mut since = [Knot::default(); KNOT_STEPS_MAX];
+    for (knot, back) in since.iter_mut().zip((0..told).rev()) {
+        *knot = *ring.before(back)?;
+    }
+    knot_code(kind, ring.before(count)?, &since[..told], now, now.0 - base.0)
 }
 
 fn code_fix(

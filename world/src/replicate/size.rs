@@ -61,10 +61,10 @@ fn state_bits(scene: &Scene<'_>, entity: EntityIdx) -> usize {
     let lag_bits = gamma_bits(u64::from(lag) + 1);
     let place = match state {
         State::Knot(knot) => {
-            let moves = knot.vel != [0; 3];
             let position: usize = knot.pos.iter().map(|c| signed_bits(c / KNOT_GRID)).sum();
             let velocity: usize = knot.vel.iter().map(|v| signed_bits(i32::from(*v))).sum();
-            position + 1 + if moves { velocity } else { 0 }
+            let line = velocity + gamma_bits(u64::from(knot.run) + 1);
+            position + 1 + if knot.is_still() { 0 } else { line }
         }
         State::Fix(_) => FIX_BITS + 1 + FIX_BEFORE_BITS,
     };

@@ -12,11 +12,11 @@ pub(crate) use ring::Ring;
 use crate::config::WorldConfig;
 use crate::entity::{Accepted, Entities, EntityIdx};
 use starling_protocol::motion::{
-    FixState, Knot, TrackKind, orientation_holds, snap_fix, snap_knot, snap_velocity,
+    Course, FixState, Knot, TrackKind, aim, orientation_holds, snap_fix, snap_knot,
 };
 use starling_protocol::sample::Orientation;
 use starling_protocol::schema::OrientationKind;
-use starling_protocol::space::Space;
+use starling_protocol::space::{IPos, Space};
 use starling_protocol::units::{Tick, TickRate};
 
 /// Milliseconds for which a line is followed without a fresh sample.
@@ -52,8 +52,7 @@ pub(crate) enum Rings {
 #[derive(Clone, Copy, Debug, Default)]
 struct Sampled {
     label: Tick,
-    position: [i32; 3],
-    velocity: [i32; 3],
+    course: Course,
 }
 
 impl Tracks {
@@ -98,11 +97,9 @@ impl Tracks {
         self.grow(entity);
         let at = entity.at();
         let accepted = entities.accepted(entity);
-        self.sampled[at] = Sampled {
-            label: now,
-            position: accepted.position.0,
-            velocity: accepted.velocity.unwrap_or_default(),
-        };
+        let velocity = accepted.velocity.unwrap_or_default();
+        let course = Course { position: accepted.position, velocity, change: [0; 3] };
+        self.sampled[at] = Sampled { label: now, course };
         match &mut self.rings {
             Rings::Knots(rings) => rings[at].clear(),
             Rings::Fixes(rings) => rings[at].clear(),
@@ -142,16 +139,22 @@ impl Tracks {
     /// where it is stands there, whatever velocity it names: it may fall silent now.
     fn note_velocity(&mut self, entity: EntityIdx, accepted: &Accepted, label: Tick) {
         let last = &mut self.sampled[entity.at()];
+        let (from, position) = (last.course, accepted.position);
         let apart = label.since(last.label).filter(|t| (1..=self.follow_ticks.max(1)).contains(t));
-        let stands = apart.is_some() && last.position == accepted.position.0;
+        let stands = apart.is_some() && from.position == position;
         let velocity = match (accepted.velocity, apart) {
             _ if stands => [0; 3],
             (Some(named), _) => named,
-            (None, Some(ticks)) => difference(last.position, accepted.position.0, ticks, self.rate),
-            (None, None) if label == last.label => last.velocity,
+            (None, Some(ticks)) => difference(from.position, position, ticks, self.rate),
+            (None, None) if label == last.label => from.velocity,
             (None, None) => [0; 3],
         };
-        *last = Sampled { label, position: accepted.position.0, velocity };
+        let change = match apart {
+            Some(ticks) => change(from.velocity, velocity, ticks),
+            None if label == last.label => from.change,
+            None => [0; 3],
+        };
+        *last = Sampled { label, course: Course { position, velocity, change } };
     }
 
     fn follow(&mut self, entity: EntityIdx, entities: &Entities, now: Tick) -> bool {
@@ -160,8 +163,9 @@ impl Tracks {
         let orientation = accepted.orientation.fit(kind.map_or_else(Default::default, turn));
         let made = match &mut self.rings {
             Rings::Knots(rings) => {
-                let velocity = snap_velocity(self.sampled[entity.at()].velocity, self.rate);
-                add_knot(&mut rings[entity.at()], accepted, orientation, velocity, now)
+                let mut course = self.sampled[entity.at()].course;
+                course.position = accepted.position;
+                add_knot(&mut rings[entity.at()], &course, orientation, now, self.rate)
             }
             Rings::Fixes(rings) => {
                 add_fix(&mut rings[entity.at()], self.space, accepted, orientation, now)
@@ -176,7 +180,7 @@ impl Tracks {
 
     fn watch(&mut self, entity: EntityIdx) {
         if let Rings::Knots(rings) = &self.rings {
-            let moves = rings[entity.at()].newest().is_some_and(|knot| knot.vel != [0; 3]);
+            let moves = rings[entity.at()].newest().is_some_and(|knot| !knot.is_still());
             if moves && !self.is_moving[entity.at()] {
                 self.is_moving[entity.at()] = true;
                 self.moving.push(entity);
@@ -191,7 +195,7 @@ impl Tracks {
         let (is_moving, newest, held) = (&mut self.is_moving, &mut self.newest, &mut self.held);
         self.moving.retain(|&entity| {
             let ring = &mut rings[entity.at()];
-            let moves = ring.newest().is_some_and(|knot| knot.vel != [0; 3]);
+            let moves = ring.newest().is_some_and(|knot| !knot.is_still());
             let accepted = entities.accepted(entity);
             let silent = now.since(accepted.tick).is_some_and(|t| t > self.follow_ticks);
             if entities.is_live(entity) && moves && !silent {
@@ -199,7 +203,8 @@ impl Tracks {
             }
             if entities.is_live(entity) && moves {
                 let orientation = ring.newest().map(|knot| knot.orientation).unwrap_or_default();
-                ring.push(knot_at(accepted, orientation, [0; 3], now));
+                let pos = snap_knot(accepted.position);
+                ring.push(Knot { tick: now, pos, orientation, ..Knot::default() });
                 newest[entity.at()] = now;
                 held.push(entity);
             }
@@ -220,38 +225,51 @@ fn turn(kind: &starling_protocol::schema::Kind) -> OrientationKind {
 }
 
 /// Canonical steps per second between two samples so many ticks apart.
-fn difference(from: [i32; 3], to: [i32; 3], ticks: u32, rate: TickRate) -> [i32; 3] {
-    let mut velocity = [0; 3];
-    for axis in 0..3 {
-        let steps = i64::from(to[axis]) - i64::from(from[axis]);
+fn difference(from: IPos, to: IPos, ticks: u32, rate: TickRate) -> [i32; 3] {
+    [0, 1, 2].map(|axis: usize| {
+        let steps = i64::from(to.0[axis]) - i64::from(from.0[axis]);
         let per_second = steps * i64::from(rate.hz()) / i64::from(ticks);
-        velocity[axis] = per_second.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
-    }
-    velocity
+        per_second.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+    })
 }
 
+/// By how much a velocity changed in each of so many ticks.
+fn change(from: [i32; 3], to: [i32; 3], ticks: u32) -> [i32; 3] {
+    [0, 1, 2].map(|axis: usize| to[axis].saturating_sub(from[axis]) / ticks as i32)
+}
+
+/// A turn alone leaves the line as it is, and a new line leaves the orientation that still holds.
 fn add_knot(
     ring: &mut Ring<Knot>,
-    accepted: &Accepted,
+    course: &Course,
     orientation: Orientation,
-    velocity: [i16; 3],
     now: Tick,
+    rate: TickRate,
 ) -> bool {
-    let holds = ring.newest().is_some_and(|knot| {
+    let Some(newest) = ring.newest().copied() else {
+        let nothing = Knot { tick: now, orientation, ..Knot::default() };
+        ring.push(aim(&nothing, now, course, rate));
+        return true;
+    };
+    let follows = |knot: &Knot| {
         // Who stands may fall silent: its line must not go on until it is held.
-        let goes_on = velocity == [0; 3] && knot.vel != [0; 3];
-        !goes_on
-            && knot.holds(now, accepted.position)
-            && orientation_holds(knot.orientation, orientation)
-    });
-    if !holds {
-        ring.push(knot_at(accepted, orientation, velocity, now));
+        let goes_on = course.is_still() && !knot.is_still();
+        !goes_on && knot.holds(now, course.position)
+    };
+    if follows(&newest) && orientation_holds(newest.orientation, orientation) {
+        return false;
     }
-    !holds
-}
-
-fn knot_at(accepted: &Accepted, orientation: Orientation, vel: [i16; 3], now: Tick) -> Knot {
-    Knot { tick: now, pos: snap_knot(accepted.position), vel, orientation }
+    // What this tick said before is said anew, from what clients hold.
+    let told = if newest.tick == now { ring.before(1).copied() } else { Some(newest) };
+    let last = told.unwrap_or(newest);
+    let line = match last.tick < now && follows(&last) {
+        true => last.turned(now, last.orientation),
+        false => aim(&last, now, course, rate),
+    };
+    let holds = orientation_holds(last.orientation, orientation);
+    let orientation = if holds { last.orientation } else { orientation };
+    ring.push(Knot { orientation, ..line });
+    true
 }
 
 /// A fix at the same place is told once, so that whoever draws the line sees it end.

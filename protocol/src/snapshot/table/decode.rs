@@ -6,12 +6,13 @@ use crate::bits::BitReader;
 use crate::limits::DATAGRAM_BYTES_MAX;
 use crate::motion::TrackKind;
 use crate::schema::{Kind, OrientationKind, Schema};
-use crate::snapshot::code::{read_fixes, read_knot};
+use crate::snapshot::code::read_fixes;
 use crate::snapshot::cue::{CueRead, read_cue};
 use crate::snapshot::header::{
     CLOCK, CUES, Clock, Cover, FOLD, Fold, HEADER_BYTES, PARTIAL, RESERVED, SNAPSHOT_TYPE,
     TYPE_MASK, read_clock, read_cover, read_fold,
 };
+use crate::snapshot::knot_code::read_knot;
 use crate::snapshot::presence::{SlotSet, read_gaps, read_presence};
 use crate::snapshot::record::{FieldsRead, Text, read_entity, read_fields, read_name};
 use crate::snapshot::state::{State, read_state};
