@@ -18,7 +18,7 @@ use std::time::Duration;
 const HEADER_BYTES: f64 = 28.0;
 /// A run whose round trip is longer at the 99th percentile was starved: it batches and flatters
 /// itself.
-const RTT_MS_MAX: f64 = 30.0;
+pub const RTT_MS_MAX: f64 = 30.0;
 /// Clients that one thread of the swarm drives before a second one helps.
 const CLIENTS_PER_THREAD: usize = 250;
 /// The first lines of a table of [`Outcome::row`].
@@ -138,18 +138,7 @@ impl Outcome {
     /// Why the run says nothing, if it does not.
     #[must_use]
     pub fn flaw(&self) -> Option<&'static str> {
-        let Report { verdict, generator, positions, clients, .. } = &self.report;
-        if clients.connected < clients.asked || clients.lost > 0 {
-            Some("clients missing")
-        } else if positions.pairs_checked == 0 || positions.wrong_set + positions.over_bound > 0 {
-            Some("wrong")
-        } else if *verdict == Verdict::Invalid {
-            Some("invalid: the swarm was late")
-        } else if generator.rtt_ms.p99.is_none_or(|ms| ms > RTT_MS_MAX) {
-            Some("invalid: starved")
-        } else {
-            None
-        }
+        flaw(&self.report, RTT_MS_MAX)
     }
 
     /// The one that is valid, or else the one with less CPU.
@@ -187,6 +176,24 @@ impl Outcome {
             shown(generator.late_sends_ms.p99),
             self.flaw().map_or_else(|| format!("valid, {seconds:.0} s"), str::to_owned),
         )
+    }
+}
+
+/// Why a run says nothing, if it does not. A round trip longer than so many milliseconds at the
+/// 99th percentile is that of a machine that starved.
+#[must_use]
+pub fn flaw(report: &Report, rtt_ms_max: f64) -> Option<&'static str> {
+    let Report { verdict, generator, positions, clients, .. } = report;
+    if clients.connected < clients.asked || clients.lost > 0 {
+        Some("clients missing")
+    } else if positions.pairs_checked == 0 || positions.wrong_set + positions.over_bound > 0 {
+        Some("wrong")
+    } else if *verdict == Verdict::Invalid {
+        Some("invalid: the swarm was late")
+    } else if generator.rtt_ms.p99.is_none_or(|ms| ms > rtt_ms_max) {
+        Some("invalid: starved")
+    } else {
+        None
     }
 }
 

@@ -11,6 +11,7 @@ pub mod motion;
 pub mod record;
 pub mod scene;
 pub mod spread;
+pub mod system;
 
 /// Is this a short run that only shows that the benches work, as in `cargo test --benches`?
 #[must_use]

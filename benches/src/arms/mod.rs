@@ -50,14 +50,14 @@ impl Arm {
     }
 
     /// Serves on a free port of this machine, which is told on standard output, until standard
-    /// input ends.
+    /// input ends. Settings are Starling's alone: `server.tick_hz=60`.
     ///
     /// # Errors
     /// What the system refuses.
-    pub fn serve(self) -> Result<()> {
+    pub fn serve(self, settings: &[String]) -> Result<()> {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         match self {
-            Self::Starling => starling::serve(listen),
+            Self::Starling => starling::serve(listen, settings),
             Self::Naive => naive::serve(listen),
             Self::Competent => competent::serve(listen),
         }
@@ -75,10 +75,10 @@ impl FromStr for Arm {
     }
 }
 
-/// Tells whoever started this process where it listens.
-fn tell(address: SocketAddr) -> Result<()> {
+/// Tells whoever started this process where it listens, and where its own metrics are.
+fn tell(address: SocketAddr, metrics: Option<SocketAddr>) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{address}")?;
+    writeln!(out, "{address} {}", metrics.map_or_else(String::new, |at| at.to_string()))?;
     Ok(out.flush()?)
 }
 

@@ -16,6 +16,8 @@ pub struct Process {
     pub server: SocketAddr,
     /// Where what it uses can be read: one meter for all, outside of what is measured.
     pub metrics: SocketAddr,
+    /// Where its own metrics are, if it has any.
+    pub own: Option<SocketAddr>,
 }
 
 impl Process {
@@ -24,23 +26,41 @@ impl Process {
     /// # Errors
     /// It does not start, or says nothing.
     pub fn start(arm: Arm) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["serve", arm.name()]);
-        Self::run(command)
+        Self::start_with(arm, &[], None)
     }
 
-    /// Starts a program that tells its address in its first line.
+    /// The same with settings, and on one processor only if one is named.
     ///
     /// # Errors
     /// It does not start, or says nothing.
-    pub fn run(mut command: Command) -> Result<Self> {
+    pub fn start_with(arm: Arm, settings: &[String], processor: Option<u32>) -> Result<Self> {
+        let own = std::env::current_exe()?;
+        let mut command = match processor {
+            None => Command::new(own),
+            Some(number) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", &number.to_string()]).arg(own);
+                command
+            }
+        };
+        command.args(["serve", arm.name()]);
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Result<Self> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let out = child.stdout.take().context("its output was piped")?;
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line)?;
-        let server = line.trim().parse().with_context(|| format!("it said `{line}`"))?;
+        let mut addresses = line.split_whitespace().map(str::parse);
+        let server = addresses.next().and_then(Result::ok);
+        let server = server.with_context(|| format!("it said `{line}`"))?;
+        let own = addresses.next().and_then(Result::ok);
         let metrics = meter(child.id())?;
-        Ok(Self { child, server, metrics })
+        Ok(Self { child, server, metrics, own })
     }
 
     /// Its number.

@@ -54,6 +54,9 @@ enum Do {
     Serve {
         /// Which.
         arm: Arm,
+        /// FIELD=VALUE of Starling's configuration.
+        #[arg(long = "set")]
+        settings: Vec<String>,
     },
 }
 
@@ -64,8 +67,8 @@ fn seconds(text: &str) -> Result<Duration> {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    if let Some(Do::Serve { arm }) = args.command {
-        return arm.serve();
+    if let Some(Do::Serve { arm, settings }) = args.command {
+        return arm.serve(&settings);
     }
     println!("{}", contest::HEAD);
     for scenario in &args.scenario {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use starling_protocol::units::Nanos;
 use starling_transport::conditioner::LinkProfile;
 use starling_transport::memory::ClientSide;
-use starling_transport::quic::{ClientOptions, ConnectOptions, UdpClient};
+use starling_transport::quic::{ClientOptions, ConnectOptions, Sockets, UdpClient};
 use starling_transport::tls::ClientTls;
 use starling_transport::{ConnKey, Transport};
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ pub trait Wire: Transport {
     fn socket_drops(&mut self, now: Nanos) -> u64;
 }
 
-/// QUIC on UDP sockets, one per connection.
+/// QUIC on UDP sockets, by default one per connection.
 pub struct QuicWire {
     client: UdpClient,
     options: ConnectOptions,
@@ -50,7 +50,22 @@ impl QuicWire {
     /// # Errors
     /// The system's poller cannot be had.
     pub fn new(server: SocketAddr, tls: ClientTls, link: &LinkProfile, seed: u64) -> Result<Self> {
-        let client = UdpClient::new(ClientOptions { seed, ..ClientOptions::default() })?;
+        Self::with_sockets(Sockets::PerConnection, server, tls, link, seed)
+    }
+
+    /// The same on sockets of another kind: one for all, where there are more connections than a
+    /// machine has ports.
+    ///
+    /// # Errors
+    /// The system's poller cannot be had.
+    pub fn with_sockets(
+        sockets: Sockets,
+        server: SocketAddr,
+        tls: ClientTls,
+        link: &LinkProfile,
+        seed: u64,
+    ) -> Result<Self> {
+        let client = UdpClient::new(ClientOptions { sockets, seed, ..ClientOptions::default() })?;
         let options = ConnectOptions::new(server, tls).with_link(link.clone());
         Ok(Self { client, options, ports: BTreeSet::new(), drops: 0, looked: None })
     }

@@ -51,7 +51,7 @@ struct Server {
 /// What the system refuses.
 pub fn serve(listen: SocketAddr) -> Result<()> {
     let socket = Socket::bind(listen)?;
-    crate::arms::tell(socket.address()?)?;
+    crate::arms::tell(socket.address()?, None)?;
     crate::arms::serve_until_told(move || run(socket))
 }
 

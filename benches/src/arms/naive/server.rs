@@ -40,7 +40,7 @@ pub fn serve(listen: SocketAddr) -> Result<()> {
 
 async fn run(listen: SocketAddr) -> Result<()> {
     let endpoint = quinn::Endpoint::server(config()?, listen)?;
-    crate::arms::tell(endpoint.local_addr()?)?;
+    crate::arms::tell(endpoint.local_addr()?, None)?;
     let (to_game, news) = channel(NEWS_MAX);
     tokio::spawn(play(news));
     let mut id = 0;

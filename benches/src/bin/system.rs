@@ -1,0 +1,124 @@
+//! Starling's server under the loads of the system's bars. Rows are printed in Markdown.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "a program that prints tables")]
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use starling_benches::arms::Arm;
+use starling_benches::system::{self, Idle};
+use std::time::Duration;
+
+/// Runs the server in a process of its own, loads it, and prints what it took.
+#[derive(Debug, Parser)]
+#[command(arg_required_else_help = true)]
+struct Args {
+    #[command(subcommand)]
+    command: Do,
+    /// Measured time of each run.
+    #[arg(long = "for", global = true, default_value = "10s", value_parser = seconds)]
+    measured: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+enum Do {
+    /// CPU per client and tick, and the spread of ticks, at several tick rates.
+    Rates {
+        #[arg(long, value_delimiter = ',', default_value = "20,30,60,128")]
+        hz: Vec<u32>,
+        #[arg(long, default_value = "arena")]
+        scenario: String,
+        #[arg(long, default_value_t = 100)]
+        clients: u32,
+        #[arg(long, default_value_t = 50)]
+        visible: u32,
+    },
+    /// Clients that each own an object and see all others.
+    Objects {
+        #[arg(long, default_value_t = 100)]
+        count: u32,
+        #[arg(long, default_value_t = 60)]
+        hz: u32,
+        #[arg(long, default_value = "arena")]
+        scenario: String,
+    },
+    /// Many small matches at once.
+    Matches {
+        #[arg(long, default_value_t = 20)]
+        count: u32,
+        #[arg(long, default_value_t = 10)]
+        players: u32,
+        #[arg(long, default_value_t = 128)]
+        hz: u32,
+        /// The one processor that the server may use (with `taskset`).
+        #[arg(long)]
+        processor: Option<u32>,
+    },
+    /// Links that lose packets, compared with such that lose none.
+    Loss {
+        #[arg(long, default_value = "arena")]
+        scenario: String,
+        #[arg(long, default_value_t = 100)]
+        clients: u32,
+        /// Per cent, each way.
+        #[arg(long, value_delimiter = ',', default_value = "5,10")]
+        loss: Vec<u32>,
+        /// Milliseconds.
+        #[arg(long, value_delimiter = ',', default_value = "100,300")]
+        rtt: Vec<u32>,
+    },
+    /// Sessions that own nothing and look at nothing.
+    Idle {
+        #[arg(long, default_value_t = 5_000)]
+        sessions: u32,
+        /// Before anything counts.
+        #[arg(long, default_value = "10s", value_parser = seconds)]
+        rest: Duration,
+        /// All on one socket of the swarm: for more than there are ports or descriptors.
+        #[arg(long)]
+        shared: bool,
+    },
+    /// A game alone, and beside fleets at full ingest in the same process.
+    Beside {
+        #[arg(long, default_value_t = 100)]
+        players: u32,
+        #[arg(long, default_value_t = 60)]
+        hz: u32,
+        #[arg(long, default_value_t = 100_000)]
+        vehicles: u32,
+    },
+    /// Only serves, on a free port that is printed, until standard input ends.
+    Serve {
+        arm: Arm,
+        /// FIELD=VALUE of the configuration.
+        #[arg(long = "set")]
+        settings: Vec<String>,
+    },
+}
+
+fn seconds(text: &str) -> Result<Duration> {
+    let number = text.strip_suffix('s').unwrap_or(text);
+    Ok(Duration::from_secs_f64(number.parse().context("seconds, such as 10s")?))
+}
+
+fn main() -> Result<()> {
+    let Args { command, measured } = Args::parse();
+    let lines = match command {
+        Do::Rates { hz, scenario, clients, visible } => {
+            system::rates(&hz, &scenario, clients, visible, measured)?
+        }
+        Do::Objects { count, hz, scenario } => system::objects(count, hz, &scenario, measured)?,
+        Do::Matches { count, players, hz, processor } => {
+            system::matches(count, players, hz, processor, measured)?
+        }
+        Do::Loss { scenario, clients, loss, rtt } => {
+            system::loss(&scenario, clients, &loss, &rtt, measured)?
+        }
+        Do::Idle { sessions, rest, shared } => {
+            system::idle(Idle { sessions, rest, measured, shared })?
+        }
+        Do::Beside { players, hz, vehicles } => system::beside(players, hz, vehicles, measured)?,
+        Do::Serve { arm, settings } => return arm.serve(&settings),
+    };
+    lines.iter().for_each(|line| println!("{line}"));
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! Sessions that only exist: their handshakes, their memory, and what keeps them alive.
+
+use super::Stand;
+use crate::arms::process::{cpu_seconds, resident_bytes};
+use anyhow::{Context, Result, ensure};
+use starling_client_sim::space::Space;
+use starling_client_sim::starling::{QuicWire, Registry, StarlingOptions, StarlingTarget};
+use starling_client_sim::target::{ClientNo, ClientPlan, Clock, Link, Received, Target, Traffic};
+use starling_transport::conditioner::LinkProfile;
+use starling_transport::quic::Sockets;
+use starling_transport::tls::{ClientTls, ServerTrust};
+use std::time::{Duration, Instant};
+
+/// A pass waits for at most this long.
+const PASS_NS: u64 = 20_000_000;
+/// Sessions get this long to come in, and so much longer for each.
+const CONNECT_NS: u64 = 20_000_000_000;
+const CONNECT_NS_EACH: u64 = 5_000_000;
+
+/// So many sessions, idle for so long.
+#[derive(Clone, Copy, Debug)]
+pub struct Idle {
+    /// How many.
+    pub sessions: u32,
+    /// How long they rest before anything counts, and for how long it does.
+    pub rest: Duration,
+    /// See above.
+    pub measured: Duration,
+    /// All of them on one socket of the swarm: for more than there are ports.
+    pub shared: bool,
+}
+
+struct Since(Instant);
+
+impl Clock for Since {
+    fn now_ns(&self) -> u64 {
+        self.0.elapsed().as_nanos() as u64
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// The server does not start, or not every session gets in.
+pub fn idle(ask: Idle) -> Result<Vec<String>> {
+    let stand = Stand::open(&[], None)?;
+    let process = stand.process.id();
+    let clock = Since(Instant::now());
+    let mut target = target(&stand, ask.shared)?;
+    let use_now =
+        || cpu_seconds(process).zip(resident_bytes(process)).context("the server is gone");
+    let (cpu_empty, rss_empty) = use_now()?;
+    target.connect(&clock, &(0..ask.sessions).map(plan).collect::<Vec<_>>())?;
+    let connected = connect(&mut target, &clock, ask.sessions);
+    ensure!(connected == ask.sessions, "{connected} of {} sessions got in", ask.sessions);
+    let (cpu_in, _) = use_now()?;
+    rest(&mut target, &clock, ask.rest);
+    let ((cpu_start, _), before) = (use_now()?, target.traffic());
+    let lost = rest(&mut target, &clock, ask.measured);
+    let ((cpu_end, rss), traffic) = (use_now()?, target.traffic().since(before));
+    let each = f64::from(ask.sessions);
+    let seconds = ask.measured.as_secs_f64();
+    let [payload, whole] = wire_bytes(&traffic).map(|bytes| bytes / each / seconds);
+    Ok(vec![
+        "| sessions | server RSS, KiB per session | wire, B/s per session, both ways | with IP and UDP | server \
+         CPU, % of a core | handshake, us of server CPU | lost | sockets |"
+            .to_owned(),
+        format!("|{}", "---|".repeat(8)),
+        format!(
+            "| {} | **{:.1}** | **{payload:.1}** | {whole:.1} | {:.1} | {:.0} | {lost} | {} |",
+            ask.sessions,
+            rss.saturating_sub(rss_empty) as f64 / 1_024.0 / each,
+            (cpu_end - cpu_start) / seconds * 100.0,
+            (cpu_in - cpu_empty) * 1e6 / each,
+            if ask.shared { "one for all" } else { "one each" },
+        ),
+    ])
+}
+
+/// UDP payload both ways, and with headers.
+fn wire_bytes(traffic: &Traffic) -> [f64; 2] {
+    let payload = (traffic.bytes_down + traffic.bytes_up) as f64;
+    [payload, payload + 28.0 * (traffic.packets_down + traffic.packets_up) as f64]
+}
+
+fn target(stand: &Stand, shared: bool) -> Result<StarlingTarget<QuicWire>> {
+    let tls = ClientTls::new(&ServerTrust::Insecure)?;
+    let sockets = if shared { Sockets::Shared } else { Sockets::PerConnection };
+    let link = LinkProfile::default();
+    let wire = QuicWire::with_sockets(sockets, stand.process.server, tls, &link, 1)?;
+    let options = StarlingOptions {
+        world: "idle".to_owned(),
+        space: Space::Metric,
+        token: String::new(),
+        seed: 1,
+        faulted: false,
+        names: [].into(),
+        unix_ms: 0,
+    };
+    Ok(StarlingTarget::new(wire, options, Registry::default()))
+}
+
+/// A session that owns nothing, looks at nothing, and subscribes to nothing.
+fn plan(number: u32) -> ClientPlan {
+    ClientPlan {
+        client: ClientNo(number),
+        entities: Vec::new(),
+        areas: Vec::new(),
+        channels: Vec::new(),
+        judged: false,
+    }
+}
+
+fn connect(target: &mut impl Target, clock: &Since, asked: u32) -> u32 {
+    let give_up_ns = clock.now_ns() + CONNECT_NS + u64::from(asked) * CONNECT_NS_EACH;
+    let mut connected = 0;
+    while connected < asked && clock.now_ns() < give_up_ns {
+        pass(target, clock, |link| connected += u32::from(*link == Link::Connected));
+    }
+    connected
+}
+
+/// Does what is due, and nothing else, for so long; returns how many sessions were lost.
+fn rest(target: &mut impl Target, clock: &Since, time: Duration) -> u32 {
+    let end_ns = clock.now_ns() + time.as_nanos() as u64;
+    let mut lost = 0;
+    while clock.now_ns() < end_ns {
+        pass(target, clock, |link| lost += u32::from(matches!(link, Link::Lost(_))));
+    }
+    lost
+}
+
+fn pass(target: &mut impl Target, clock: &Since, mut note: impl FnMut(&Link)) {
+    let mut received = Received::default();
+    target.receive(clock, &mut received);
+    received.links.iter().for_each(|(_, link)| note(link));
+    target.submit(clock, &[]);
+    target.wait(clock, clock.now_ns() + PASS_NS);
+}

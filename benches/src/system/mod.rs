@@ -1,0 +1,66 @@
+//! Starling's server in a process of its own under loads that each answer one question.
+//!
+//! Every function runs what it names, and returns the lines of a Markdown table.
+
+mod beside;
+mod idle;
+mod load;
+mod loss;
+mod rates;
+
+pub use beside::beside;
+pub use idle::{Idle, idle};
+pub use loss::loss;
+pub use rates::{matches, objects, rates};
+
+use crate::arms::Arm;
+use crate::arms::process::Process;
+use anyhow::{Context, Result};
+use starling_client_sim::metrics::MetricsUrl;
+use starling_client_sim::report::Report;
+
+/// A server under load.
+struct Stand {
+    process: Process,
+    metrics: MetricsUrl,
+}
+
+impl Stand {
+    /// With these settings, on one processor if one is named.
+    fn open(settings: &[String], processor: Option<u32>) -> Result<Self> {
+        let process = Process::start_with(Arm::Starling, settings, processor)?;
+        let own = process.own.context("the server tells where its metrics are")?;
+        let metrics = MetricsUrl::parse(&format!("http://{own}/metrics"))?;
+        Ok(Self { process, metrics })
+    }
+}
+
+/// A number, or a dash.
+fn shown(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "-".to_owned(), |v| format!("{v:.digits$}"))
+}
+
+/// Server CPU in microseconds per client and tick.
+fn cpu_us(report: &Report) -> Option<f64> {
+    report.server.as_ref()?.cpu_us_per_client_tick
+}
+
+/// Bytes down per visible update: UDP payload, and with the headers of UDP and IPv4.
+fn bytes_per_update(report: &Report) -> [f64; 2] {
+    let positions = &report.positions;
+    let whole = positions.bytes_down_per_s + 28.0 * positions.packets_down_per_s;
+    [positions.bytes_down_per_s, whole].map(|b| b / positions.visible_updates_per_s.max(1e-9))
+}
+
+/// Duration of ticks in milliseconds: p50, p99 and the longest.
+fn ticks_ms(report: &Report) -> String {
+    let Some(server) = &report.server else { return "-".to_owned() };
+    let [p50, p99, max] = [server.tick_ms.p50, server.tick_ms.p99, server.tick_ms.max];
+    format!("{} / {} / {}", shown(p50, 2), shown(p99, 2), shown(max, 2))
+}
+
+/// Whether the run counts.
+fn validity(report: &Report, rtt_ms_max: f64) -> String {
+    let flaw = crate::contest::flaw(report, rtt_ms_max);
+    flaw.map_or_else(|| format!("valid, {:.0} s", report.seconds), str::to_owned)
+}
