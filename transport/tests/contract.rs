@@ -12,7 +12,7 @@ mod stage;
 use stage::{MemoryStage, QuicStage, Stage, Troupe};
 use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
-use starling_transport::quic::{QuinnServer, Sockets, UdpServer};
+use starling_transport::quic::{QuinnServer, ShardedServer, Sockets, UdpServer};
 use starling_transport::{Event, SendError};
 
 fn quinn_stage() -> QuicStage<QuinnServer> {
@@ -20,6 +20,10 @@ fn quinn_stage() -> QuicStage<QuinnServer> {
 }
 
 fn looped_stage() -> QuicStage<UdpServer> {
+    QuicStage::new()
+}
+
+fn sharded_stage() -> QuicStage<ShardedServer> {
     QuicStage::new()
 }
 
@@ -33,6 +37,7 @@ macro_rules! contract {
         mod memory { $(#[test] fn $behaviour() { super::$behaviour(super::MemoryStage::new()); })* }
         mod quinn { $(#[test] fn $behaviour() { super::$behaviour(super::quinn_stage()); })* }
         mod looped { $(#[test] fn $behaviour() { super::$behaviour(super::looped_stage()); })* }
+        mod sharded { $(#[test] fn $behaviour() { super::$behaviour(super::sharded_stage()); })* }
         mod looped_with_clients_on_one_socket {
             $(#[test] fn $behaviour() { super::$behaviour(super::shared_socket_stage()); })*
         }
@@ -321,6 +326,7 @@ fn every_transport_can_move_to_a_thread_of_its_own() {
         moves::<starling_transport::memory::ClientSide>(),
         moves::<QuinnServer>(),
         moves::<UdpServer>(),
+        moves::<ShardedServer>(),
         moves::<starling_transport::quic::UdpClient>(),
     ];
     assert!(names.iter().all(|name| name.starts_with("starling_transport::")));

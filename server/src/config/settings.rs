@@ -30,6 +30,8 @@ pub struct Settings {
     pub congestion: Congestion,
     /// Who does the network's input and output.
     pub io: Io,
+    /// Threads of our own loop; `None` to go by the machine.
+    pub shards: Option<u8>,
     /// Milliseconds of a drain.
     pub drain_ms: u32,
     /// Milliseconds over which clients spread their reconnects.
@@ -167,6 +169,7 @@ impl Config {
             AuthMode::Token => WorldPolicy::Listed,
         };
         at_least("server.threads", self.server.threads.unwrap_or(1).into(), 1)?;
+        at_least("server.shards", self.server.shards.unwrap_or(1).into(), 1)?;
         at_least("server.drain_s", self.server.drain_s.into(), 1)?;
         at_most("server.drain_s", self.server.drain_s.into(), 3_600)?;
         Ok(Settings {
@@ -177,6 +180,7 @@ impl Config {
             threads: self.server.threads.map(usize::from),
             congestion: self.server.congestion.into(),
             io: self.server.io.into(),
+            shards: self.server.shards,
             drain_ms: self.server.drain_s * 1_000,
             drain_jitter_ms: self.server.drain_jitter_ms,
             certificate: self.certificate()?,

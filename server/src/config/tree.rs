@@ -89,6 +89,10 @@ section! {
         /// Who does the network's input and output: "loop" is ours, at about half the processor time
         /// for each datagram; "quinn" hands it to quinn's tasks.
         pub io: IoChoice = IoChoice::Loop,
+        /// Threads of the loop, each with a socket of its own, 1 to 255. When not given: as many as
+        /// the machine has cores, but with two cores or fewer one, which saves a hand-over between
+        /// threads for everything that comes and goes.
+        pub shards: Option<u8> = None,
         /// Clients spread their reconnects over this many milliseconds after a drain was told.
         pub drain_jitter_ms: u32 = 5_000,
     }

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! socket  ->  front thread  ->  room threads   (one per core, each room on one at a time)
-//! socket  <-  front thread  <-  room threads  <->  tick threads   (parts of long ticks)
+//! socket  <-  front thread  <-  room threads
+//!
+//! sockets  <->  shard threads  <->  front thread       (where there are several shards)  <->  tick threads   (parts of long ticks)
 //! http thread   looks at the board
 //! ```
 //!
@@ -207,6 +209,7 @@ impl Server {
         let mut options = ServerOptions::new(self.settings.listen, identity.clone());
         options.connections_max = self.settings.limits.connections_max;
         options.congestion = self.settings.congestion;
+        options.shards = u8::try_from(threads.network).unwrap_or(u8::MAX);
         options.runtime = RuntimeChoice::Own { threads: threads.network };
         Ok(QuicServer::bind(self.settings.io, &options)?)
     }
@@ -247,12 +250,18 @@ impl Threads {
     fn of(settings: &Settings) -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
         let network = match settings.io {
-            // The front's own thread runs the loop.
-            Io::Loop => 1,
+            // One is run by the front's own thread, more by threads of theirs.
+            Io::Loop => settings.shards.map_or_else(|| usual_shards(cores), usize::from),
             Io::Quinn => (cores / 2).max(1),
         };
         Self { cores, rooms: settings.threads.unwrap_or(cores), network }
     }
+}
+
+/// Threads of the network where nobody says how many: with two cores the rooms and the front have
+/// work for both.
+fn usual_shards(cores: usize) -> usize {
+    if cores > 2 { cores.min(u8::MAX.into()) } else { 1 }
 }
 
 fn identity(certificate: &Certificate) -> Result<Identity, TlsError> {

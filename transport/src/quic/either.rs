@@ -1,6 +1,6 @@
 //! A server on whichever of the two loops was chosen.
 
-use super::looped::{UdpServer, UdpServerWaker};
+use super::looped::{ShardedServer, ShardedServerWaker, UdpServer, UdpServerWaker};
 use super::server::{QuinnServer, ServerError, ServerOptions, ServerStats, ServerWaker};
 use crate::{Allowance, ConnKey, Event, SendError, Transport};
 use starling_protocol::close::CloseCode;
@@ -22,8 +22,10 @@ pub enum Io {
 /// A QUIC server.
 #[derive(Debug)]
 pub enum QuicServer {
-    /// On our own loop.
+    /// On our own loop, run by the thread that polls.
     Loop(Box<UdpServer>),
+    /// On our own loop, on threads of its own.
+    Shards(Box<ShardedServer>),
     /// On quinn.
     Quinn(Box<QuinnServer>),
 }
@@ -33,6 +35,7 @@ macro_rules! either {
     ($self:expr, $server:ident => $call:expr) => {
         match $self {
             QuicServer::Loop($server) => $call,
+            QuicServer::Shards($server) => $call,
             QuicServer::Quinn($server) => $call,
         }
     };
@@ -45,6 +48,9 @@ impl QuicServer {
     /// [`ServerError`] names the address when it cannot be had.
     pub fn bind(io: Io, options: &ServerOptions) -> Result<Self, ServerError> {
         match io {
+            Io::Loop if options.shards > 1 => {
+                ShardedServer::bind(options).map(|server| Self::Shards(Box::new(server)))
+            }
             Io::Loop => UdpServer::bind(options).map(|server| Self::Loop(Box::new(server))),
             Io::Quinn => QuinnServer::bind(options).map(|server| Self::Quinn(Box::new(server))),
         }
@@ -67,6 +73,7 @@ impl QuicServer {
     pub fn waker(&self) -> QuicServerWaker {
         match self {
             Self::Loop(server) => QuicServerWaker::Loop(server.waker()),
+            Self::Shards(server) => QuicServerWaker::Shards(server.waker()),
             Self::Quinn(server) => QuicServerWaker::Quinn(server.waker()),
         }
     }
@@ -129,6 +136,8 @@ impl Transport for QuicServer {
 pub enum QuicServerWaker {
     /// On our own loop.
     Loop(UdpServerWaker),
+    /// On our own loop, on threads of its own.
+    Shards(ShardedServerWaker),
     /// On quinn.
     Quinn(ServerWaker),
 }
@@ -138,6 +147,7 @@ impl QuicServerWaker {
     pub fn wake(&self) {
         match self {
             Self::Loop(waker) => waker.wake(),
+            Self::Shards(waker) => waker.wake(),
             Self::Quinn(waker) => waker.wake(),
         }
     }

@@ -24,7 +24,7 @@ pub use client::{
 pub use config::{Congestion, ServerSecret};
 pub use either::{Io, QuicServer, QuicServerWaker};
 pub use hub::{Arrival, ClientStats, ConnStats, Departure};
-pub use looped::{ServerEndpoint, UdpServer, UdpServerWaker};
+pub use looped::{ServerEndpoint, ShardedServer, ShardedServerWaker, UdpServer, UdpServerWaker};
 pub use server::{
     QuinnServer, RuntimeChoice, ServerError, ServerOptions, ServerStats, ServerWaker,
 };

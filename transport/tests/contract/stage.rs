@@ -6,8 +6,8 @@ use starling_protocol::units::Nanos;
 use starling_transport::conditioner::LinkProfile;
 use starling_transport::memory::{ClientSide, Network, ServerSide};
 use starling_transport::quic::{
-    ClientOptions, ConnectOptions, QuinnServer, ServerError, ServerOptions, ServerStats, Sockets,
-    UdpClient, UdpServer,
+    ClientOptions, ConnectOptions, QuinnServer, ServerError, ServerOptions, ServerStats,
+    ShardedServer, Sockets, UdpClient, UdpServer,
 };
 use starling_transport::tls::{ClientTls, Identity, ServerTrust};
 use starling_transport::{ConnKey, Event, Transport};
@@ -106,6 +106,7 @@ macro_rules! quic_server {
 
 quic_server!(QuinnServer);
 quic_server!(UdpServer);
+quic_server!(ShardedServer);
 
 /// Runs each behaviour on each server.
 macro_rules! on_each_server {
@@ -118,6 +119,11 @@ macro_rules! on_each_server {
         mod looped {
             $(#[test] fn $behaviour() {
                 super::$behaviour::<starling_transport::quic::UdpServer>();
+            })*
+        }
+        mod sharded {
+            $(#[test] fn $behaviour() {
+                super::$behaviour::<starling_transport::quic::ShardedServer>();
             })*
         }
     };
@@ -141,6 +147,8 @@ impl<V: QuicServer> QuicStage<V> {
         let identity = Identity::development().expect("a certificate can be made");
         let trust = ServerTrust::Fingerprint(identity.fingerprint());
         let mut options = ServerOptions::new((Ipv4Addr::LOCALHOST, 0).into(), identity);
+        // One kind of server has several.
+        options.shards = 3;
         setup(&mut options);
         let server = V::bind(&options).expect("a free port can be had");
         let options = ClientOptions { sockets, seed: SEED, ..ClientOptions::default() };

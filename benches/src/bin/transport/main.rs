@@ -21,6 +21,7 @@ mod load;
 mod server;
 
 use load::{Load, Uplink};
+use starling_transport::quic::Io;
 use std::process::ExitCode;
 
 /// Who does the server's input and output.
@@ -29,16 +30,18 @@ enum Arm {
     Floor,
     Quinn,
     Loop,
+    Shards,
 }
 
 impl Arm {
-    const ALL: [Self; 3] = [Self::Floor, Self::Quinn, Self::Loop];
+    const ALL: [Self; 4] = [Self::Floor, Self::Quinn, Self::Loop, Self::Shards];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
             Self::Quinn => "quinn",
             Self::Loop => "loop",
+            Self::Shards => "shards",
         }
     }
 }
@@ -90,7 +93,7 @@ fn parse_arm(name: &str) -> Option<Arm> {
 
 #[allow(clippy::print_stdout)]
 fn usage() -> ExitCode {
-    println!("transport [two-way|staggered|down floor|quinn|loop CLIENTS]");
+    println!("transport [two-way|staggered|down floor|quinn|loop|shards CLIENTS]");
     ExitCode::from(1)
 }
 
@@ -101,8 +104,9 @@ fn compare(load: Load, arms: &[Arm]) {
         let mut runs: Vec<_> = (0..REPEATS)
             .map(|_| match arm {
                 Arm::Floor => floor::run(load),
-                Arm::Quinn => server::run(starling_transport::quic::Io::Quinn, load),
-                Arm::Loop => server::run(starling_transport::quic::Io::Loop, load),
+                Arm::Quinn => server::run(Io::Quinn, 1, load),
+                Arm::Loop => server::run(Io::Loop, 1, load),
+                Arm::Shards => server::run(Io::Loop, 2, load),
             })
             .collect();
         runs.sort_by(|a, b| a.us_per_datagram().total_cmp(&b.us_per_datagram()));

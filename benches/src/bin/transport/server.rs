@@ -23,9 +23,10 @@ struct Bench {
     up: u64,
 }
 
-pub(crate) fn run(io: Io, load: Load) -> Figures {
+pub(crate) fn run(io: Io, shards: u8, load: Load) -> Figures {
     let identity = Identity::development().expect("a certificate can be made");
-    let options = ServerOptions::new((Ipv4Addr::LOCALHOST, 0).into(), identity);
+    let address = (Ipv4Addr::LOCALHOST, 0).into();
+    let options = ServerOptions { shards, ..ServerOptions::new(address, identity) };
     let server = QuicServer::bind(io, &options).expect("a free port can be had");
     let address = server.local_addr().to_string();
     let clients = spawn(&["clients", &address, &load.clients.to_string(), load.uplink.name()]);

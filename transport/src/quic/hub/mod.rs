@@ -12,6 +12,7 @@
 //! once when something arrives and once when something is sent.
 
 mod arena;
+mod census;
 mod clock;
 mod packet;
 mod peer;
@@ -20,6 +21,7 @@ mod stats;
 mod wheel;
 
 pub(in crate::quic) use arena::CHUNK_BYTES;
+pub(in crate::quic) use census::Census;
 pub(in crate::quic) use clock::Clock;
 pub use packet::{Arrival, Departure};
 pub(in crate::quic) use socket::{Inlet, Sent, Socket};
@@ -53,29 +55,8 @@ struct Slot {
     standing: Option<Standing>,
     /// Already on the dirty list.
     dirty: bool,
-}
-
-/// How many connections there are and were.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::quic) struct Census {
-    /// Handshakes under way.
-    pub(in crate::quic) handshaking: usize,
-    /// Connections that stand.
-    pub(in crate::quic) open: usize,
-    /// Handshakes that were completed.
-    pub(in crate::quic) completed: u64,
-    /// Handshakes that were not.
-    pub(in crate::quic) failed: u64,
-    /// Connections whose far side broke the rules of streams.
-    pub(in crate::quic) faults: u64,
-    /// Datagrams received.
-    pub(in crate::quic) datagrams_in: u64,
-    /// Datagrams handed to QUIC.
-    pub(in crate::quic) datagrams_out: u64,
-    /// Datagrams that found the connection's buffer full.
-    pub(in crate::quic) datagrams_full: u64,
-    /// Answers to strangers that found too many others waiting.
-    pub(in crate::quic) responses_dropped: u64,
+    /// Already among those whose allowance is fresh.
+    fresh: bool,
 }
 
 /// The connections of one endpoint.
@@ -98,6 +79,8 @@ pub(in crate::quic) struct Hub {
     shaken: Vec<usize>,
     /// Figures of connections that are gone.
     retired: ConnStats,
+    /// Places whose allowance is fresh since this was last asked, if anybody asks.
+    fresh: Option<Vec<usize>>,
     /// Scratch of [`Hub::handle_timeout`].
     met: Vec<usize>,
 }
@@ -119,6 +102,7 @@ impl Hub {
             forgotten: Vec::new(),
             shaken: Vec::new(),
             retired: ConnStats::default(),
+            fresh: None,
             met: Vec::new(),
         }
     }
@@ -145,12 +129,8 @@ impl Hub {
         }
         let peer = Some(Box::new(Peer::new(self.instant(now), key, connection, Framing::plain())));
         let standing = Some(Standing::Connecting);
-        self.slots[place] = Slot {
-            peer,
-            standing,
-            allowance: Allowance::default(),
-            dirty: self.slots[place].dirty,
-        };
+        let slot = &mut self.slots[place];
+        (slot.peer, slot.standing, slot.allowance) = (peer, standing, Allowance::default());
         self.census.handshaking += 1;
         self.settle(now, place);
     }
@@ -324,6 +304,25 @@ impl Hub {
         }
     }
 
+    /// Keeps a list of connections whose allowance is fresh, from now on.
+    pub(in crate::quic) fn keep_fresh(&mut self) {
+        self.fresh = Some(Vec::new());
+    }
+
+    /// The keys of connections whose allowance is fresh since this was last asked.
+    pub(in crate::quic) fn drain_fresh(&mut self, keys: &mut Vec<ConnKey>) {
+        for place in self.fresh.iter_mut().flat_map(|fresh| fresh.drain(..)) {
+            let slot = &mut self.slots[place];
+            slot.fresh = false;
+            keys.extend(slot.peer.as_ref().map(|peer| peer.key));
+        }
+    }
+
+    /// Bytes of the largest datagram that the connection at this place can send.
+    pub(in crate::quic) fn datagram_bytes_max(&mut self, place: usize) -> usize {
+        self.peer(place).map_or(0, Peer::datagram_bytes_max)
+    }
+
     /// Closes every connection at once.
     pub(in crate::quic) fn close_all(&mut self, now: Nanos, code: CloseCode, reason: &str) {
         let instant = self.instant(now);
@@ -417,6 +416,11 @@ impl Hub {
         let Some(peer) = slot.peer.as_deref_mut() else { return };
         peer.measure();
         slot.allowance = peer.allowance();
+        if let Some(fresh) = &mut self.fresh
+            && !std::mem::replace(&mut slot.fresh, true)
+        {
+            fresh.push(place);
+        }
         // Sending can end a connection, and it always moves timers.
         self.digest(now, place);
         self.exchange(place);
@@ -465,24 +469,5 @@ impl Hub {
         let due = due.map(|at| at.saturating_duration_since(self.origin).as_nanos());
         let due = due.map(|ns| Nanos(ns.try_into().unwrap_or(u64::MAX)));
         self.wheel.set(place, due);
-    }
-}
-
-impl Census {
-    /// Counts a change of standing.
-    const fn count(&mut self, from: Option<Standing>, to: Standing) {
-        match (from, to) {
-            (Some(Standing::Connecting), Standing::Up) => {
-                self.handshaking -= 1;
-                self.open += 1;
-                self.completed += 1;
-            }
-            (Some(Standing::Connecting), Standing::Over) => {
-                self.handshaking -= 1;
-                self.failed += 1;
-            }
-            (Some(Standing::Up), Standing::Over) => self.open -= 1,
-            _ => {}
-        }
     }
 }

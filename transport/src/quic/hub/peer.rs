@@ -352,8 +352,8 @@ impl Peer {
             Phase::Up => {}
             Phase::Leaving(_) | Phase::Ended => return Err(SendError::Closed),
         }
+        let max = self.datagram_bytes_max();
         let mut datagrams = self.connection.datagrams();
-        let max = datagrams.max_size().unwrap_or(0).min(DATAGRAM_SEND_BYTES);
         if payload.len() > max {
             return Err(SendError::TooLarge(max));
         }
@@ -363,6 +363,11 @@ impl Peer {
             SendDatagramError::Blocked(_) => SendError::Full,
             _ => SendError::TooLarge(max),
         })
+    }
+
+    /// Bytes of the largest datagram that it can send.
+    pub(super) fn datagram_bytes_max(&mut self) -> usize {
+        self.connection.datagrams().max_size().unwrap_or(0).min(DATAGRAM_SEND_BYTES)
     }
 
     /// Looks how much of the datagram buffer has been sent.

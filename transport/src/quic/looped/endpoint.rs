@@ -12,6 +12,7 @@ use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Packets of one size that the kernel cuts one large send into.
 const SEGMENTS_MAX: usize = 10;
@@ -41,6 +42,10 @@ pub struct ServerEndpoint {
     connections_max: usize,
     segments_max: usize,
     admission: Admission,
+    /// Connections of all shards of the server, handshakes under way included, and those that this
+    /// one has put there.
+    population: Arc<AtomicUsize>,
+    counted: usize,
     keys: u32,
     accepting: bool,
     refused: u64,
@@ -72,6 +77,8 @@ impl ServerEndpoint {
             connections_max: options.connections_max,
             segments_max: if options.segmentation_offload { SEGMENTS_MAX } else { 1 },
             admission: Admission::default(),
+            population: Arc::default(),
+            counted: 0,
             keys: 0,
             accepting: true,
             refused: 0,
@@ -79,6 +86,26 @@ impl ServerEndpoint {
             retried: 0,
             failed: 0,
         }
+    }
+
+    /// Counts its connections together with those of other shards from now on.
+    pub(super) fn share_population(&mut self, population: Arc<AtomicUsize>) {
+        self.population = population;
+    }
+
+    /// Keeps a list of connections whose allowance is fresh, from now on.
+    pub(super) fn keep_fresh(&mut self) {
+        self.hub.keep_fresh();
+    }
+
+    /// Takes out the connections whose allowance is fresh.
+    pub(super) fn drain_fresh(&mut self, keys: &mut Vec<ConnKey>) {
+        self.hub.drain_fresh(keys);
+    }
+
+    /// Bytes of the largest datagram that a connection can send.
+    pub(super) fn datagram_bytes_max(&mut self, conn: ConnKey) -> usize {
+        self.place(conn).map_or(0, |place| self.hub.datagram_bytes_max(place))
     }
 
     /// The shard that a packet names, if it names one.
@@ -176,6 +203,7 @@ impl ServerEndpoint {
     pub fn close(&mut self, now: Nanos, conn: ConnKey, code: CloseCode, reason: &str) {
         if let Some(place) = self.place(conn) {
             self.hub.close(now, place, code, reason);
+            self.sweep();
         }
     }
 
@@ -224,8 +252,7 @@ impl ServerEndpoint {
     }
 
     fn judge(&mut self, now: Nanos, incoming: Incoming) {
-        let full = !self.accepting
-            || self.hub.census().open + self.admission.count() >= self.connections_max;
+        let full = !self.accepting || self.population.load(Relaxed) >= self.connections_max;
         let (from, proven) = (incoming.remote_address(), incoming.remote_address_validated());
         match self.admission.judge(from, proven, full) {
             Verdict::Accept => self.accept(now, incoming),
@@ -278,6 +305,11 @@ impl ServerEndpoint {
             self.admission.end(place);
         }
         self.hub.drain_forgotten().for_each(drop);
+        let count = self.hub.census().open + self.admission.count();
+        if count != self.counted {
+            self.population.fetch_add(count.wrapping_sub(self.counted), Relaxed);
+            self.counted = count;
+        }
     }
 
     fn next_key(&mut self, place: usize) -> ConnKey {

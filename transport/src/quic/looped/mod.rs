@@ -7,8 +7,12 @@
 
 mod admission;
 mod endpoint;
+mod lane;
 mod shard;
+mod sharded;
 mod udp;
+mod worker;
 
 pub use endpoint::ServerEndpoint;
+pub use sharded::{ShardedServer, ShardedServerWaker};
 pub use udp::{UdpServer, UdpServerWaker};

@@ -186,6 +186,21 @@ impl Shard {
         }
     }
 
+    /// Did the last step bring something?
+    pub(super) const fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// Sleeps until a packet arrives, somebody wakes, or `timeout` is over. With packets coming in
+    /// anyway, only somebody who unparks the thread or the time ends it.
+    pub(super) fn sleep(&mut self, timeout: Duration) {
+        if self.busy {
+            std::thread::park_timeout(timeout);
+        } else {
+            self.look(timeout);
+        }
+    }
+
     fn look(&mut self, timeout: Duration) {
         if self.poller.poll(&mut self.ready, Some(timeout)).is_err() {
             // Interrupted by a signal: the caller comes again.

@@ -50,6 +50,31 @@ pub struct ServerStats {
 }
 
 impl ServerStats {
+    /// Adds the figures of another part of the same server.
+    pub(in crate::quic) const fn add_all(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        self.ignored += other.ignored;
+        self.retried += other.retried;
+        self.handshakes_failed += other.handshakes_failed;
+        self.open += other.open;
+        self.handshaking += other.handshaking;
+        self.datagrams_in += other.datagrams_in;
+        self.datagrams_out += other.datagrams_out;
+        self.datagrams_full += other.datagrams_full;
+        self.datagrams_dropped += other.datagrams_dropped;
+        self.protocol_errors += other.protocol_errors;
+        self.udp_bytes_in += other.udp_bytes_in;
+        self.udp_bytes_out += other.udp_bytes_out;
+        self.udp_packets_in += other.udp_packets_in;
+        self.udp_packets_out += other.udp_packets_out;
+        self.packets_lost += other.packets_lost;
+        self.socket_full += other.socket_full;
+        self.socket_errors += other.socket_errors;
+        self.forwarded += other.forwarded;
+        self.forwards_dropped += other.forwards_dropped;
+    }
+
     pub(super) fn add(&mut self, stats: &quinn::ConnectionStats) {
         self.udp_bytes_in += stats.udp_rx.bytes;
         self.udp_bytes_out += stats.udp_tx.bytes;

@@ -1,0 +1,315 @@
+//! A server of several shards: threads with sockets of their own on one address.
+//!
+//! The kernel spreads clients over the sockets by their addresses. A client that moves may come to
+//! another socket; its connection ids name its shard, and the packet is passed on.
+
+use super::lane::{Lane, Order, Orders, Standing, lock};
+use super::shard::Shard;
+use super::worker::Worker;
+use crate::quic::server::{ServerError, ServerOptions, ServerStats};
+use crate::quic::setup;
+use crate::quic::{ServerEndpoint, outbox::OUTBOX_BYTES};
+use crate::{Allowance, ConnKey, Event, SendError, Transport};
+use starling_protocol::close::CloseCode;
+use starling_protocol::stream::StreamKind;
+use starling_protocol::units::Nanos;
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long figures may take.
+const STATS_PATIENCE: Duration = Duration::from_millis(50);
+
+/// Wakes whoever polls the server.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    rung: Mutex<bool>,
+    heard: Condvar,
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        *lock(&self.rung) = true;
+        self.heard.notify_one();
+    }
+
+    fn wait(&self, timeout: Duration) {
+        let rung = lock(&self.rung);
+        let waited = self.heard.wait_timeout_while(rung, timeout, |rung| !*rung);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+    }
+}
+
+/// What the front knows of one connection, and what it has asked for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Account {
+    standing: Standing,
+    datagrams: u64,
+    writes: u64,
+}
+
+impl Account {
+    /// Bytes that streams will take, less those under way.
+    fn stream_space(&self) -> usize {
+        let under_way = (self.writes - self.standing.writes_done) as usize;
+        (self.standing.allowance.stream_bytes as usize).saturating_sub(under_way)
+    }
+
+    fn datagram_space(&self) -> usize {
+        let under_way = (self.datagrams - self.standing.datagrams_done) as usize;
+        (self.standing.allowance.datagram_bytes as usize).saturating_sub(under_way)
+    }
+}
+
+/// A server on several sockets, each with a thread.
+#[derive(Debug)]
+pub struct ShardedServer {
+    address: SocketAddr,
+    lanes: Arc<[Arc<Lane>]>,
+    threads: Vec<JoinHandle<()>>,
+    bell: Arc<Bell>,
+    start: Instant,
+    accounts: HashMap<ConnKey, Account>,
+    events: VecDeque<Event>,
+    /// What was asked for since the last flush, by shard.
+    orders: Vec<Orders>,
+    last_stats: Vec<ServerStats>,
+}
+
+impl ShardedServer {
+    /// Binds the address and starts a thread for each shard.
+    ///
+    /// # Errors
+    /// [`ServerError`] names the address when it cannot be had.
+    pub fn bind(options: &ServerOptions) -> Result<Self, ServerError> {
+        let (secret, population) = (setup::secret(options), Arc::new(AtomicUsize::new(0)));
+        // Sockets that share an address would share it with another server's, too.
+        let alone = setup::socket(options.listen, false);
+        drop(alone.map_err(|source| ServerError::of(options.listen, source))?);
+        let (mut shards, mut address) = (Vec::new(), options.listen);
+        for number in 0..options.shards.max(1) {
+            let mut shard = Shard::bind(options, address, &secret, number)?;
+            address = shard.address();
+            shard.endpoint.share_population(Arc::clone(&population));
+            shard.endpoint.keep_fresh();
+            shards.push(shard);
+        }
+        let lanes: Arc<[_]> =
+            shards.iter().map(|shard| Arc::new(Lane::new(shard.waker()))).collect();
+        let (bell, start) = (Arc::new(Bell::default()), Instant::now());
+        let mut server = Self {
+            address,
+            orders: lanes.iter().map(|_| Orders::default()).collect(),
+            last_stats: vec![ServerStats::default(); lanes.len()],
+            lanes: Arc::clone(&lanes),
+            threads: Vec::new(),
+            bell: Arc::clone(&bell),
+            start,
+            accounts: HashMap::new(),
+            events: VecDeque::new(),
+        };
+        for (shard, number) in shards.into_iter().zip(0_u8..) {
+            let worker = Worker::new(shard, number, Arc::clone(&lanes), Arc::clone(&bell), start);
+            let thread = std::thread::Builder::new().name(format!("shard {number}"));
+            let thread = thread.spawn(move || worker.run()).map_err(ServerError::Threads)?;
+            server.threads.push(thread);
+        }
+        Ok(server)
+    }
+
+    /// The address that was bound.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sleeps until there is something to poll, [`ShardedServerWaker::wake`] is called, or
+    /// `timeout` is over.
+    pub fn wait(&mut self, timeout: Duration) {
+        if self.events.is_empty() {
+            self.bell.wait(timeout);
+        }
+    }
+
+    /// Wakes the driver from another thread.
+    #[must_use]
+    pub fn waker(&self) -> ShardedServerWaker {
+        ShardedServerWaker(Arc::clone(&self.bell))
+    }
+
+    /// What was counted so far, by all shards.
+    #[must_use]
+    pub fn stats(&self) -> ServerStats {
+        let asked = Instant::now();
+        self.lanes.iter().for_each(|lane| lane.ask_for_stats());
+        let mut sum = ServerStats::default();
+        for (lane, last) in self.lanes.iter().zip(&self.last_stats) {
+            let mut stats = None;
+            while stats.is_none() && asked.elapsed() < STATS_PATIENCE {
+                stats = lock(&lane.report).stats.take();
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            sum.add_all(&stats.unwrap_or(*last));
+            sum.forwards_dropped += lane.forwards_dropped.load(Relaxed);
+        }
+        sum
+    }
+
+    /// Waits until every connection that was closed is gone, or `patience` is over, and stops.
+    pub fn shutdown(mut self, patience: Duration) {
+        self.hand_over();
+        self.stop(patience);
+    }
+
+    fn stop(&mut self, linger: Duration) {
+        self.lanes.iter().for_each(|lane| lane.stop(linger));
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a shard's thread panicked");
+            }
+        }
+    }
+
+    /// Takes in what the shards have to say; times become the driver's.
+    fn collect(&mut self, now: Nanos) {
+        let own = self.start.elapsed().as_nanos() as u64;
+        let driver = |at: Nanos| Nanos(now.0.saturating_sub(own.saturating_sub(at.0)));
+        for lane in self.lanes.iter() {
+            let mut report = lock(&lane.report);
+            for mut event in report.events.drain(..) {
+                match &mut event {
+                    Event::Connected { conn, .. } => {
+                        self.accounts.insert(*conn, Account::default());
+                    }
+                    Event::Datagram { at, .. } | Event::Stream { at, .. } => *at = driver(*at),
+                    Event::Closed { .. } => {}
+                }
+                if self.accounts.contains_key(&event.conn()) {
+                    self.events.push_back(event);
+                }
+            }
+            for (conn, standing) in report.standings.drain(..) {
+                if let Some(account) = self.accounts.get_mut(&conn) {
+                    account.standing = standing;
+                }
+            }
+        }
+    }
+
+    /// Gives each shard what was asked for.
+    fn hand_over(&mut self) {
+        for (lane, orders) in self.lanes.iter().zip(&mut self.orders) {
+            if !orders.list.is_empty() {
+                lane.order(orders);
+                orders.clear();
+            }
+        }
+    }
+
+    fn orders_for(&mut self, conn: ConnKey) -> Option<&mut Orders> {
+        self.orders.get_mut(usize::from(ServerEndpoint::shard_of_key(conn)))
+    }
+}
+
+impl Transport for ShardedServer {
+    fn poll(&mut self, now: Nanos, limit: usize, events: &mut Vec<Event>) -> usize {
+        self.hand_over();
+        self.collect(now);
+        let count = limit.min(self.events.len());
+        for event in self.events.drain(..count) {
+            if let Event::Closed { conn, .. } = &event {
+                self.accounts.remove(conn);
+            }
+            events.push(event);
+        }
+        count
+    }
+
+    fn send_datagram(
+        &mut self,
+        _now: Nanos,
+        conn: ConnKey,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
+        let account = self.accounts.get_mut(&conn).ok_or(SendError::Closed)?;
+        let max = account.standing.datagram_bytes_max;
+        if max > 0 && payload.len() > max {
+            return Err(SendError::TooLarge(max));
+        }
+        if payload.len() > account.datagram_space() {
+            return Err(SendError::Full);
+        }
+        account.datagrams += payload.len() as u64;
+        let orders = self.orders_for(conn).ok_or(SendError::Closed)?;
+        let bytes = orders.keep(payload);
+        orders.list.push(Order::Datagram { conn, bytes });
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        _now: Nanos,
+        conn: ConnKey,
+        stream: StreamKind,
+        bytes: &[u8],
+    ) -> Result<usize, SendError> {
+        let account = self.accounts.get_mut(&conn).ok_or(SendError::Closed)?;
+        let taken = bytes.len().min(account.stream_space()).min(OUTBOX_BYTES);
+        if taken > 0 {
+            account.writes += taken as u64;
+            let orders = self.orders_for(conn).ok_or(SendError::Closed)?;
+            let bytes = orders.keep(&bytes[..taken]);
+            orders.list.push(Order::Write { conn, stream, bytes });
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self, _now: Nanos) {
+        self.hand_over();
+    }
+
+    fn allowance(&self, conn: ConnKey) -> Option<Allowance> {
+        let account = self.accounts.get(&conn)?;
+        Some(Allowance {
+            datagram_bytes: account.datagram_space() as u32,
+            stream_bytes: account.stream_space() as u32,
+            rtt_us: account.standing.allowance.rtt_us,
+        })
+    }
+
+    fn close(&mut self, _now: Nanos, conn: ConnKey, code: CloseCode, reason: &str) {
+        if self.accounts.remove(&conn).is_some() {
+            self.events.retain(|event| event.conn() != conn);
+            if let Some(orders) = self.orders_for(conn) {
+                orders.list.push(Order::Close { conn, code, reason: reason.to_owned() });
+            }
+            self.hand_over();
+        }
+    }
+
+    /// The shards keep their own timers.
+    fn next_timeout(&self) -> Option<Nanos> {
+        (!self.events.is_empty()).then_some(Nanos(0))
+    }
+}
+
+/// Says goodbye to whoever is still there.
+impl Drop for ShardedServer {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+/// Wakes a driver that sleeps in [`ShardedServer::wait`].
+#[derive(Clone, Debug)]
+pub struct ShardedServerWaker(Arc<Bell>);
+
+impl ShardedServerWaker {
+    /// Ends the current wait, or the next one.
+    pub fn wake(&self) {
+        self.0.ring();
+    }
+}

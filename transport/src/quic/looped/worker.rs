@@ -1,0 +1,187 @@
+//! The thread of one shard.
+
+use super::lane::{Lane, Order, Orders, Standing, lock};
+use super::shard::{Forward, Shard};
+use super::sharded::Bell;
+use crate::quic::hub::Arrival;
+use crate::{ConnKey, Event};
+use starling_protocol::close::CloseCode;
+use starling_protocol::units::Nanos;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Arrivals are taken in no more often than this.
+const CADENCE: Duration = Duration::from_millis(1);
+/// Events of one shard that may wait for the front before its socket is not read any more.
+const EVENTS_MAX: usize = 8_192;
+/// Longest sleep.
+const NAP_MAX: Duration = Duration::from_millis(100);
+
+/// The other shards, for packets that came to the wrong one.
+struct Others {
+    lanes: Arc<[Arc<Lane>]>,
+    forwarded: u64,
+}
+
+impl Forward for Others {
+    fn forward(&mut self, shard: u8, arrival: &Arrival, packet: &[u8]) {
+        if let Some(lane) = self.lanes.get(usize::from(shard)) {
+            self.forwarded += u64::from(lane.stray(arrival, packet));
+        }
+    }
+}
+
+/// What was carried out for one connection.
+#[derive(Clone, Copy, Debug, Default)]
+struct Done {
+    datagrams: u64,
+    writes: u64,
+}
+
+pub(super) struct Worker {
+    shard: Shard,
+    lane: Arc<Lane>,
+    others: Others,
+    bell: Arc<Bell>,
+    start: Instant,
+    done: HashMap<ConnKey, Done>,
+    orders: Orders,
+    strays: Vec<(Arrival, Vec<u8>)>,
+    fresh: Vec<ConnKey>,
+    stop: Option<Duration>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        shard: Shard,
+        number: u8,
+        lanes: Arc<[Arc<Lane>]>,
+        bell: Arc<Bell>,
+        start: Instant,
+    ) -> Self {
+        Self {
+            shard,
+            lane: Arc::clone(&lanes[usize::from(number)]),
+            others: Others { lanes, forwarded: 0 },
+            bell,
+            start,
+            done: HashMap::new(),
+            orders: Orders::default(),
+            strays: Vec::new(),
+            fresh: Vec::new(),
+            stop: None,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        self.lane.adopt();
+        while self.stop.is_none() {
+            let looked = Instant::now();
+            self.step();
+            self.sleep(looked);
+        }
+        let linger = self.stop.unwrap_or_default();
+        if linger.is_zero() {
+            let now = self.now();
+            self.shard.endpoint.close_all(now, CloseCode::GOING_AWAY, "the server stops");
+            self.shard.flush();
+        } else {
+            self.shard.linger(linger, &mut self.others);
+        }
+    }
+
+    fn now(&self) -> Nanos {
+        Nanos(self.start.elapsed().as_nanos() as u64)
+    }
+
+    fn step(&mut self) {
+        let now = self.now();
+        self.carry_out(now);
+        self.lane.take_strays(&mut self.strays);
+        for (arrival, packet) in self.strays.drain(..) {
+            self.shard.endpoint.handle_packet(now, &arrival, &packet);
+        }
+        let room = EVENTS_MAX.saturating_sub(lock(&self.lane.report).events.len());
+        self.shard.step(now, room, &mut self.others);
+        self.report();
+    }
+
+    fn carry_out(&mut self, now: Nanos) {
+        let mut orders = std::mem::take(&mut self.orders);
+        self.lane.take_orders(&mut orders);
+        let endpoint = &mut self.shard.endpoint;
+        for order in orders.list.drain(..) {
+            match order {
+                // It has ended meanwhile.
+                Order::Datagram { conn, .. } | Order::Write { conn, .. }
+                    if endpoint.allowance(conn).is_none() => {}
+                Order::Datagram { conn, bytes } => {
+                    self.done.entry(conn).or_default().datagrams += bytes.len() as u64;
+                    // One that finds no room is counted by the endpoint.
+                    let _sent = endpoint.send_datagram(conn, &orders.arena[bytes]);
+                }
+                Order::Write { conn, stream, bytes } => {
+                    let done = self.done.entry(conn).or_default();
+                    done.writes += bytes.len() as u64;
+                    let taken = endpoint.write(now, conn, stream, &orders.arena[bytes.clone()]);
+                    debug_assert!(taken.is_err() || taken == Ok(bytes.len()), "credit is exact");
+                }
+                Order::Close { conn, code, reason } => {
+                    self.done.remove(&conn);
+                    endpoint.close(now, conn, code, &reason);
+                }
+            }
+        }
+        if std::mem::take(&mut orders.stats) {
+            let mut stats = self.shard.stats();
+            stats.forwarded = self.others.forwarded;
+            lock(&self.lane.report).stats = Some(stats);
+        }
+        self.stop = orders.stop.take();
+        orders.clear();
+        self.orders = orders;
+    }
+
+    /// Tells the front what happened, and where the connections stand to which it happened.
+    fn report(&mut self) {
+        let endpoint = &mut self.shard.endpoint;
+        endpoint.drain_fresh(&mut self.fresh);
+        let mut report = lock(&self.lane.report);
+        let before = report.events.len();
+        endpoint.drain_events(usize::MAX, &mut report.events);
+        for event in &report.events[before..] {
+            if let Event::Closed { conn, .. } = event {
+                self.done.remove(conn);
+            }
+        }
+        for conn in self.fresh.drain(..) {
+            let Some(allowance) = endpoint.allowance(conn) else { continue };
+            let done = self.done.get(&conn).copied().unwrap_or_default();
+            let standing = Standing {
+                allowance,
+                datagram_bytes_max: endpoint.datagram_bytes_max(conn),
+                datagrams_done: done.datagrams,
+                writes_done: done.writes,
+            };
+            report.standings.push((conn, standing));
+        }
+        let news = report.events.len() > before || report.stats.is_some();
+        drop(report);
+        if news {
+            self.bell.ring();
+        }
+    }
+
+    fn sleep(&mut self, looked: Instant) {
+        let due = self
+            .shard
+            .next_timeout()
+            .map_or(NAP_MAX, |at| Duration::from_nanos(at.since(self.now())).min(NAP_MAX));
+        let early = (looked + CADENCE).saturating_duration_since(Instant::now());
+        let nap = if self.shard.is_busy() { early.min(due.max(CADENCE)) } else { due };
+        if !self.lane.is_rung() && !nap.is_zero() {
+            self.shard.sleep(nap);
+        }
+    }
+}
