@@ -4,10 +4,12 @@ use starling_protocol::close::CloseCode;
 use starling_protocol::codec;
 use starling_protocol::frame::{self, Frames};
 use starling_protocol::limits::MESSAGE_BYTES_MAX;
-use starling_protocol::message::control::{ControlDown, ControlUp, Hello};
+use starling_protocol::message::control::{Audience, ControlDown, ControlUp, Hello, Spawn};
+use starling_protocol::message::interest::{Interest, Shape};
+use starling_protocol::sample::Sample;
 use starling_protocol::space::Space;
 use starling_protocol::stream::StreamKind;
-use starling_protocol::units::Nanos;
+use starling_protocol::units::{KindId, Nanos};
 use starling_protocol::version::VERSION;
 use starling_server::auth::keys::generate;
 use starling_server::config::{AuthMode, Config, WorldEntry};
@@ -194,6 +196,64 @@ fn metrics_and_debug_show_what_goes_on() {
     for part in ["\"cores\"", "\"config_hash\"", "\"arena\"", "\"tick_hz\": 20", "\"queue\""] {
         assert!(debug.contains(part), "{part}: {debug}");
     }
+}
+
+/// A client in a world, with an entity at so many metres and an area of interest round it.
+fn player(running: &Running, name: &str, x_m: f64) -> (Client, u64) {
+    let mut client = Client::join(running, "arena");
+    client.until("it is welcome", Client::is_welcome);
+    let session = client.heard.iter().find_map(|message| match message {
+        ControlDown::Welcome(welcome) => Some(welcome.session.0),
+        _ => None,
+    });
+    let position = Space::Metric.snap([x_m, 0., 0.]).expect("in range");
+    client.say(&ControlUp::Spawn(Box::new(Spawn {
+        request: 1,
+        name: Some(name.into()),
+        kind: KindId(0),
+        team: 0,
+        audience: Audience::All,
+        sample: Sample { position, ..Sample::default() },
+        fields: Vec::new(),
+        block: Vec::new(),
+        avatar_of: None,
+    })));
+    let round = Interest::new(Shape::Around { entity: None, radius_m: 50. });
+    client.say(&ControlUp::SetInterest { id: 3, interest: Some(round) });
+    let spawned = |c: &Client| c.heard.iter().any(|m| matches!(m, ControlDown::Spawned { .. }));
+    client.until("it has its entity", spawned);
+    (client, session.expect("just seen"))
+}
+
+#[test]
+fn debug_says_why_a_session_gets_an_entity_or_not() {
+    let running = start(config());
+    let (_near, _) = player(&running, "near one", 30.);
+    let (_far, _) = player(&running, "far", 900.);
+    let (mut viewer, session) = player(&running, "viewer", 0.);
+    let http = running.http_addr().expect("it is on by default");
+    let why = |of: &str| get(http, &format!("/debug/why?world=arena&session={session}&{of}"));
+    let deadline = Instant::now() + PATIENCE;
+    let mut answer = String::new();
+    while !answer.contains("\"what\": \"enter\"") {
+        assert!(Instant::now() < deadline, "{answer}");
+        viewer.udp.wait(Duration::from_millis(20));
+        answer = why("entity=near%20one");
+    }
+    for part in ["\"id\": 3", "\"around\"", "\"inside\"", "\"distance_m\": 30.0", "\"entering\""] {
+        assert!(answer.contains(part), "{part}: {answer}");
+    }
+    assert!(
+        answer.contains("\"sent\"") && answer.contains("\"datagram_bytes_per_tick\""),
+        "{answer}"
+    );
+    let far = why("entity=far");
+    assert!(far.contains("\"slot\": null") && far.contains("\"outside\""), "{far}");
+    assert!(why("entity=viewer").contains("the session's own"));
+    let past = why("entity=far&tick=1");
+    assert!(past.contains("that tick was not kept"), "{past}");
+    assert!(why("entity=nobody").starts_with("HTTP/1.1 404"));
+    assert!(get(http, "/debug/why?world=arena").starts_with("HTTP/1.1 400"));
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod stats;
 mod step;
 mod tick;
 mod track;
+pub mod why;
 mod world;
 
 pub use stats::Stats;

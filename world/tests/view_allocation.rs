@@ -104,9 +104,14 @@ fn a_fleet_in_the_steady_state_allocates_nothing() {
 #[test]
 fn links_that_cannot_carry_all_allocate_nothing() {
     let mut sky = players(metric(), 1., false);
-    sky.allowances = sky.clients.iter().map(|client| (client.conn, 64)).collect();
-    // Until each of them has met its first datagram that could not carry all.
-    swing(&mut sky, 10 * TICKS, 1., false);
+    let narrow = |sky: &mut Sky, bytes| {
+        sky.allowances = sky.clients.iter().map(|client| (client.conn, bytes)).collect();
+    };
+    // Until each of them has met a datagram that could not carry all.
+    narrow(&mut sky, 64);
+    swing(&mut sky, 4 * TICKS, 1., false);
+    narrow(&mut sky, 72);
+    swing(&mut sky, TICKS, 1., false);
     let [enters, _, _, skipped] = metered(&mut sky, 1., false);
     assert!(enters > 500 && skipped > 1_000, "{enters} {skipped}");
 }

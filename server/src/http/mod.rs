@@ -6,13 +6,15 @@
 //! | `/ready` | 200 while new sessions are taken, 503 while draining |
 //! | `/metrics` | Prometheus text |
 //! | `/debug` | JSON: threads, worlds, sessions, queues, hash of the configuration |
+//! | `/debug/why?world=W&session=S&entity=E[&tick=N]` | JSON: why a session gets an entity, or not |
 
 mod board;
+mod why;
 
 pub use board::{Board, Facts};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -40,7 +42,7 @@ impl Listener {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let runtime = Builder::new_current_thread().enable_io().build()?;
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let (stop, stopped) = watch::channel(false);
         let serve = move || {
             let served = runtime.block_on(serve(listener, board, stopped));
@@ -82,6 +84,7 @@ async fn serve(
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/debug", get(debug))
+        .route("/debug/why", get(why))
         .with_state(board);
     let serving = axum::serve(listener, router).into_future();
     // Stopping at once: an open connection of a scraper must not hold the process up.
@@ -105,4 +108,15 @@ async fn metrics(State(board): State<Arc<Board>>) -> impl IntoResponse {
 
 async fn debug(State(board): State<Arc<Board>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], format!("{:#}\n", board.debug()))
+}
+
+async fn why(State(board): State<Arc<Board>>, RawQuery(query): RawQuery) -> impl IntoResponse {
+    let (status, body) = match why::answer(&board, &query.unwrap_or_default()).await {
+        Ok(answer) => (StatusCode::OK, answer),
+        Err((status, error)) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, serde_json::json!({ "error": error }))
+        }
+    };
+    (status, [(header::CONTENT_TYPE, "application/json")], format!("{body:#}\n"))
 }

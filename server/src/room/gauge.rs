@@ -1,5 +1,6 @@
 //! What a room shows of itself to metrics and debugging.
 
+use super::questions::Questions;
 use starling_protocol::units::{Nanos, Tick};
 use starling_world::Stats;
 use starling_world::World;
@@ -10,6 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Debug, Default)]
 pub struct Gauge {
     reading: Mutex<Reading>,
+    /// What is asked of it.
+    pub questions: Questions,
 }
 
 /// One look at a room. Totals are since its start.

@@ -7,6 +7,7 @@ pub mod cores;
 pub mod directory;
 pub mod gauge;
 pub mod pool;
+pub mod questions;
 pub mod schedule;
 
 use crate::exchange::{Batch, Mailbox};
@@ -163,5 +164,6 @@ impl Room {
         self.batch.ticked = true;
         let overrun = now >= self.next_tick();
         self.gauge.ticked(&self.world, gauge::Timing { took_ns, late_ns, overrun });
+        self.gauge.questions.answer(&mut self.world);
     }
 }

@@ -48,6 +48,31 @@ impl Area {
         }
     }
 
+    /// Its shape, in a word.
+    #[must_use]
+    pub(crate) fn shape_name(&self) -> &'static str {
+        match &self.shape {
+            Ready::Around { .. } => "around",
+            Ready::Fixed { .. } => "fixed",
+            Ready::Follow { .. } => "follow",
+            Ready::Nearest { .. } => "nearest",
+        }
+    }
+
+    /// Its border, where it has one; `centre` says where the session's own entities are.
+    pub(crate) fn region(
+        &self,
+        centre: impl Fn(Option<Handle>) -> Option<Cartesian>,
+    ) -> Option<Region> {
+        match &self.shape {
+            Ready::Around { entity, radius_m, hysteresis, flat } => {
+                Some(Region::sphere(centre(*entity)?, *radius_m, *hysteresis, *flat))
+            }
+            Ready::Fixed { region, .. } => Some(region.clone()),
+            _ => None,
+        }
+    }
+
     pub(super) fn new(
         space: Space,
         hysteresis: f64,

@@ -16,11 +16,13 @@ mod sent;
 mod share;
 mod size;
 mod slots;
+mod trace;
 mod view;
 mod write;
 
 pub(crate) use codes::newest_state;
 pub(crate) use fold::Arrival;
+pub use trace::{Matter, Outcome, Told};
 pub(crate) use view::View;
 
 use crate::World;
@@ -42,6 +44,7 @@ use starling_protocol::limits::DATAGRAM_BYTES_MAX;
 use starling_protocol::snapshot::Code;
 use starling_protocol::space::Space;
 use starling_protocol::units::Tick;
+use trace::Spoke;
 use write::Reader;
 
 /// Sessions that are made ready together: as many as there are reads that a core has under way.
@@ -113,6 +116,23 @@ impl Replication {
     /// The view of a live session.
     pub(crate) fn view_mut(&mut self, session: SessionIdx) -> Option<&mut View> {
         self.views.get_mut(session.at()).filter(|view| view.is_open())
+    }
+
+    /// The view of a live session.
+    pub(crate) fn view(&self, session: SessionIdx) -> Option<&View> {
+        self.views.get(session.at()).filter(|view| view.is_open())
+    }
+
+    /// The code of what changed of an entity since `base`, should there be one.
+    pub(crate) fn code(
+        &self,
+        entity: EntityIdx,
+        base: Tick,
+        now: Tick,
+        tracks: &Tracks,
+        entities: &Entities,
+    ) -> Option<Code> {
+        self.codes.code(entity, base, now, tracks, entities)
     }
 
     /// Makes ready what the datagrams of a few sessions will change.
@@ -241,11 +261,30 @@ impl View {
             self.send_crowd(idx, lane, scene, reader);
         }
         let quiet = !lane.agenda.is_due && !self.must_speak(scene);
-        if quiet && !self.heartbeat_due(scene) {
-            return;
+        if !quiet || self.heartbeat_due(scene) {
+            lane.tally.heartbeats += u64::from(quiet);
+            self.speak(session, lane, scene, reader);
         }
-        lane.tally.heartbeats += u64::from(quiet);
-        self.speak(session, lane, scene, reader);
+        if self.trace.is_some() {
+            self.note_told(session, lane, scene, reader);
+        }
+    }
+
+    /// Keeps what the session was told in this tick, while somebody asks.
+    #[cold]
+    fn note_told(&mut self, session: &Session, lane: &Lane, scene: &Scene<'_>, reader: Reader) {
+        let Some(mut trace) = self.trace.take_if(|trace| trace.until >= scene.now) else {
+            self.trace = None;
+            return;
+        };
+        let spoke = match self.last_sent == scene.now {
+            false => Spoke::Silent,
+            true if self.hungry => Spoke::Some(lane.share.sent()),
+            true => Spoke::All,
+        };
+        let focus = focus(session, scene.interests.areas(reader.session), scene);
+        trace.note(&lane.agenda.words, spoke, &self.slots, scene, focus);
+        self.trace = Some(trace);
     }
 
     fn speak(&mut self, session: &Session, lane: &mut Lane, scene: &Scene<'_>, reader: Reader) {

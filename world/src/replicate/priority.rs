@@ -25,6 +25,11 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
+    /// Who is hungrier is told.
+    pub(crate) const fn threshold(self) -> u8 {
+        self.threshold
+    }
+
     /// Chooses among candidates, which are in order of slot, as many as take `room` bits; one at
     /// least, or a record larger than a narrow link would wait for ever.
     pub(crate) fn choose(

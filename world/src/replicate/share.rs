@@ -42,6 +42,13 @@ pub(crate) struct Share {
     sent: Vec<u64>,
 }
 
+impl Share {
+    /// By block of the agenda: what was sent.
+    pub(super) fn sent(&self) -> &[u64] {
+        &self.sent
+    }
+}
+
 /// Writes as much as the allowance takes, in as many datagrams as that needs.
 pub(super) fn write_many(
     view: &mut View,

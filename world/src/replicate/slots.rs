@@ -381,6 +381,18 @@ impl Slots {
         self.blocks[slot / BLOCK].base(slot)
     }
 
+    /// Since when it has its present meaning.
+    #[must_use]
+    pub(crate) fn since(&self, slot: usize) -> Tick {
+        self.blocks[slot / BLOCK].since[slot % BLOCK]
+    }
+
+    /// The slot of an entity, visible or leaving.
+    #[must_use]
+    pub(crate) fn slot_of(&self, entity: EntityIdx) -> Option<usize> {
+        self.find(entity, Block::used)
+    }
+
     /// How long it has waited.
     #[must_use]
     pub(crate) fn hunger(&self, slot: usize) -> u8 {

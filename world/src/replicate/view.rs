@@ -7,13 +7,15 @@ use super::lane::{Lane, Tally};
 use super::priority::Choice;
 use super::sent::Sent;
 use super::slots::{SlotState, Slots};
+use super::trace::{Told, Trace};
 use crate::checksum::Checksum;
 use crate::cue::CueQueue;
 use crate::entity::EntityIdx;
 use crate::interest::Changes;
 use crate::session::{Session, SessionIdx};
+use crate::why::WhySlot;
 use starling_protocol::snapshot::{Clock, Fold, SnapshotWriter};
-use starling_protocol::units::Tick;
+use starling_protocol::units::{EntityId, Tick};
 use starling_protocol::uplink::Ack;
 
 /// Cues that one session may give in one tick.
@@ -42,6 +44,8 @@ pub(crate) struct View {
     pub(super) hungry: bool,
     /// Who is told of when not all can be.
     pub(super) choice: Choice,
+    /// What it is told, while somebody asks.
+    pub(super) trace: Option<Box<Trace>>,
 }
 
 /// The reports that the first datagram of a tick carries.
@@ -91,6 +95,42 @@ impl View {
     #[must_use]
     pub(crate) fn slots(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Keeps what the session is told, from one tick to another.
+    pub(crate) fn trace_until(&mut self, from: Tick, until: Tick) {
+        self.trace.get_or_insert_with(|| Box::new(Trace::new(from, until))).until = until;
+    }
+
+    /// What it was told of an entity, oldest first, and since when that is kept.
+    pub(crate) fn told_of(&self, entity: EntityId) -> (Tick, Vec<Told>) {
+        let Some(trace) = &self.trace else { return (Tick(u32::MAX), Vec::new()) };
+        let told = trace.told.iter().filter(|told| told.entity == entity);
+        (trace.from, told.copied().collect())
+    }
+
+    /// Whether the link could not carry all, from which hunger on it did, and when it last did.
+    pub(crate) fn link_state(&self) -> (bool, u8, Tick) {
+        (self.hungry, self.choice.threshold(), self.last_sent)
+    }
+
+    /// What its table says of an entity.
+    pub(crate) fn row_of(&self, entity: EntityIdx) -> Option<WhySlot> {
+        let slot = self.slots.slot_of(entity)?;
+        Some(WhySlot {
+            slot: slot as u16,
+            state: match self.slots.state(slot) {
+                SlotState::Free => "free",
+                SlotState::Entering => "entering",
+                SlotState::Held => "held",
+                SlotState::Bulk => "bulk",
+                SlotState::Leaving | SlotState::BulkLeaving => "leaving",
+            },
+            since: self.slots.since(slot),
+            base: self.slots.base(slot),
+            hunger: self.slots.hunger(slot),
+            code_bits: None,
+        })
     }
 
     /// Adds what the session was told and is known to hold.
