@@ -6,6 +6,8 @@
 //! The nearest few have their margin in ranks: one of the `k` nearest stays while it is among the
 //! nearest `k * 5 / 4`.
 
+#[cfg(feature = "oracle")]
+mod alone;
 mod area;
 mod group;
 mod join;
