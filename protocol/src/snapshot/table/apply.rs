@@ -155,7 +155,7 @@ impl Table {
             return;
         }
         row.heard = Some(tick);
-        if let Some(entity) = row.vacate(&mut self.history) {
+        if let Some(entity) = row.vacate() {
             self.changes.left.push(Left { slot, entity });
         }
     }
@@ -169,7 +169,7 @@ impl Table {
         }
         row.heard = Some(tick);
         if row.entity != Some(enter.entity) {
-            if let Some(entity) = row.vacate(&mut self.history) {
+            if let Some(entity) = row.vacate() {
                 self.changes.left.push(Left { slot, entity });
             }
             (row.entity, row.covered) = (Some(enter.entity), None);
@@ -190,10 +190,10 @@ impl Table {
     /// Adds a state unless the slot has one that is as new; forgets what nobody needs.
     fn add_state(&mut self, tick: Tick, slot: Slot, base: Tick, state: State) {
         let row = &mut self.rows[usize::from(slot.0)];
-        if self.history.add(&mut row.states, state) {
+        if row.states.add(state) {
             self.changes.updated.push(slot);
         }
-        self.history.prune(&mut row.states, base.min(tick - self.history_ticks));
+        row.states.prune(base.min(tick - self.history_ticks));
     }
 
     fn set_fields(&mut self, slot: Slot, fields: u16) {

@@ -357,7 +357,7 @@ impl<'a> PagesReader<'a, '_, '_> {
     fn code(&mut self, slot: Slot, base: Base) -> Result<(), SnapshotError> {
         let row = self.row(slot)?;
         let (orientation, space) = (row.orientation, self.table.space);
-        let held = self.table.history.at(row.states, base.tick);
+        let held = row.states.at(base.tick);
         match held.ok_or(SnapshotError::NoBaseline { slot, tick: base.tick })? {
             State::Knot(knot) => {
                 let state = read_knot(self.bits, orientation, knot, self.tick, base.age)?;

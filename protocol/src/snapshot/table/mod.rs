@@ -23,7 +23,6 @@ use crate::units::{Slot, Tick};
 use crate::uplink::Ack;
 use apply::Changes;
 use decode::Scratch;
-use history::History;
 use row::Row;
 
 /// The snapshot table of one session.
@@ -39,7 +38,6 @@ pub struct Table {
     ack: AckState,
     pages: [PageState; PAGES_MAX],
     rows: Vec<Row>,
-    history: History,
     scratch: Scratch,
     changes: Changes,
     /// By id: the tick of the last cue with it, so that each is delivered once.
@@ -70,7 +68,6 @@ impl Table {
             ack: AckState::default(),
             pages: [PageState::default(); PAGES_MAX],
             rows: Vec::new(),
-            history: History::default(),
             scratch: Scratch::default(),
             changes: Changes::default(),
             cues_seen: Box::new([None; 256]),
@@ -99,7 +96,7 @@ impl Table {
     #[must_use]
     pub fn entity(&self, slot: Slot) -> Option<EntityView<'_>> {
         let row = self.rows.get(usize::from(slot.0))?;
-        let newest = self.history.newest(row.states)?;
+        let newest = row.states.newest()?;
         row.view(slot, newest)
     }
 
@@ -114,7 +111,7 @@ impl Table {
     #[must_use]
     pub fn state_at(&self, slot: Slot, tick: Tick) -> Option<&State> {
         let row = self.rows.get(usize::from(slot.0))?;
-        self.history.at(row.states, tick).or_else(|| self.history.oldest(row.states))
+        row.states.at(tick).or_else(|| row.states.oldest())
     }
 
     /// Where the entity in `slot` was or will be at `tick`, by the server's word.

@@ -1,6 +1,6 @@
 //! One slot of the table.
 
-use super::history::{History, States};
+use super::history::States;
 use crate::limits::FIELDS_MAX;
 use crate::schema::OrientationKind;
 use crate::snapshot::state::State;
@@ -57,8 +57,8 @@ impl Row {
     }
 
     /// Makes the slot empty; what it allocated is kept for the next entity.
-    pub(super) fn vacate(&mut self, history: &mut History) -> Option<EntityId> {
-        history.clear(&mut self.states);
+    pub(super) fn vacate(&mut self) -> Option<EntityId> {
+        self.states.clear();
         self.name.clear();
         self.block.clear();
         self.fields = [0; FIELDS_MAX];
