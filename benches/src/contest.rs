@@ -43,6 +43,8 @@ pub struct Contest {
     pub seed: u64,
     /// Threads of the swarm.
     pub threads: Option<usize>,
+    /// Settings of the servers.
+    pub settings: Vec<String>,
 }
 
 /// What one run found.
@@ -82,7 +84,7 @@ impl Contest {
     /// # Errors
     /// The server does not start, or lets nobody in.
     pub fn run(&self, arm: Arm) -> Result<Outcome> {
-        let process = Process::start(arm)?;
+        let process = Process::start_with(arm, &self.settings, None)?;
         let options = self.options(&process)?;
         let stop = AtomicBool::new(false);
         let (server, seed) = (process.server, self.seed);

@@ -50,7 +50,8 @@ impl Arm {
     }
 
     /// Serves on a free port of this machine, which is told on standard output, until standard
-    /// input ends. Settings are Starling's alone: `server.tick_hz=60`.
+    /// input ends. Settings are Starling's, such as `server.tick_hz=60`; the naive server knows
+    /// `threads=1`, for a runtime of one thread.
     ///
     /// # Errors
     /// What the system refuses.
@@ -58,7 +59,7 @@ impl Arm {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         match self {
             Self::Starling => starling::serve(listen, settings),
-            Self::Naive => naive::serve(listen),
+            Self::Naive => naive::serve(listen, settings),
             Self::Competent => competent::serve(listen),
         }
     }

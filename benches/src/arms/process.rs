@@ -21,15 +21,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts this very program again, as the server of an arm.
-    ///
-    /// # Errors
-    /// It does not start, or says nothing.
-    pub fn start(arm: Arm) -> Result<Self> {
-        Self::start_with(arm, &[], None)
-    }
-
-    /// The same with settings, and on one processor only if one is named.
+    /// Starts this very program again, as the server of an arm with these settings, on one
+    /// processor only if one is named.
     ///
     /// # Errors
     /// It does not start, or says nothing.

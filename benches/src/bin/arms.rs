@@ -43,6 +43,9 @@ struct Args {
     /// Threads of the swarm; one for each 250 clients, and no more than there are cores, if absent.
     #[arg(long)]
     threads: Option<usize>,
+    /// Setting of the servers, FIELD=VALUE; all must know it.
+    #[arg(long = "set")]
+    settings: Vec<String>,
     /// Seed of all motion.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -81,6 +84,7 @@ fn main() -> Result<()> {
                     measured: args.measured,
                     seed: args.seed,
                     threads: args.threads,
+                    settings: args.settings.clone(),
                 };
                 let results = contest.run_all(&args.arm, args.repeat)?;
                 results.iter().for_each(|result| println!("{}", result.row(&contest)));

@@ -58,8 +58,8 @@ pub fn beside(players: u32, hz: u32, vehicles: u32, time: Duration) -> Result<Ve
     })?;
     let rise = |of: fn(&Ticks) -> f64| (of(&together) / of(&alone) - 1.0) * 100.0;
     let mut lines = vec![
-        "| game | beside it | fixes taken, per s | game's tick mean / p50 / p99, ms | rise of mean / p99 | server \
-         CPU, us per player and tick | RTT p99, ms | run |"
+        "| game | beside it | fixes taken, per s | game's tick mean / p50 / p99, ms | rise of mean / p99 | whole \
+         server's CPU, us per player and tick | RTT p99, ms | run |"
             .to_owned(),
         format!("|{}", "---|".repeat(8)),
     ];

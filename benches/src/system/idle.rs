@@ -60,16 +60,21 @@ pub fn idle(ask: Idle) -> Result<Vec<String>> {
     let ((cpu_end, rss), traffic) = (use_now()?, target.traffic().since(before));
     let each = f64::from(ask.sessions);
     let seconds = ask.measured.as_secs_f64();
+    let rate = |count: u64| count as f64 / each / seconds;
     let [payload, whole] = wire_bytes(&traffic).map(|bytes| bytes / each / seconds);
     Ok(vec![
-        "| sessions | server RSS, KiB per session | wire, B/s per session, both ways | with IP and UDP | server \
-         CPU, % of a core | handshake, us of server CPU | lost | sockets |"
+        "| sessions | server RSS, KiB per session | wire, B/s per session, both ways | down / up | packets/s down \
+         / up | with IP and UDP | server CPU, % of a core | handshake, us of server CPU | lost | sockets |"
             .to_owned(),
-        format!("|{}", "---|".repeat(8)),
+        format!("|{}", "---|".repeat(10)),
         format!(
-            "| {} | **{:.1}** | **{payload:.1}** | {whole:.1} | {:.1} | {:.0} | {lost} | {} |",
+            "| {} | **{:.1}** | **{payload:.1}** | {:.1} / {:.1} | {:.2} / {:.2} | {whole:.1} | {:.1} | {:.0} | {lost} | {} |",
             ask.sessions,
             rss.saturating_sub(rss_empty) as f64 / 1_024.0 / each,
+            rate(traffic.bytes_down),
+            rate(traffic.bytes_up),
+            rate(traffic.packets_down),
+            rate(traffic.packets_up),
             (cpu_end - cpu_start) / seconds * 100.0,
             (cpu_in - cpu_empty) * 1e6 / each,
             if ask.shared { "one for all" } else { "one each" },

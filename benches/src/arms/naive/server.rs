@@ -33,8 +33,12 @@ struct Player {
 ///
 /// # Errors
 /// What the system refuses.
-pub fn serve(listen: SocketAddr) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+pub fn serve(listen: SocketAddr, settings: &[String]) -> Result<()> {
+    let mut builder = match settings.iter().any(|setting| setting == "threads=1") {
+        true => tokio::runtime::Builder::new_current_thread(),
+        false => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder.enable_all().build()?;
     crate::arms::serve_until_told(move || runtime.block_on(run(listen)))
 }
 
