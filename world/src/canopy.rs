@@ -4,7 +4,7 @@
 //! Built anew in every tick from the boxes of the leaves, which takes a few nanoseconds for each
 //! leaf and no memory.
 
-use crate::leaf::GridBox;
+use crate::leaf::{GridBox, Probe};
 use crate::simd::{BLOCK, Boxes, Level};
 
 /// The levels, leaves first.
@@ -35,9 +35,9 @@ impl Canopy {
         }
     }
 
-    /// Calls `found` with the place in the order of every leaf whose box touches `bounds`.
+    /// Calls `found` with the place in the order of every leaf whose box the probe touches.
     #[inline]
-    pub(crate) fn touching(&self, simd: Level, bounds: &GridBox, mut found: impl FnMut(usize)) {
+    pub(crate) fn touching(&self, simd: Level, probe: &Probe, mut found: impl FnMut(usize)) {
         // What is still to be looked at on each level: a block, and which of it.
         let mut stack = [(0usize, 0u16); 8];
         let Some(top) = self.height.checked_sub(1) else { return };
@@ -45,7 +45,7 @@ impl Canopy {
             return;
         }
         let mut level = top;
-        stack[top] = (0, self.levels[top].touching(simd, 0, bounds));
+        stack[top] = (0, probe.touches(simd, &self.levels[top], 0));
         loop {
             let (block, left) = stack[level];
             if left == 0 {
@@ -61,7 +61,7 @@ impl Canopy {
                 found(at);
             } else {
                 level -= 1;
-                stack[level] = (at, self.levels[level].touching(simd, at, bounds));
+                stack[level] = (at, probe.touches(simd, &self.levels[level], at));
             }
         }
     }
@@ -86,7 +86,7 @@ mod tests {
                 GridBox::ALL,
             ] {
                 let mut found = Vec::new();
-                canopy.touching(Level::detect(), &probe, |at| found.push(at));
+                canopy.touching(Level::detect(), &Probe::Box(probe), |at| found.push(at));
                 found.sort_unstable();
                 let all: Vec<_> = (0..count).filter(|i| leaf(*i).touches(&probe)).collect();
                 assert_eq!(found, all);

@@ -4,7 +4,7 @@
 //! answer is a mask.
 
 use crate::entity::EntityIdx;
-use crate::simd::{self, Level};
+use crate::simd::{self, Boxes, Level};
 
 /// Entities of a leaf: as many as a mask has bits.
 pub const LEAF: usize = 64;
@@ -109,6 +109,17 @@ impl Probe {
         }
     }
 
+    /// Which of a block of boxes it touches, and perhaps a few more.
+    #[inline]
+    pub(crate) fn touches(&self, level: Level, boxes: &Boxes, block: usize) -> u16 {
+        match *self {
+            Self::Box(bounds) => boxes.touching(level, block, &bounds),
+            Self::Sphere { center, radius, flat } => {
+                boxes.touched(level, block, center, limit(radius), flat)
+            }
+        }
+    }
+
     pub(crate) fn bounds(&self) -> GridBox {
         match *self {
             Self::Box(bounds) => bounds,
@@ -121,6 +132,12 @@ impl Probe {
             }
         }
     }
+}
+
+/// The square of a radius in 32-bit floats, with a little room.
+fn limit(radius: u32) -> f32 {
+    let reach = radius as f32;
+    reach * reach * 1.000_01 + 4.0
 }
 
 /// Coordinates of the lanes of a leaf, axis by axis.
@@ -136,15 +153,12 @@ pub(crate) struct Leaf {
     pub(crate) sorts: [u8; LEAF],
     /// Lanes in use.
     pub(crate) used: u64,
-    /// Lanes whose entity is outside of `fat`.
+    /// Lanes whose entity is outside of the fat box.
     pub(crate) strayed: u64,
     /// Kinds of its entities, or of those that were here not long ago.
     pub(crate) kinds: u64,
     /// Where those are who belong here by the curve.
     pub(crate) core: GridBox,
-    /// Whoever leaves this looks for another leaf. It holds all, as of the last time that the
-    /// index was settled.
-    pub(crate) fat: GridBox,
     /// Where on the curve it begins.
     pub(crate) first: u64,
 }
@@ -159,7 +173,6 @@ impl Leaf {
             strayed: 0,
             kinds: 0,
             core: GridBox::EMPTY,
-            fat: GridBox::EMPTY,
             first,
         }
     }
@@ -212,9 +225,7 @@ impl Leaf {
     pub(crate) fn mask(&self, level: Level, probe: &Probe) -> u64 {
         let hits = match *probe {
             Probe::Sphere { center, radius, flat } => {
-                // Squares in 32-bit floats, with a little room.
-                let reach = radius as f32;
-                simd::within(level, &self.axes, center, reach * reach * 1.000_01 + 4.0, flat)
+                simd::within(level, &self.axes, center, limit(radius), flat)
             }
             Probe::Box(bounds) => simd::inside(level, &self.axes, &bounds),
         };

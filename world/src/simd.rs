@@ -258,6 +258,30 @@ impl Boxes {
         (u32::MAX >> (32 - (self.len - block * BLOCK).min(BLOCK))) as u16
     }
 
+    /// Which of a block a sphere touches, given the square of its radius. Differences may wrap
+    /// round for what is far away, which can only add false hits.
+    #[inline]
+    pub(crate) fn touched(
+        &self,
+        level: Level,
+        block: usize,
+        center: Grid,
+        limit: f32,
+        flat: bool,
+    ) -> u16 {
+        let sides = self.block(block);
+        let touched = match level {
+            Level::Scalar => scalar::touched(sides, center, limit, flat),
+            // SAFETY: `detect` found what these need.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { avx2::touched(sides, center, limit, flat) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Level::Avx512 => unsafe { avx512::touched(sides, center, limit, flat) },
+        };
+        touched & self.filled(block)
+    }
+
     /// Which of a block a box touches.
     #[inline]
     pub(crate) fn touching(&self, level: Level, block: usize, bounds: &GridBox) -> u16 {
@@ -376,6 +400,10 @@ mod tests {
                     let at = [axes[0][lane], axes[1][lane], axes[2][lane]];
                     let hit = inside(level, &axes, &bounds) >> lane & 1 == 1;
                     prop_assert_eq!(hit, bounds.contains(at));
+                }
+                for block in 0..table.blocks() {
+                    let touched = |level| table.touched(level, block, center, limit, flat);
+                    prop_assert_eq!(touched(level), touched(Level::Scalar));
                 }
                 for (i, other) in boxes.iter().enumerate() {
                     let touching = table.touching(level, i / BLOCK, &bounds);

@@ -82,6 +82,9 @@ pub struct Index {
     /// Boxes of the leaves as they are: they grow as entities move, and shrink when their turn
     /// comes.
     bounds: Vec<GridBox>,
+    /// Whoever leaves its leaf's fat box looks for another leaf. Each holds all of its leaf, as of
+    /// the last time that the index was settled.
+    fats: Vec<GridBox>,
     /// In which round each leaf changed last.
     stamps: Vec<u32>,
     /// The newest shift out of each leaf.
@@ -119,6 +122,7 @@ impl Index {
             simd: Level::detect(),
             leaves: Vec::new(),
             bounds: Vec::new(),
+            fats: Vec::new(),
             stamps: Vec::new(),
             heads: Vec::new(),
             order: Vec::new(),
@@ -169,12 +173,14 @@ impl Index {
         let leaf = self.free.pop().unwrap_or_else(|| {
             self.leaves.push(Leaf::empty(0));
             self.bounds.push(GridBox::EMPTY);
+            self.fats.push(GridBox::EMPTY);
             self.stamps.push(0);
             self.heads.push(NO_SHIFT);
             self.leaves.len() as u32 - 1
         });
         self.leaves[leaf as usize] = Leaf::empty(first);
         self.bounds[leaf as usize] = GridBox::EMPTY;
+        self.fats[leaf as usize] = GridBox::EMPTY;
         self.stamps[leaf as usize] = self.round;
         leaf
     }
@@ -244,8 +250,8 @@ impl Index {
     fn reach(&mut self, number: LeafIdx, at: Grid) {
         let leaf = &mut self.leaves[number as usize];
         leaf.core.include(at);
-        if !leaf.fat.contains(at) {
-            leaf.fat = fat(&leaf.core);
+        if !self.fats[number as usize].contains(at) {
+            self.fats[number as usize] = fat(&leaf.core);
             self.reshaped.push(number);
         }
     }
@@ -271,7 +277,8 @@ impl Index {
             let bounds = self.leaves[number as usize].round(self.leaves[number as usize].used);
             self.bounds[number as usize] = bounds;
             let leaf = &mut self.leaves[number as usize];
-            (leaf.core, leaf.fat) = (bounds, fat(&bounds));
+            leaf.core = bounds;
+            self.fats[number as usize] = fat(&bounds);
             self.reshaped.push(number);
         }
     }
@@ -343,7 +350,7 @@ impl Index {
     /// The box that a leaf's entities will not leave without a shift or a new shape.
     #[inline]
     pub(crate) fn fat(&self, leaf: LeafIdx) -> &GridBox {
-        &self.leaves[leaf as usize].fat
+        &self.fats[leaf as usize]
     }
 
     /// Calls `found` with every leaf whose fat box touches this one.
@@ -402,7 +409,7 @@ impl Index {
         self.is_stirred = true;
         self.stamps[number] = self.round;
         if !self.bounds[number].contains(at) {
-            if leaf.fat.contains(at) {
+            if self.fats[number].contains(at) {
                 self.bounds[number].include(at);
                 return;
             }
@@ -487,8 +494,9 @@ impl Index {
         self.bounds[number as usize] = core;
         let leaf = &mut self.leaves[number as usize];
         let new = fat(&core);
-        let grows = !leaf.fat.holds(&new);
-        (leaf.core, leaf.fat) = (core, new);
+        leaf.core = core;
+        let grows = !self.fats[number as usize].holds(&new);
+        self.fats[number as usize] = new;
         if grows {
             self.reshaped.push(number);
         }
@@ -537,10 +545,11 @@ impl Index {
         self.bounds[number as usize] = self.bounds[number as usize].with(&bounds);
         let leaf = &mut self.leaves[number as usize];
         leaf.core = leaf.core.with(&core);
-        leaf.fat = fat(&leaf.core).with(&self.bounds[number as usize]);
+        self.fats[number as usize] = fat(&leaf.core).with(&self.bounds[number as usize]);
         self.reshaped.push(number);
         self.leaves[next as usize] = Leaf::empty(0);
         self.bounds[next as usize] = GridBox::EMPTY;
+        self.fats[next as usize] = GridBox::EMPTY;
         self.free.push(next);
     }
 
@@ -548,7 +557,7 @@ impl Index {
     /// place, leaf by leaf.
     #[inline]
     pub fn probe(&self, probe: &Probe, kinds: u64, mut found: impl FnMut(EntityIdx, Grid)) {
-        self.canopy.touching(self.simd, &probe.bounds(), |place| {
+        self.canopy.touching(self.simd, probe, |place| {
             let leaf = &self.leaves[self.order[place] as usize];
             if leaf.kinds & kinds == 0 {
                 return;
@@ -651,7 +660,7 @@ mod tests {
         for (place, number) in index.order.iter().enumerate() {
             let leaf = &index.leaves[*number as usize];
             assert_eq!(leaf.first, index.firsts[place]);
-            assert!(leaf.fat.holds(&leaf.round(leaf.used)), "the fat box holds all");
+            assert!(index.fat(*number).holds(&leaf.round(leaf.used)), "the fat box holds all");
             assert!(index.bounds[*number as usize].holds(&leaf.round(leaf.used)));
         }
     }

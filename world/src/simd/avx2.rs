@@ -58,7 +58,7 @@ pub(super) fn inside(axes: &Axes, bounds: &GridBox) -> u64 {
 
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
 #[inline]
-fn near(sides: [&[i32; BLOCK]; 6], at: usize, center: [__m256i; 3], ring: &Ring) -> u8 {
+fn near(sides: [&[i32; BLOCK]; 6], at: usize, center: [__m256i; 3], limit: f32, flat: bool) -> u8 {
     let away = |axis: usize| {
         let low = _mm256_min_epi32(center[axis], load(sides[axis + 3], at));
         let nearest = _mm256_max_epi32(low, load(sides[axis], at));
@@ -66,10 +66,10 @@ fn near(sides: [&[i32; BLOCK]; 6], at: usize, center: [__m256i; 3], ring: &Ring)
         _mm256_mul_ps(away, away)
     };
     let mut square = _mm256_add_ps(away(0), away(1));
-    if !ring.flat {
+    if !flat {
         square = _mm256_add_ps(square, away(2));
     }
-    let limit = _mm256_set1_ps(ring.leave.maybe);
+    let limit = _mm256_set1_ps(limit);
     _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LE_OQ>(square, limit)) as u8
 }
 
@@ -102,7 +102,7 @@ pub(super) fn sieve(row: Row<'_>, ring: &Ring, verdicts: &mut Vec<Verdict>) {
     let center = ring.center.map(|c| _mm256_set1_epi32(c));
     let near = |block| {
         let sides = row.boxes.block(block);
-        let halves = [0, WIDTH].map(|at| near(sides, at, center, ring));
+        let halves = [0, WIDTH].map(|at| near(sides, at, center, ring.leave.maybe, ring.flat));
         u16::from_le_bytes(halves)
     };
     sieve_with(row, verdicts, near, |leaf, old| judge(&leaf.axes, old, center, ring));
@@ -123,4 +123,10 @@ pub(super) fn touching(sides: [&[i32; BLOCK]; 6], bounds: &GridBox) -> u16 {
         bits |= u16::from(!out) << at;
     }
     bits
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
+pub(super) fn touched(sides: [&[i32; BLOCK]; 6], center: Grid, limit: f32, flat: bool) -> u16 {
+    let center = center.map(|c| _mm256_set1_epi32(c));
+    u16::from_le_bytes([0, WIDTH].map(|at| near(sides, at, center, limit, flat)))
 }

@@ -56,7 +56,7 @@ pub(super) fn inside(axes: &Axes, bounds: &GridBox) -> u64 {
 
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,bmi1,bmi2,popcnt,lzcnt")]
 #[inline]
-fn near(sides: [&[i32; BLOCK]; 6], center: [__m512i; 3], ring: &Ring) -> u16 {
+fn near(sides: [&[i32; BLOCK]; 6], center: [__m512i; 3], limit: f32, flat: bool) -> u16 {
     let away = |axis: usize| {
         let low = _mm512_min_epi32(center[axis], load(sides[axis + 3], 0));
         let nearest = _mm512_max_epi32(low, load(sides[axis], 0));
@@ -64,10 +64,10 @@ fn near(sides: [&[i32; BLOCK]; 6], center: [__m512i; 3], ring: &Ring) -> u16 {
         _mm512_mul_ps(away, away)
     };
     let mut square = _mm512_add_ps(away(0), away(1));
-    if !ring.flat {
+    if !flat {
         square = _mm512_add_ps(square, away(2));
     }
-    _mm512_cmp_ps_mask::<_CMP_LE_OQ>(square, _mm512_set1_ps(ring.leave.maybe))
+    _mm512_cmp_ps_mask::<_CMP_LE_OQ>(square, _mm512_set1_ps(limit))
 }
 
 /// Within the ring for sure, and perhaps: the limit of each lane depends on whether it was.
@@ -93,7 +93,8 @@ fn judge(axes: &Axes, old: u64, center: [__m512i; 3], ring: &Ring) -> (u64, u64)
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,bmi1,bmi2,popcnt,lzcnt")]
 pub(super) fn sieve(row: Row<'_>, ring: &Ring, verdicts: &mut Vec<Verdict>) {
     let center = ring.center.map(|c| _mm512_set1_epi32(c));
-    let near = |block| near(row.boxes.block(block), center, ring);
+    let limit = ring.leave.maybe;
+    let near = |block| near(row.boxes.block(block), center, limit, ring.flat);
     sieve_with(row, verdicts, near, |leaf, old| judge(&leaf.axes, old, center, ring));
 }
 
@@ -106,4 +107,9 @@ pub(super) fn touching(sides: [&[i32; BLOCK]; 6], bounds: &GridBox) -> u16 {
         bits = _mm512_mask_cmpge_epi32_mask(bits, max, _mm512_set1_epi32(bounds.min[axis]));
     }
     bits
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,bmi1,bmi2,popcnt,lzcnt")]
+pub(super) fn touched(sides: [&[i32; BLOCK]; 6], center: Grid, limit: f32, flat: bool) -> u16 {
+    near(sides, center.map(|c| _mm512_set1_epi32(c)), limit, flat)
 }

@@ -52,23 +52,8 @@ pub(super) fn inside(axes: &Axes, bounds: &GridBox) -> u64 {
 }
 
 pub(super) fn sieve(row: Row<'_>, ring: &Ring, verdicts: &mut Vec<Verdict>) {
-    let near = |block| {
-        let (sides, mut bits) = (row.boxes.block(block), 0);
-        for i in 0..BLOCK {
-            let away = |[min, max]: [&[i32; BLOCK]; 2], c: i32| {
-                let away = c.wrapping_sub(c.min(max[i]).max(min[i])) as f32;
-                away * away
-            };
-            let [x0, y0, z0, x1, y1, z1] = sides;
-            let [x, y, z] = ring.center;
-            let mut square = away([x0, x1], x) + away([y0, y1], y);
-            if !ring.flat {
-                square += away([z0, z1], z);
-            }
-            bits |= u16::from(square <= ring.leave.maybe) << i;
-        }
-        bits
-    };
+    let limit = ring.leave.maybe;
+    let near = |block| touched(row.boxes.block(block), ring.center, limit, ring.flat);
     sieve_with(row, verdicts, near, |leaf, old| {
         let squares = squares(&leaf.axes, ring.center, ring.flat);
         let within = |limit: f32| mask(|lane| squares[lane] <= limit);
@@ -90,6 +75,24 @@ pub(super) fn touching(sides: [&[i32; BLOCK]; 6], bounds: &GridBox) -> u16 {
             & (y1[i] >= bounds.min[1])
             & (z1[i] >= bounds.min[2]);
         bits |= u16::from(touches) << i;
+    }
+    bits
+}
+
+pub(super) fn touched(sides: [&[i32; BLOCK]; 6], center: Grid, limit: f32, flat: bool) -> u16 {
+    let [x0, y0, z0, x1, y1, z1] = sides;
+    let [x, y, z] = center;
+    let mut bits = 0;
+    for i in 0..BLOCK {
+        let away = |[min, max]: [&[i32; BLOCK]; 2], c: i32| {
+            let away = c.wrapping_sub(c.min(max[i]).max(min[i])) as f32;
+            away * away
+        };
+        let mut square = away([x0, x1], x) + away([y0, y1], y);
+        if !flat {
+            square += away([z0, z1], z);
+        }
+        bits |= u16::from(square <= limit) << i;
     }
     bits
 }
