@@ -19,7 +19,7 @@ use starling_client::{
 };
 use starling_protocol::message::control::INBOX;
 use starling_protocol::message::events::Event;
-use starling_protocol::snapshot::{EntityView, Table};
+use starling_protocol::snapshot::Table;
 use starling_protocol::space::Space as WireSpace;
 use starling_protocol::units::{ChannelKey, Handle, MessageId, Nanos, Tick};
 use starling_protocol::uplink::Uplink;
@@ -441,12 +441,18 @@ fn frame(
 ) {
     let first = into.copies.len();
     let mut visible = 0;
-    for slot in table.slots() {
-        let Some(seen) = table.entity(slot) else { continue };
-        let Some(entity) = registry.find(seen.entity) else { continue };
+    let tick = Tick(moment.tick);
+    for (slot, id, state) in table.states_at(tick) {
+        let Some(entity) = registry.find(id) else { continue };
         visible += 1;
         if plan.judged {
-            into.copies.extend(held(table, &seen, entity, moment));
+            into.copies.push(Held {
+                entity,
+                position: moment.space.point(state.position(tick)),
+                state_tick: state.tick().0,
+                changed: state.tick() == tick,
+                told: table.covered(slot) == Some(tick),
+            });
         }
     }
     into.frames.push(Frame {
@@ -458,16 +464,4 @@ fn frame(
         first,
         len: into.copies.len() - first,
     });
-}
-
-fn held(table: &Table, seen: &EntityView<'_>, entity: EntityNo, moment: Moment) -> Option<Held> {
-    let tick = Tick(moment.tick);
-    let state = table.state_at(seen.slot, tick)?;
-    Some(Held {
-        entity,
-        position: moment.space.point(state.position(tick)),
-        state_tick: state.tick().0,
-        changed: state.tick() == tick,
-        told: table.covered(seen.slot) == Some(tick),
-    })
 }

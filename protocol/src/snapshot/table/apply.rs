@@ -178,8 +178,7 @@ impl Table {
         (row.kind, row.orientation) = (enter.kind, enter.orientation);
         if let Some(name) = enter.name {
             let text = std::str::from_utf8(name.of(&self.scratch.text));
-            row.name.clear();
-            row.name.push_str(text.expect("a name is checked when it is read"));
+            row.set_name(text.expect("a name is checked when it is read"));
         }
         let block = enter.fields.block.of(&self.scratch.text);
         row.set_fields(u32::MAX, &enter.fields.values, enter.block.then_some(block));

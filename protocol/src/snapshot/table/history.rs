@@ -1,7 +1,7 @@
 //! The last few states of a row, newest first.
 //!
-//! They lie together, because what is asked for is nearly always one of the newest two, and who
-//! follows thousands of rows pays for every line of memory that is touched.
+//! The newest lies in the row itself, because it is what is nearly always asked for, and who follows
+//! thousands of rows pays for every line of memory that is touched.
 
 use crate::snapshot::state::State;
 use crate::units::Tick;
@@ -12,22 +12,29 @@ pub const HISTORY_MAX: usize = crate::limits::AGE_MAX as usize + 1;
 
 /// The states of one row.
 #[derive(Debug, Default)]
-pub(super) struct States(VecDeque<State>);
+pub(super) struct States {
+    newest: Option<State>,
+    older: VecDeque<State>,
+}
 
 impl States {
     /// The newest.
-    pub(super) fn newest(&self) -> Option<&State> {
-        self.0.front()
+    pub(super) const fn newest(&self) -> Option<&State> {
+        self.newest.as_ref()
     }
 
     /// The newest that is not after `tick`.
     pub(super) fn at(&self, tick: Tick) -> Option<&State> {
-        self.0.iter().find(|state| state.tick() <= tick)
+        self.iter().find(|state| state.tick() <= tick)
     }
 
     /// The oldest.
     pub(super) fn oldest(&self) -> Option<&State> {
-        self.0.back()
+        self.older.back().or_else(|| self.newest())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &State> {
+        self.newest.iter().chain(&self.older)
     }
 
     /// Adds a state; false when there is one that is as new, or that says the same: a record that
@@ -37,25 +44,30 @@ impl States {
         if self.newest().is_some_and(known) {
             return false;
         }
-        if self.0.len() == HISTORY_MAX {
-            self.0.pop_back();
+        if self.older.len() == HISTORY_MAX - 1 {
+            self.older.pop_back();
         }
-        self.0.push_front(state);
+        if let Some(before) = self.newest.replace(state) {
+            self.older.push_front(before);
+        }
         true
     }
 
     /// Drops those that are older than the newest one not after `tick`.
     pub(super) fn prune(&mut self, tick: Tick) {
-        while let Some(last) = self.0.len().checked_sub(2)
-            && self.0[last].tick() <= tick
-        {
-            self.0.pop_back();
+        while !self.older.is_empty() {
+            let newer = self.older.len().checked_sub(2).map(|at| &self.older[at]);
+            if newer.or(self.newest.as_ref()).is_none_or(|state| state.tick() > tick) {
+                return;
+            }
+            self.older.pop_back();
         }
     }
 
     /// Drops every state; the room is kept.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.newest = None;
+        self.older.clear();
     }
 }
 
@@ -69,7 +81,7 @@ mod tests {
     }
 
     fn ticks(states: &States) -> Vec<u32> {
-        states.0.iter().map(|state| state.tick().0).collect()
+        states.iter().map(|state| state.tick().0).collect()
     }
 
     #[test]
@@ -88,7 +100,7 @@ mod tests {
         assert!((1..=40).all(|t| row.add(knot(t))));
         assert_eq!(ticks(&row), (9..=40).rev().collect::<Vec<_>>());
         assert_eq!(row.oldest(), Some(&knot(9)));
-        assert_eq!(row.0.capacity(), HISTORY_MAX, "it takes no room for more");
+        assert_eq!(row.older.capacity(), HISTORY_MAX, "it takes no room for more");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::state::State;
 use super::{PAGES_MAX, page_of};
 use crate::motion::TrackKind;
 use crate::space::{IPos, Space};
-use crate::units::{Slot, Tick};
+use crate::units::{EntityId, Slot, Tick};
 use crate::uplink::Ack;
 use apply::Changes;
 use decode::Scratch;
@@ -104,6 +104,15 @@ impl Table {
     pub fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
         let held = self.rows.iter().enumerate().filter(|(_, row)| row.entity.is_some());
         held.map(|(i, _)| Slot(i as u16))
+    }
+
+    /// Every slot that holds an entity, in rising order, with its entity and the state of
+    /// [`Table::state_at`]: for who goes through all of them.
+    pub fn states_at(&self, tick: Tick) -> impl Iterator<Item = (Slot, EntityId, &State)> {
+        self.rows.iter().enumerate().filter_map(move |(slot, row)| {
+            let state = row.states.at(tick).or_else(|| row.states.oldest())?;
+            Some((Slot(slot as u16), row.entity?, state))
+        })
     }
 
     /// The state that held in `slot` at `tick`: the newest one not after it, or else the oldest

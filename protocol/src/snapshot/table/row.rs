@@ -37,10 +37,17 @@ pub(super) struct Row {
     pub(super) heard: Option<Tick>,
     /// Covered in this tick, where the page's own tick does not say so.
     pub(super) covered: Option<Tick>,
+    /// Apart, so that who goes through all rows for their states passes over it.
+    told: Box<Told>,
+}
+
+/// What is seldom told of an entity.
+#[derive(Debug, Default)]
+struct Told {
     /// Empty where there is none.
-    pub(super) name: String,
-    pub(super) fields: [u32; FIELDS_MAX],
-    pub(super) block: Vec<u8>,
+    name: String,
+    fields: [u32; FIELDS_MAX],
+    block: Vec<u8>,
 }
 
 impl Row {
@@ -49,21 +56,26 @@ impl Row {
             slot,
             entity: self.entity?,
             kind: self.kind,
-            name: Some(self.name.as_str()).filter(|name| !name.is_empty()),
+            name: Some(self.told.name.as_str()).filter(|name| !name.is_empty()),
             state,
-            fields: &self.fields,
-            block: &self.block,
+            fields: &self.told.fields,
+            block: &self.told.block,
         })
     }
 
     /// Makes the slot empty; what it allocated is kept for the next entity.
     pub(super) fn vacate(&mut self) -> Option<EntityId> {
         self.states.clear();
-        self.name.clear();
-        self.block.clear();
-        self.fields = [0; FIELDS_MAX];
+        self.told.name.clear();
+        self.told.block.clear();
+        self.told.fields = [0; FIELDS_MAX];
         self.covered = None;
         self.entity.take()
+    }
+
+    pub(super) fn set_name(&mut self, name: &str) {
+        self.told.name.clear();
+        self.told.name.push_str(name);
     }
 
     /// Puts fields and block in the place of those that `mask` names.
@@ -73,14 +85,14 @@ impl Row {
         values: &[u32; FIELDS_MAX],
         block: Option<&[u8]>,
     ) {
-        for (i, (mine, new)) in self.fields.iter_mut().zip(values).enumerate() {
+        for (i, (mine, new)) in self.told.fields.iter_mut().zip(values).enumerate() {
             if mask >> i & 1 == 1 {
                 *mine = *new;
             }
         }
         if let Some(block) = block {
-            self.block.clear();
-            self.block.extend_from_slice(block);
+            self.told.block.clear();
+            self.told.block.extend_from_slice(block);
         }
     }
 }
