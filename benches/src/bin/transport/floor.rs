@@ -47,6 +47,8 @@ pub(crate) fn run(load: Load) -> Figures {
         up: if load.uplink == Uplink::None { 0 } else { received },
         packets_out: down,
         packets_in: received,
+        connection_bytes: 0,
+        handshake: Duration::ZERO,
         clients: String::from_utf8_lossy(&said.stdout).trim().to_owned(),
     }
 }

@@ -66,6 +66,10 @@ pub(crate) struct Figures {
     pub(crate) up: u64,
     pub(crate) packets_out: u64,
     pub(crate) packets_in: u64,
+    /// Memory of this process for each connection, once all stand.
+    pub(crate) connection_bytes: u64,
+    /// Processor time of this process for each handshake.
+    pub(crate) handshake: Duration,
     /// What the clients said last.
     pub(crate) clients: String,
 }
@@ -83,13 +87,15 @@ impl fmt::Display for Figures {
         write!(
             f,
             "{:6.2} us per datagram | {:5.0} down/s {:5.0} up/s | {:4.2} packets out and {:4.2} in \
-             for each tick | {:4.1} % of a core | {}",
+             for each tick | {:4.1} % of a core | {:.1} KiB and {} us for each connection | {}",
             self.us_per_datagram(),
             self.down as f64 / seconds,
             self.up as f64 / seconds,
             per_down(self.packets_out),
             per_down(self.packets_in),
             self.cpu.as_secs_f64() * 100.0 / seconds,
+            self.connection_bytes as f64 / 1024.0,
+            self.handshake.as_micros(),
             self.clients,
         )
     }
@@ -99,6 +105,14 @@ impl fmt::Display for Figures {
 pub(crate) fn process_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Resident memory of this process in bytes; zero where the system does not say.
+pub(crate) fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
 }
 
 /// Sleeps until the next look at the socket is due, or the next tick.

@@ -1,6 +1,8 @@
 //! A server of one of the two kinds, with nothing behind it but a tick.
 
-use crate::load::{Figures, Load, MEASURED, PAYLOAD_BYTES, SETTLE, TICK, process_cpu, rest};
+use crate::load::{
+    Figures, Load, MEASURED, PAYLOAD_BYTES, SETTLE, TICK, process_cpu, resident_bytes, rest,
+};
 use starling_protocol::close::CloseCode;
 use starling_protocol::units::Nanos;
 use starling_transport::quic::{Io, QuicServer, ServerOptions};
@@ -52,10 +54,14 @@ pub(crate) fn spawn(arguments: &[&str]) -> Child {
 
 impl Bench {
     fn figures(&mut self, load: Load, clients: Child) -> Figures {
+        let (memory, cpu) = (resident_bytes(), process_cpu());
         while self.conns.len() < load.clients {
             self.step(false);
         }
+        let count = load.clients as u64;
+        let handshake = (process_cpu() - cpu) / load.clients as u32;
         self.run_for(SETTLE);
+        let connection_bytes = resident_bytes().saturating_sub(memory) / count;
         let before = (process_cpu(), self.server.stats(), self.down, self.up);
         let begun = Instant::now();
         self.run_for(MEASURED);
@@ -75,6 +81,8 @@ impl Bench {
             wall,
             down,
             up,
+            connection_bytes,
+            handshake,
             packets_out: stats.udp_packets_out - before.1.udp_packets_out,
             packets_in: stats.udp_packets_in - before.1.udp_packets_in,
             clients: String::from_utf8_lossy(&said.stdout).trim().to_owned(),

@@ -4,20 +4,22 @@ use super::endpoint::ClientEndpoint;
 use super::udp::SOCKET_BYTES;
 use crate::conditioner::rng::derive;
 use crate::conditioner::{Conditioner, LinkProfile, Packet};
-use crate::quic::hub::{Arrival, ClientStats};
-use mio::net::UdpSocket;
-use socket2::{Domain, Protocol, Socket, Type};
+use crate::quic::hub::{Arrival, ClientStats, Departure, Inlet, Sent, Socket};
+use socket2::{Domain, Protocol, Type};
 use starling_protocol::units::Nanos;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Largest UDP payload that is read; QUIC's packets are 1,200 bytes.
-pub(super) const PACKET_BYTES_MAX: usize = 2_048;
+/// Packets, or runs of them, that one call to the kernel brings: a tick brings one.
+const BATCH: usize = 4;
+/// Room for a packet on its way out; QUIC's are 1,200 bytes.
+const PACKET_BYTES_MAX: usize = 2_048;
 
 /// A packet on its way, with the far address.
 #[derive(Clone, Debug)]
 struct Addressed {
     far: SocketAddr,
+    ecn_bits: u8,
     bytes: Vec<u8>,
 }
 
@@ -53,33 +55,37 @@ impl Link {
 /// Buffers that all ports share.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    pub(super) incoming: Box<[u8; PACKET_BYTES_MAX]>,
-    pub(super) outgoing: Vec<u8>,
+    inlet: Inlet,
+    outgoing: Vec<u8>,
+}
+
+impl Scratch {
+    pub(super) fn new() -> Self {
+        Self { inlet: Inlet::new(BATCH), outgoing: Vec::with_capacity(PACKET_BYTES_MAX) }
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Port {
-    pub(super) socket: UdpSocket,
+    pub(super) socket: Socket,
     pub(super) endpoint: ClientEndpoint,
     link: Option<Link>,
     /// The socket may have packets to read.
     pub(super) readable: bool,
     /// Already in the client's list of ports to look after.
     pub(super) queued: bool,
-    /// Where it stands among the client's timers.
-    pub(super) scheduled: Option<Nanos>,
 }
 
 impl Port {
     pub(super) fn new(
-        socket: UdpSocket,
+        socket: Socket,
         endpoint: ClientEndpoint,
         profile: &LinkProfile,
         seed: u64,
         now: Nanos,
     ) -> Self {
         let link = (!profile.is_none()).then(|| Link::new(profile, seed, now));
-        Self { socket, endpoint, link, readable: false, queued: false, scheduled: None }
+        Self { socket, endpoint, link, readable: false, queued: false }
     }
 
     /// Whether the link wants the source port to change now.
@@ -89,27 +95,25 @@ impl Port {
 
     /// Reads the socket until it is empty.
     pub(super) fn receive(&mut self, now: Nanos, scratch: &mut Scratch) {
-        while self.readable {
-            match self.socket.recv_from(&mut scratch.incoming[..]) {
-                Ok((length, far)) => self.arrive(now, far, &scratch.incoming[..length]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Empty, or an echo of something sent earlier, which QUIC's timers deal with.
-                Err(_) => self.readable = false,
+        let Self { socket, endpoint, link, .. } = self;
+        let mut arrive = |arrival: &Arrival, bytes: &[u8]| match &mut *link {
+            Some(link) => {
+                let Arrival { from: far, ecn_bits, .. } = *arrival;
+                link.down.push(now, Addressed { far, ecn_bits, bytes: bytes.to_vec() });
             }
-        }
-    }
-
-    fn arrive(&mut self, now: Nanos, far: SocketAddr, bytes: &[u8]) {
-        match &mut self.link {
-            Some(link) => link.down.push(now, Addressed { far, bytes: bytes.to_vec() }),
-            None => self.endpoint.handle_packet(now, &Arrival::from(far), bytes),
+            None => endpoint.handle_packet(now, arrival, bytes),
+        };
+        while self.readable {
+            self.readable = socket.receive(&mut scratch.inlet, &mut arrive);
         }
     }
 
     /// Hands over what has come through the link, and does what is due.
     pub(super) fn advance(&mut self, now: Nanos) {
         while let Some(packet) = self.link.as_mut().and_then(|link| link.down.pop(now)) {
-            self.endpoint.handle_packet(now, &Arrival::from(packet.far), &packet.bytes);
+            let Addressed { far, ecn_bits, bytes } = packet;
+            let arrival = Arrival { ecn_bits, ..Arrival::from(far) };
+            self.endpoint.handle_packet(now, &arrival, &bytes);
         }
         self.endpoint.handle_timeout(now);
     }
@@ -117,14 +121,18 @@ impl Port {
     /// Sends what QUIC has to send, by way of the link.
     pub(super) fn transmit(&mut self, now: Nanos, scratch: &mut Scratch, stats: &mut ClientStats) {
         while let Some(departure) = self.endpoint.poll_transmit(now, &mut scratch.outgoing) {
-            let (far, bytes) = (departure.to, &scratch.outgoing[..departure.bytes]);
+            let bytes = &scratch.outgoing[..departure.bytes];
             match &mut self.link {
-                Some(link) => link.up.push(now, Addressed { far, bytes: bytes.to_vec() }),
-                None => send(&self.socket, far, bytes, stats),
+                Some(link) => {
+                    let Departure { to: far, ecn_bits, .. } = departure;
+                    link.up.push(now, Addressed { far, ecn_bits, bytes: bytes.to_vec() });
+                }
+                None => send(&self.socket, &departure, bytes, stats),
             }
         }
         while let Some(packet) = self.link.as_mut().and_then(|link| link.up.pop(now)) {
-            send(&self.socket, packet.far, &packet.bytes, stats);
+            let Addressed { far, ecn_bits, bytes } = packet;
+            send(&self.socket, &Departure::one(far, ecn_bits, bytes.len()), &bytes, stats);
         }
     }
 
@@ -141,25 +149,26 @@ impl Port {
     }
 }
 
-fn send(socket: &UdpSocket, far: SocketAddr, bytes: &[u8], stats: &mut ClientStats) {
-    match socket.send_to(bytes, far) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => stats.socket_full += 1,
-        Err(_) => stats.socket_errors += 1,
+/// A client's packet that finds its socket full is lost: few are under way, and newer ones follow.
+fn send(socket: &Socket, departure: &Departure, bytes: &[u8], stats: &mut ClientStats) {
+    match socket.send(departure, bytes) {
+        Sent::Taken => {}
+        Sent::Full => stats.socket_full += 1,
+        Sent::Failed => stats.socket_errors += 1,
     }
 }
 
 /// A socket on a fresh port, of the family of `server`.
-pub(super) fn socket(server: SocketAddr, buffer_bytes: usize) -> io::Result<UdpSocket> {
-    Ok(UdpSocket::from_std(udp_socket(server, buffer_bytes)?.into()))
+pub(super) fn socket(server: SocketAddr, buffer_bytes: usize) -> io::Result<Socket> {
+    Socket::new(udp_socket(server, buffer_bytes)?)
 }
 
-fn udp_socket(server: SocketAddr, buffer_bytes: usize) -> io::Result<Socket> {
+fn udp_socket(server: SocketAddr, buffer_bytes: usize) -> io::Result<socket2::Socket> {
     let any = match server {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
     };
-    let socket = Socket::new(Domain::for_address(any), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = socket2::Socket::new(Domain::for_address(any), Type::DGRAM, Some(Protocol::UDP))?;
     // The system may grant less; drops are counted.
     let _asked =
         (socket.set_recv_buffer_size(buffer_bytes), socket.set_send_buffer_size(buffer_bytes));

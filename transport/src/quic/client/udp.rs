@@ -4,15 +4,15 @@
 
 use super::endpoint::ClientEndpoint;
 use super::options::{ClientOptions, ConnectError, ConnectOptions, Sockets};
-use super::port::{PACKET_BYTES_MAX, Port, Scratch, socket};
+use super::port::{Port, Scratch, socket};
 use crate::conditioner::rng::derive;
-use crate::quic::hub::{ClientStats, Clock, ConnStats};
+use crate::quic::hub::{ClientStats, Clock, ConnStats, Wheel};
 use crate::{Allowance, ConnKey, Event, SendError, Transport};
 use mio::{Interest, Poll, Token, Waker};
 use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -58,7 +58,9 @@ pub struct UdpClient {
     owners: HashMap<ConnKey, usize>,
     /// Ports to look after.
     queue: VecDeque<usize>,
-    timers: BTreeSet<(Nanos, usize)>,
+    timers: Wheel,
+    /// Scratch of [`UdpClient::enqueue_due`].
+    met: Vec<usize>,
     events: VecDeque<Event>,
     scratch: Scratch,
     clock: Clock,
@@ -85,12 +87,10 @@ impl UdpClient {
             free: Vec::new(),
             owners: HashMap::new(),
             queue: VecDeque::new(),
-            timers: BTreeSet::new(),
+            timers: Wheel::default(),
+            met: Vec::new(),
             events: VecDeque::new(),
-            scratch: Scratch {
-                incoming: Box::new([0; PACKET_BYTES_MAX]),
-                outgoing: Vec::with_capacity(PACKET_BYTES_MAX),
-            },
+            scratch: Scratch::new(),
             clock: Clock::new(),
             stats: ClientStats::default(),
             retired: ConnStats::default(),
@@ -157,7 +157,7 @@ impl UdpClient {
     /// The local address of a connection's socket.
     #[must_use]
     pub fn local_addr(&self, conn: ConnKey) -> Option<SocketAddr> {
-        self.port_of(conn)?.socket.local_addr().ok()
+        self.port_of(conn)?.socket.io.local_addr().ok()
     }
 
     /// Figures of one connection, until QUIC has forgotten it.
@@ -202,7 +202,7 @@ impl UdpClient {
 
     fn add(&mut self, mut port: Port) -> io::Result<usize> {
         let place = self.free.last().copied().unwrap_or(self.ports.len());
-        self.poller.registry().register(&mut port.socket, Token(place), Interest::READABLE)?;
+        self.poller.registry().register(&mut port.socket.io, Token(place), Interest::READABLE)?;
         if self.free.pop().is_none() {
             self.ports.push(None);
         }
@@ -216,10 +216,10 @@ impl UdpClient {
             Sockets::PerConnection => SOCKET_BYTES,
             Sockets::Shared => SHARED_SOCKET_BYTES,
         };
-        let mut fresh = socket(port.socket.local_addr()?, bytes)?;
+        let mut fresh = socket(port.socket.io.local_addr()?, bytes)?;
         let registry = self.poller.registry();
-        registry.register(&mut fresh, Token(place), Interest::READABLE)?;
-        registry.deregister(&mut port.socket)?;
+        registry.register(&mut fresh.io, Token(place), Interest::READABLE)?;
+        registry.deregister(&mut port.socket.io)?;
         port.socket = fresh;
         self.stats.rebinds += 1;
         Ok(())
@@ -254,16 +254,10 @@ impl UdpClient {
     }
 
     fn enqueue_due(&mut self, now: Nanos) {
-        while let Some((at, place)) = self.timers.pop_first() {
-            if at > now {
-                self.timers.insert((at, place));
-                return;
-            }
-            if let Some(port) = &mut self.ports[place] {
-                port.scheduled = None;
-            }
-            self.enqueue(place);
-        }
+        let mut met = std::mem::take(&mut self.met);
+        self.timers.advance(now, &mut met);
+        met.drain(..).for_each(|place| self.enqueue(place));
+        self.met = met;
     }
 
     /// Looks after each port of the queue once; stops reading when `limit` events wait.
@@ -302,12 +296,7 @@ impl UdpClient {
 
     fn schedule(&mut self, place: usize) {
         let Some(port) = &mut self.ports[place] else { return };
-        let at = port.next_due();
-        let before = std::mem::replace(&mut port.scheduled, at);
-        if before != at {
-            before.map(|at| self.timers.remove(&(at, place)));
-            at.map(|at| self.timers.insert((at, place)));
-        }
+        self.timers.set(place, port.next_due());
         if self.options.sockets == Sockets::PerConnection && port.is_over() {
             self.retire(place);
         }
@@ -319,10 +308,10 @@ impl UdpClient {
             return;
         }
         if let Some(mut port) = self.ports[place].take() {
-            port.scheduled.map(|at| self.timers.remove(&(at, place)));
+            self.timers.remove(place);
             self.retired.add(&port.endpoint.total());
             // A socket that is closed is not watched any longer in any case.
-            let _watched = self.poller.registry().deregister(&mut port.socket);
+            let _watched = self.poller.registry().deregister(&mut port.socket.io);
             self.free.push(place);
         }
     }
@@ -391,7 +380,7 @@ impl Transport for UdpClient {
         if !self.events.is_empty() || !self.queue.is_empty() {
             return Some(Nanos(0));
         }
-        self.timers.first().map(|(at, _)| *at)
+        self.timers.next_due()
     }
 }
 

@@ -40,7 +40,7 @@ use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-use wheel::Wheel;
+pub(in crate::quic) use wheel::Wheel;
 
 /// Answers to packets that belong to no connection; more than these are not worth keeping.
 const RESPONSES_MAX: usize = 1_024;

@@ -42,6 +42,11 @@ pub struct Departure {
 }
 
 impl Departure {
+    /// One packet.
+    pub(in crate::quic) const fn one(to: SocketAddr, ecn_bits: u8, bytes: usize) -> Self {
+        Self { to, from: None, ecn_bits, bytes, segment_bytes: None }
+    }
+
     pub(super) fn of(transmit: &Transmit) -> Self {
         Self {
             to: transmit.destination,
