@@ -143,7 +143,8 @@ fn sieve_with(
     row: Row<'_>,
     verdicts: &mut Vec<Verdict>,
     near: impl Fn(usize) -> u16,
-    judge: impl Fn(&Leaf, u64) -> (u64, u64),
+    judge: impl Fn(&Leaf, u64, bool) -> (u64, u64),
+    ring: &Ring,
 ) {
     for (block, live) in row.live.iter().enumerate().take(row.boxes.blocks()) {
         let near = near(block) & row.boxes.filled(block);
@@ -156,7 +157,8 @@ fn sieve_with(
             let (mut new, mut maybe) = (0, 0);
             if near >> bit & 1 == 1 {
                 let leaf = &row.leaves[row.list[at] as usize];
-                (new, maybe) = judge(leaf, old);
+                let flat = ring.flat || row.boxes.is_level(at, ring.center[2]);
+                (new, maybe) = judge(leaf, old, flat);
                 (new, maybe) = (new & leaf.used, maybe & leaf.used);
             }
             if at == row.own.0 {
@@ -250,6 +252,12 @@ impl Boxes {
         let [d, e, f] = &self.max;
         [a, b, c, d, e, f]
             .map(|side| side[range.clone()].try_into().expect("a block has this length"))
+    }
+
+    /// Does all of a box lie at this height? Then heights make no difference.
+    #[inline(always)]
+    fn is_level(&self, at: usize, z: i32) -> bool {
+        self.min[2][at] == z && self.max[2][at] == z
     }
 
     /// Which of a block do not only fill up.

@@ -1,6 +1,6 @@
 //! Eight lanes at a time.
 
-use super::{Axes, BLOCK, Grid, GridBox, LEAF, Ring, Row, Verdict, sieve_with};
+use super::{Axes, BLOCK, Grid, GridBox, LEAF, Leaf, Ring, Row, Verdict, sieve_with};
 use std::arch::x86_64::*;
 
 const WIDTH: usize = 8;
@@ -76,25 +76,37 @@ fn near(sides: [&[i32; BLOCK]; 6], at: usize, center: [__m256i; 3], limit: f32, 
 /// Within the ring for sure, and perhaps: the limit of each lane depends on whether it was.
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
 #[inline]
-fn judge(axes: &Axes, old: u64, center: [__m256i; 3], ring: &Ring) -> (u64, u64) {
+fn judge(axes: &Axes, old: u64, center: [__m256i; 3], ring: &Ring, flat: bool) -> (u64, u64) {
     let numbers = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    let lanes = |old: u64| {
+        let was = _mm256_and_si256(_mm256_set1_epi32(old as i32), numbers);
+        _mm256_castsi256_ps(_mm256_cmpeq_epi32(was, numbers))
+    };
+    let within = |square: __m256, limit: [__m256; 2], was: __m256| {
+        let limit = _mm256_blendv_ps(limit[0], limit[1], was);
+        _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LE_OQ>(square, limit)) as u8
+    };
     let limits = |limit: [f32; 2]| limit.map(|limit| _mm256_set1_ps(limit));
     let sure = limits([ring.enter.sure, ring.leave.sure]);
     let maybe = limits([ring.enter.maybe, ring.leave.maybe]);
-    let mut found = (0, 0);
+    let (mut found, mut doubt) = (0, 0);
     for at in (0..LEAF).step_by(WIDTH) {
-        let square = squares(axes, at, center, ring.flat);
-        let was = _mm256_set1_epi32((old >> at & 0xff) as i32);
-        let was = _mm256_cmpeq_epi32(_mm256_and_si256(was, numbers), numbers);
-        let was = _mm256_castsi256_ps(was);
-        let within = |limit: [__m256; 2]| {
-            let limit = _mm256_blendv_ps(limit[0], limit[1], was);
-            let within = _mm256_cmp_ps::<_CMP_LE_OQ>(square, limit);
-            u64::from(_mm256_movemask_ps(within) as u8) << at
-        };
-        found = (found.0 | within(sure), found.1 | within(maybe));
+        let square = squares(axes, at, center, flat);
+        let was = lanes(old >> at);
+        let within_sure = within(square, sure, was);
+        found |= u64::from(within_sure) << at;
+        doubt |= within_sure ^ within(square, maybe, was);
     }
-    found
+    if doubt == 0 {
+        return (found, found);
+    }
+    // Rare: who is in doubt is only looked for when someone is.
+    let mut perhaps = 0;
+    for at in (0..LEAF).step_by(WIDTH) {
+        let square = squares(axes, at, center, flat);
+        perhaps |= u64::from(within(square, maybe, lanes(old >> at))) << at;
+    }
+    (found, perhaps)
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
@@ -105,7 +117,8 @@ pub(super) fn sieve(row: Row<'_>, ring: &Ring, verdicts: &mut Vec<Verdict>) {
         let halves = [0, WIDTH].map(|at| near(sides, at, center, ring.leave.maybe, ring.flat));
         u16::from_le_bytes(halves)
     };
-    sieve_with(row, verdicts, near, |leaf, old| judge(&leaf.axes, old, center, ring));
+    let judge = |leaf: &Leaf, old, flat| judge(&leaf.axes, old, center, ring, flat);
+    sieve_with(row, verdicts, near, judge, ring);
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]

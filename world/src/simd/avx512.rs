@@ -1,6 +1,6 @@
 //! Sixteen lanes at a time.
 
-use super::{Axes, BLOCK, Grid, GridBox, LEAF, Ring, Row, Verdict, sieve_with};
+use super::{Axes, BLOCK, Grid, GridBox, LEAF, Leaf, Ring, Row, Verdict, sieve_with};
 use std::arch::x86_64::*;
 
 const WIDTH: usize = 16;
@@ -73,21 +73,32 @@ fn near(sides: [&[i32; BLOCK]; 6], center: [__m512i; 3], limit: f32, flat: bool)
 /// Within the ring for sure, and perhaps: the limit of each lane depends on whether it was.
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,bmi1,bmi2,popcnt,lzcnt")]
 #[inline]
-fn judge(axes: &Axes, old: u64, center: [__m512i; 3], ring: &Ring) -> (u64, u64) {
+fn judge(axes: &Axes, old: u64, center: [__m512i; 3], ring: &Ring, flat: bool) -> (u64, u64) {
     let limits = |limit: [f32; 2]| limit.map(|limit| _mm512_set1_ps(limit));
     let sure = limits([ring.enter.sure, ring.leave.sure]);
     let maybe = limits([ring.enter.maybe, ring.leave.maybe]);
-    let mut found = (0, 0);
+    let (mut found, mut doubt) = (0, 0);
     for at in (0..LEAF).step_by(WIDTH) {
-        let square = squares(axes, at, center, ring.flat);
+        let square = squares(axes, at, center, flat);
         let was = (old >> at) as u16;
         let within = |limit: [__m512; 2]| {
-            let limit = _mm512_mask_blend_ps(was, limit[0], limit[1]);
-            u64::from(_mm512_cmp_ps_mask::<_CMP_LE_OQ>(square, limit)) << at
+            _mm512_cmp_ps_mask::<_CMP_LE_OQ>(square, _mm512_mask_blend_ps(was, limit[0], limit[1]))
         };
-        found = (found.0 | within(sure), found.1 | within(maybe));
+        let within_sure = within(sure);
+        found |= u64::from(within_sure) << at;
+        doubt |= within_sure ^ within(maybe);
     }
-    found
+    if doubt == 0 {
+        return (found, found);
+    }
+    // Rare: who is in doubt is only looked for when someone is.
+    let mut perhaps = 0;
+    for at in (0..LEAF).step_by(WIDTH) {
+        let limit = _mm512_mask_blend_ps((old >> at) as u16, maybe[0], maybe[1]);
+        let within = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(squares(axes, at, center, flat), limit);
+        perhaps |= u64::from(within) << at;
+    }
+    (found, perhaps)
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,bmi1,bmi2,popcnt,lzcnt")]
@@ -95,7 +106,8 @@ pub(super) fn sieve(row: Row<'_>, ring: &Ring, verdicts: &mut Vec<Verdict>) {
     let center = ring.center.map(|c| _mm512_set1_epi32(c));
     let limit = ring.leave.maybe;
     let near = |block| near(row.boxes.block(block), center, limit, ring.flat);
-    sieve_with(row, verdicts, near, |leaf, old| judge(&leaf.axes, old, center, ring));
+    let judge = |leaf: &Leaf, old, flat| judge(&leaf.axes, old, center, ring, flat);
+    sieve_with(row, verdicts, near, judge, ring);
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,bmi1,bmi2,popcnt,lzcnt")]

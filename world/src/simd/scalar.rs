@@ -1,6 +1,6 @@
 //! Plain Rust, which is what the others are tested against.
 
-use super::{Axes, BLOCK, Grid, GridBox, LEAF, Ring, Row, Verdict, sieve_with};
+use super::{Axes, BLOCK, Grid, GridBox, LEAF, Leaf, Ring, Row, Verdict, sieve_with};
 
 #[inline]
 pub(super) fn squares(axes: &Axes, center: Grid, flat: bool) -> [f32; LEAF] {
@@ -54,14 +54,15 @@ pub(super) fn inside(axes: &Axes, bounds: &GridBox) -> u64 {
 pub(super) fn sieve(row: Row<'_>, ring: &Ring, verdicts: &mut Vec<Verdict>) {
     let limit = ring.leave.maybe;
     let near = |block| touched(row.boxes.block(block), ring.center, limit, ring.flat);
-    sieve_with(row, verdicts, near, |leaf, old| {
-        let squares = squares(&leaf.axes, ring.center, ring.flat);
+    let judge = |leaf: &Leaf, old: u64, flat| {
+        let squares = squares(&leaf.axes, ring.center, flat);
         let within = |limit: f32| mask(|lane| squares[lane] <= limit);
         (
             within(ring.enter.sure) | old & within(ring.leave.sure),
             within(ring.enter.maybe) | old & within(ring.leave.maybe),
         )
-    });
+    };
+    sieve_with(row, verdicts, near, judge, ring);
 }
 
 pub(super) fn touching(sides: [&[i32; BLOCK]; 6], bounds: &GridBox) -> u16 {
