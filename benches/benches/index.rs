@@ -8,12 +8,13 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use rstar::primitives::GeomWithData;
 use rstar::{AABB, RTree};
 use starling_benches::clock::CpuTime;
-use starling_benches::motion::{Gait, Mover};
+use starling_benches::motion::{Dice, Gait, Mover};
 use starling_benches::scene::{Cast, RADIUS_M};
 use starling_protocol::space::{METRIC_STEPS, Space};
 use starling_protocol::units::KindId;
 use starling_world::entity::EntityIdx;
 use starling_world::leaf::{Grid, Probe};
+use starling_world::space::ecef;
 use starling_world::spatial::Index;
 use std::hint::black_box;
 use std::time::Duration;
@@ -31,7 +32,108 @@ fn main() {
         updates(&mut criterion, &mut crowd, entities);
         queries(&mut criterion, &mut crowd, entities);
     }
+    globe(&mut criterion, if starling_benches::is_trial() { 2_000 } else { 1_000_000 });
     criterion.final_summary();
+}
+
+/// Everything in three hundred cities on the globe, a tenth of it of each kind.
+struct Globe {
+    dice: Dice,
+    points: Vec<[f64; 2]>,
+    index: Index,
+}
+
+impl Globe {
+    fn new(entities: u32) -> Self {
+        let mut dice = Dice::new(7);
+        let cities: Vec<_> = (0..300)
+            .map(|_| {
+                [dice.between(-60.0, 60.0), dice.between(-180.0, 180.0), dice.between(0.04, 0.2)]
+            })
+            .collect();
+        let mut points = Vec::new();
+        let mut index = Index::new(Space::Geodetic);
+        for n in 0..entities {
+            // The sum of three even throws is dense in the middle; few cities have most.
+            let rank = dice.between(0.0, 1.0) * dice.between(0.0, 1.0);
+            let [lat, lon, wide] = cities[(rank * 300.0) as usize];
+            let mut off = || (0..3).map(|_| dice.between(-wide, wide)).sum::<f64>() / 2.0;
+            points.push([lat + off(), lon + off()]);
+            let at = ground(points[n as usize]);
+            index.insert(EntityIdx(n), KindId((n % 10) as u8), at);
+        }
+        index.settle();
+        Self { dice, points, index }
+    }
+
+    /// Everything moves by up to ten metres.
+    fn refresh(&mut self) -> Duration {
+        let step = |c: &mut f64, dice: &mut Dice| *c += dice.between(-1e-4, 1e-4);
+        for point in &mut self.points {
+            point.iter_mut().for_each(|c| step(c, &mut self.dice));
+        }
+        let moved: Vec<_> = self.points.iter().map(|point| ground(*point)).collect();
+        CpuTime::of(|| {
+            for (n, at) in moved.iter().enumerate() {
+                self.index.moved(EntityIdx(n as u32), *at);
+            }
+            self.index.settle();
+        })
+    }
+
+    /// Round ten thousand of them, as wide as it takes to hit about `wanted` of some kinds.
+    fn probes(&self, wanted: f64, kinds: u64) -> Vec<Probe> {
+        let step = (self.points.len() / 10_000).max(1);
+        let centers: Vec<_> = self.points.iter().step_by(step).map(|p| ground(*p)).collect();
+        let round = |radius_m: f64| {
+            let probe = |center: &Grid| Probe::sphere(*center, radius_m * ECEF_STEPS, false);
+            centers.iter().map(probe).collect::<Vec<_>>()
+        };
+        let mut radius_m = 50.0;
+        while self.hits(&round(radius_m), kinds) < wanted && radius_m < 1e6 {
+            radius_m *= 1.1;
+        }
+        println!("within {radius_m:.0} m: {:.1}", self.hits(&round(radius_m), kinds));
+        round(radius_m)
+    }
+
+    fn hits(&self, probes: &[Probe], kinds: u64) -> f64 {
+        let mut hits = 0u64;
+        probes.iter().for_each(|probe| self.index.probe(probe, kinds, |_, _| hits += 1));
+        hits as f64 / probes.len() as f64
+    }
+}
+
+/// Steps of the index per metre on the globe.
+const ECEF_STEPS: f64 = 256.0;
+
+fn ground([lat, lon]: [f64; 2]) -> Grid {
+    ecef([lat, lon, 0.0]).map(|metres| (metres * ECEF_STEPS).round() as i32)
+}
+
+/// A million that all move; about 47 of all kinds; and about 12 of one kind, which is what a search
+/// for the nearest ten looks at in a tick, since it begins as far as the last one reached.
+fn globe(criterion: &mut Criterion<CpuTime>, entities: u32) {
+    let mut globe = Globe::new(entities);
+    let mut group = criterion.benchmark_group("globe");
+    group.bench_function(BenchmarkId::new("update", entities), |bencher| {
+        bencher.iter_custom(|ticks| (0..ticks).map(|_| globe.refresh()).sum());
+    });
+    for (name, wanted, kinds) in [("47 of all", 47.0, u64::MAX), ("12 of a kind", 12.5, 1 << 3)] {
+        let probes = globe.probes(wanted, kinds);
+        let mut next = 0;
+        group.bench_function(BenchmarkId::new(name, entities), |bencher| {
+            bencher.iter(|| {
+                next = (next + 1) % probes.len();
+                let mut found = 0u32;
+                globe.index.probe(black_box(&probes[next]), kinds, |entity, _| {
+                    found = found.wrapping_add(entity.0);
+                });
+                found
+            });
+        });
+    }
+    group.finish();
 }
 
 /// One tick of each: everything that moves is moved and may be asked for.
