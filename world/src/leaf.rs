@@ -159,6 +159,9 @@ pub(crate) struct Leaf {
     pub(crate) kinds: u64,
     /// Where those are who belong here by the curve.
     pub(crate) core: GridBox,
+    /// Whoever leaves this looks for another leaf. It holds all, as of the last time that the
+    /// index was settled.
+    pub(crate) fat: GridBox,
     /// Where on the curve it begins.
     pub(crate) first: u64,
 }
@@ -173,6 +176,7 @@ impl Leaf {
             strayed: 0,
             kinds: 0,
             core: GridBox::EMPTY,
+            fat: GridBox::EMPTY,
             first,
         }
     }

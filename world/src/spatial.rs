@@ -82,9 +82,6 @@ pub struct Index {
     /// Boxes of the leaves as they are: they grow as entities move, and shrink when their turn
     /// comes.
     bounds: Vec<GridBox>,
-    /// Whoever leaves its leaf's fat box looks for another leaf. Each holds all of its leaf, as of
-    /// the last time that the index was settled.
-    fats: Vec<GridBox>,
     /// In which round each leaf changed last.
     stamps: Vec<u32>,
     /// The newest shift out of each leaf.
@@ -122,7 +119,6 @@ impl Index {
             simd: Level::detect(),
             leaves: Vec::new(),
             bounds: Vec::new(),
-            fats: Vec::new(),
             stamps: Vec::new(),
             heads: Vec::new(),
             order: Vec::new(),
@@ -173,14 +169,12 @@ impl Index {
         let leaf = self.free.pop().unwrap_or_else(|| {
             self.leaves.push(Leaf::empty(0));
             self.bounds.push(GridBox::EMPTY);
-            self.fats.push(GridBox::EMPTY);
             self.stamps.push(0);
             self.heads.push(NO_SHIFT);
             self.leaves.len() as u32 - 1
         });
         self.leaves[leaf as usize] = Leaf::empty(first);
         self.bounds[leaf as usize] = GridBox::EMPTY;
-        self.fats[leaf as usize] = GridBox::EMPTY;
         self.stamps[leaf as usize] = self.round;
         leaf
     }
@@ -250,8 +244,8 @@ impl Index {
     fn reach(&mut self, number: LeafIdx, at: Grid) {
         let leaf = &mut self.leaves[number as usize];
         leaf.core.include(at);
-        if !self.fats[number as usize].contains(at) {
-            self.fats[number as usize] = fat(&leaf.core);
+        if !leaf.fat.contains(at) {
+            leaf.fat = fat(&leaf.core);
             self.reshaped.push(number);
         }
     }
@@ -278,7 +272,7 @@ impl Index {
             self.bounds[number as usize] = bounds;
             let leaf = &mut self.leaves[number as usize];
             leaf.core = bounds;
-            self.fats[number as usize] = fat(&bounds);
+            leaf.fat = fat(&bounds);
             self.reshaped.push(number);
         }
     }
@@ -350,7 +344,7 @@ impl Index {
     /// The box that a leaf's entities will not leave without a shift or a new shape.
     #[inline]
     pub(crate) fn fat(&self, leaf: LeafIdx) -> &GridBox {
-        &self.fats[leaf as usize]
+        &self.leaves[leaf as usize].fat
     }
 
     /// Calls `found` with every leaf whose fat box touches this one.
@@ -409,7 +403,7 @@ impl Index {
         self.is_stirred = true;
         self.stamps[number] = self.round;
         if !self.bounds[number].contains(at) {
-            if self.fats[number].contains(at) {
+            if leaf.fat.contains(at) {
                 self.bounds[number].include(at);
                 return;
             }
@@ -495,8 +489,8 @@ impl Index {
         let leaf = &mut self.leaves[number as usize];
         let new = fat(&core);
         leaf.core = core;
-        let grows = !self.fats[number as usize].holds(&new);
-        self.fats[number as usize] = new;
+        let grows = !leaf.fat.holds(&new);
+        leaf.fat = new;
         if grows {
             self.reshaped.push(number);
         }
@@ -545,11 +539,10 @@ impl Index {
         self.bounds[number as usize] = self.bounds[number as usize].with(&bounds);
         let leaf = &mut self.leaves[number as usize];
         leaf.core = leaf.core.with(&core);
-        self.fats[number as usize] = fat(&leaf.core).with(&self.bounds[number as usize]);
+        leaf.fat = fat(&leaf.core).with(&self.bounds[number as usize]);
         self.reshaped.push(number);
         self.leaves[next as usize] = Leaf::empty(0);
         self.bounds[next as usize] = GridBox::EMPTY;
-        self.fats[next as usize] = GridBox::EMPTY;
         self.free.push(next);
     }
 
