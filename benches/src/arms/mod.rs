@@ -51,7 +51,7 @@ impl Arm {
 
     /// Serves on a free port of this machine, which is told on standard output, until standard
     /// input ends. Settings are Starling's, such as `server.tick_hz=60`; the naive server knows
-    /// `threads=1`, for a runtime of one thread.
+    /// `threads=all`, for a runtime on every processor.
     ///
     /// # Errors
     /// What the system refuses.

@@ -34,9 +34,10 @@ struct Player {
 /// # Errors
 /// What the system refuses.
 pub fn serve(listen: SocketAddr, settings: &[String]) -> Result<()> {
-    let mut builder = match settings.iter().any(|setting| setting == "threads=1") {
-        true => tokio::runtime::Builder::new_current_thread(),
-        false => tokio::runtime::Builder::new_multi_thread(),
+    // One thread took less CPU than tokio's own choice, all of them, where both were measured.
+    let mut builder = match settings.iter().any(|setting| setting == "threads=all") {
+        true => tokio::runtime::Builder::new_multi_thread(),
+        false => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().build()?;
     crate::arms::serve_until_told(move || runtime.block_on(run(listen)))
