@@ -5,12 +5,15 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout)] // a bench tells the terminal
 
-use criterion::{Criterion, SamplingMode};
+use criterion::{Criterion, SamplingMode, Throughput};
 use starling_benches::clock::CpuTime;
-use starling_benches::motion::Gait;
+use starling_benches::motion::{Dice, Gait};
 use starling_benches::scene::{Cast, Scene};
 use starling_benches::spread::Spread;
-use std::time::Duration;
+use starling_world::executor::Executor;
+use starling_world::priority::{Candidate, Choice};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 /// Ticks until queues, pools and tables have their size, and ticks that are measured then.
 const SETTLE_TICKS: u32 = 300;
@@ -28,6 +31,9 @@ fn main() {
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
     table();
+    dense();
+    threads();
+    choices(&mut criterion);
     ticks(&mut criterion);
     criterion.final_summary();
 }
@@ -42,6 +48,7 @@ fn worlds() -> Vec<(&'static str, Cast)> {
         ("1k-1kx50", Cast::walk(1_000, 1_000, 50)),
         ("200-200x50", Cast::walk(200, 200, 50)),
         ("10k-10kx100", Cast::walk(10_000, 10_000, 100)),
+        ("50k-50kx100", Cast::walk(50_000, 50_000, 100)),
     ];
     if starling_benches::is_trial() { all.into_iter().map(small).collect() } else { all }
 }
@@ -117,6 +124,99 @@ fn blind_us(cast: Cast) -> f64 {
         time
     };
     Spread::new((0..ticks).map(one).collect()).mean_us()
+}
+
+/// Bytes of a tick that 256 kbit/s are at 30 Hz.
+const NARROW_BYTES: u32 = 256_000 / 8 / 30;
+
+/// A crowd in one dense spot, all of it swerving, in which every link is narrow.
+fn dense() {
+    let crowd = if starling_benches::is_trial() { 100 } else { 2_000 };
+    let cast = Cast {
+        gait: Gait::Swerve,
+        datagram_bytes: Some(NARROW_BYTES),
+        ..Cast::walk(crowd, crowd, 4 * crowd)
+    };
+    let mut scene = Scene::new(cast, 1);
+    scene.run(90);
+    let skipped = scene.world().counters().skipped;
+    let (mut times, mut oldest) = (Vec::new(), 0);
+    for _ in 0..30 {
+        scene.prepare();
+        times.push(CpuTime::of(|| scene.tick()));
+        scene.deliver();
+        oldest = oldest.max(scene.oldest());
+    }
+    let spread = Spread::new(times);
+    let skipped = scene.world().counters().skipped - skipped;
+    println!(
+        "\none dense spot: {crowd} clients see {:.0} each, {NARROW_BYTES} B a tick: mean {:.1} ms, max {:.1} ms, \
+         skipped per client and tick {:.0}, oldest neighbour {oldest} ticks",
+        scene.seen() as f64 / f64::from(crowd),
+        spread.mean_us() / 1e3,
+        spread.quantile_us(1.0) / 1e3,
+        skipped as f64 / 30.0 / f64::from(crowd),
+    );
+}
+
+/// Threads for every phase, made anew each time.
+struct Threads(usize);
+
+impl Executor for Threads {
+    fn width(&self) -> usize {
+        self.0
+    }
+
+    fn run<T: Send>(&self, parts: &mut [T], work: &(dyn Fn(&mut T) + Sync)) {
+        std::thread::scope(|scope| {
+            parts.iter_mut().for_each(|part| drop(scope.spawn(|| work(part))));
+        });
+    }
+}
+
+/// The same ticks on one thread and on two, in turns, by the clock on the wall.
+fn threads() {
+    let (_, cast) = worlds().into_iter().find(|(name, _)| *name == "10k-10kx100").expect("a row");
+    let mut scene = Scene::new(cast, 1);
+    scene.run(length(cast).0);
+    let mut best = [Duration::MAX; 2];
+    for turn in 0..2 * length(cast).1 as usize {
+        scene.prepare();
+        let start = Instant::now();
+        scene.tick_on(&Threads(1 + turn % 2));
+        best[turn % 2] = best[turn % 2].min(start.elapsed());
+        scene.deliver();
+    }
+    let [one, two] = best.map(|time| time.as_secs_f64() * 1e3);
+    println!(
+        "\nthreads, fastest tick on the wall: one {one:.1} ms, two {two:.1} ms, {:.2}",
+        one / two
+    );
+}
+
+/// Whom a narrow link tells of, of 300 candidates: by the threshold of the last tick, and without.
+fn choices(criterion: &mut Criterion<CpuTime>) {
+    let mut dice = Dice::new(1);
+    let candidate = |slot| {
+        let (hunger, bits) = (dice.between(0.0, 256.0) as u8, dice.between(10.0, 30.0) as u16);
+        Candidate { slot, hunger, bits }
+    };
+    let candidates: Vec<_> = (0..300).map(candidate).collect();
+    let mut group = criterion.benchmark_group("choose-60-of-300");
+    group.throughput(Throughput::Elements(300));
+    for (name, carried) in [("carried", true), ("exact", false)] {
+        let mut choice = Choice::default();
+        choice.choose(&candidates, 1_200, |_| ());
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let mut fresh = if carried { choice } else { Choice::default() };
+                let mut chosen = 0u32;
+                fresh.choose(black_box(&candidates), 1_200, |slot| chosen += u32::from(slot));
+                chosen
+            });
+        });
+    }
+    group.finish();
 }
 
 /// Worlds that criterion follows from run to run; of the others the table says enough.

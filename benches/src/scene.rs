@@ -12,8 +12,8 @@ use starling_protocol::schema::Schema;
 use starling_protocol::space::Space;
 use starling_world::World;
 use starling_world::config::{Profile, WorldConfig};
-use starling_world::executor::Serial;
-use starling_world::input::{Command, ConnId, TickInputs};
+use starling_world::executor::{Executor, Serial};
+use starling_world::input::{Command, ConnId, Link, TickInputs};
 use starling_world::output::Output;
 
 /// Radius of every area of interest, in metres.
@@ -32,13 +32,15 @@ pub struct Cast {
     pub gait: Gait,
     /// Share of the datagrams that are lost on the way down.
     pub loss: f64,
+    /// What each link may carry down in a tick; as much as one datagram when not given.
+    pub datagram_bytes: Option<u32>,
 }
 
 impl Cast {
     /// Walkers under a clear sky.
     #[must_use]
     pub const fn walk(entities: u32, sessions: u32, visible: u32) -> Self {
-        Self { entities, sessions, visible, gait: Gait::Walk, loss: 0.0 }
+        Self { entities, sessions, visible, gait: Gait::Walk, loss: 0.0, datagram_bytes: None }
     }
 
     /// The side of the square in which that many are in sight, in metres.
@@ -57,6 +59,7 @@ pub struct Scene {
     clients: Vec<Client>,
     movers: Vec<Mover>,
     loss: f64,
+    datagram_bytes: Option<u32>,
     dice: Dice,
     inputs: TickInputs,
     out: Output,
@@ -87,6 +90,7 @@ impl Scene {
             clients: clients(cast),
             movers,
             loss: cast.loss,
+            datagram_bytes: cast.datagram_bytes,
             dice: Dice::new(seed ^ 0x5eed),
             inputs: TickInputs::default(),
             out: Output::default(),
@@ -136,13 +140,23 @@ impl Scene {
         self.inputs.now_us = u64::from(next.0) * 50_000;
         for client in &mut self.clients {
             client.send(&self.movers, next, &mut self.inputs);
+            if let Some(datagram_bytes) = self.datagram_bytes {
+                let (conn, rtt_us) = (client.conn, 50_000);
+                let link = Link { conn, datagram_bytes, stream_bytes: 64 * 1024, rtt_us };
+                self.inputs.links.push(link);
+            }
         }
         self.out.clear();
     }
 
     /// One tick of the world: what is measured.
     pub fn tick(&mut self) {
-        self.world.tick(&self.inputs, &mut self.out, &Serial);
+        self.tick_on(&Serial);
+    }
+
+    /// The same on threads.
+    pub fn tick_on(&mut self, exec: &impl Executor) {
+        self.world.tick(&self.inputs, &mut self.out, exec);
     }
 
     /// Every client takes in what reaches it, and answers on streams.
@@ -203,6 +217,16 @@ impl Scene {
     #[must_use]
     pub fn seen(&self) -> usize {
         self.clients.iter().map(|client| client.table.slots().count()).sum()
+    }
+
+    /// The greatest number of ticks for which some client was told nothing of something that it
+    /// holds, not even that it stands as it is.
+    #[must_use]
+    pub fn oldest(&self) -> u32 {
+        let now = self.world.now();
+        let tables = self.clients.iter().map(|client| &client.table);
+        let covered = tables.flat_map(|t| t.slots().filter_map(|slot| t.covered(slot)));
+        covered.map(|tick| now.since(tick).unwrap_or(0)).max().unwrap_or(0)
     }
 
     /// The connection of client number `n`.

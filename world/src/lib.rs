@@ -37,5 +37,6 @@ mod track;
 pub mod why;
 mod world;
 
+pub use replicate::priority;
 pub use stats::Stats;
 pub use world::World;

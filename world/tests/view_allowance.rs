@@ -2,7 +2,8 @@
 
 mod view_stage;
 
-use starling_protocol::units::{EntityId, Tick};
+use starling_protocol::units::{EntityId, Tick, TickRate};
+use starling_world::config::WorldConfig;
 use std::collections::BTreeMap;
 use view_stage::*;
 
@@ -72,6 +73,40 @@ fn with_four_hundred_bytes_a_tick_nobody_starves_and_the_near_come_first() {
     assert!(sky.world.counters().skipped > 1_000);
     let sizes: usize = sky.clients[viewer].sizes.iter().sum();
     assert!(sizes > 300, "the link is used: {sizes} of 400 bytes");
+}
+
+/// Eighty in one spot at 30 Hz, who swerve all the time, each on a link of the fewest bytes that
+/// carry anything: a quarter of what there is to tell, and less than a crowd of 2,000 gets for each
+/// of its members from 256 kbit/s.
+#[test]
+fn in_a_dense_spot_nobody_is_left_out_for_long() {
+    const CROWDED: usize = 80;
+    let config = WorldConfig { tick_rate: TickRate::new(30).expect("in range"), ..metric() };
+    let mut sky = Sky::new(config, 5);
+    let mut rng = Rng(11);
+    for _ in 0..CROWDED {
+        sky.player([rng.between(0., 20.), rng.between(0., 20.), 0.], 60.);
+    }
+    sky.run(30);
+    sky.allowances = sky.clients.iter().map(|client| (client.conn, 72)).collect();
+    let mut oldest = 0;
+    for tick in 0..300 {
+        for client in 0..CROWDED {
+            let now = sky.space().point(sky.clients[client].own[0].sample.position);
+            let step = |c: f64, rng: &mut Rng| (c + rng.between(-0.3, 0.3)).clamp(0., 20.);
+            sky.place(client, [step(now[0], &mut rng), step(now[1], &mut rng), 0.]);
+        }
+        sky.tick();
+        let now = sky.world.now();
+        for client in &sky.clients {
+            let covered = client.table.slots().filter_map(|slot| client.table.covered(slot));
+            let ages = covered.map(|tick| now.0 - tick.0);
+            oldest = oldest.max(if tick < 60 { 0 } else { ages.max().unwrap_or(0) });
+        }
+    }
+    assert!((0..CROWDED).all(|client| sky.seen(client).len() == CROWDED - 1));
+    assert!(sky.world.counters().skipped > 100_000, "the links bind");
+    assert!(oldest <= 60, "two seconds: somebody waited for {oldest} ticks");
 }
 
 #[test]

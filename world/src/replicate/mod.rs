@@ -11,7 +11,7 @@ mod codes;
 mod due;
 mod fold;
 mod lane;
-mod priority;
+pub mod priority;
 mod sent;
 mod share;
 mod size;

@@ -6,18 +6,18 @@
 
 /// One slot with news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Candidate {
+pub struct Candidate {
     /// Which.
-    pub(crate) slot: u16,
+    pub slot: u16,
     /// How long it has waited, weighted by nearness.
-    pub(crate) hunger: u8,
+    pub hunger: u8,
     /// What its news takes, about.
-    pub(crate) bits: u16,
+    pub bits: u16,
 }
 
 /// What one session carries from tick to tick.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Choice {
+pub struct Choice {
     /// Who is hungrier is told.
     threshold: u8,
     /// Of those that are exactly as hungry, the first after this slot come first.
@@ -26,18 +26,13 @@ pub(crate) struct Choice {
 
 impl Choice {
     /// Who is hungrier is told.
-    pub(crate) const fn threshold(self) -> u8 {
+    pub const fn threshold(self) -> u8 {
         self.threshold
     }
 
     /// Chooses among candidates, which are in order of slot, as many as take `room` bits; one at
     /// least, or a record larger than a narrow link would wait for ever.
-    pub(crate) fn choose(
-        &mut self,
-        candidates: &[Candidate],
-        room: usize,
-        mut chosen: impl FnMut(u16),
-    ) {
+    pub fn choose(&mut self, candidates: &[Candidate], room: usize, mut chosen: impl FnMut(u16)) {
         let (above, at) = self.weigh(candidates);
         let mut left = match room.checked_sub(above) {
             Some(left) if at > left || (above + at) * 5 >= room * 4 => left,

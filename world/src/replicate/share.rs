@@ -9,7 +9,7 @@ use super::due::WordNews;
 use super::lane::Lane;
 use super::priority::Candidate;
 use super::size;
-use super::slots::{BLOCK, BLOCKS_PER_PAGE, bits};
+use super::slots::{BLOCK, BLOCKS_PER_PAGE, Slots, bits};
 use super::view::{Reports, View};
 use super::write::{PageScribe, Reader};
 use crate::entity::EntityIdx;
@@ -20,13 +20,13 @@ use starling_protocol::snapshot::{Cover, SnapshotWriter};
 /// A datagram smaller than this is not begun.
 pub(super) const DATAGRAM_BYTES_MIN: usize = 64;
 /// What header and reports take of a datagram, about.
-const HEAD_BITS: usize = 136;
+const HEAD_BITS: usize = 112;
 /// What the head of a page takes, about.
 const PAGE_BITS: usize = 48;
 /// What a slot that is skipped takes, about, where few are.
 const SKIP_BITS: usize = 5;
-/// What the list of skipped slots of one page takes at most.
-const SKIPS_BITS: usize = 268;
+/// What the list of skipped slots of one page takes besides.
+const SKIPS_BITS: usize = 12;
 /// By how much a slot grows hungrier in a tick, by quarters of the distance of the farthest.
 const GROWTH: [(f64, u8); 3] = [(1.0 / 16.0, 5), (1.0 / 4.0, 3), (9.0 / 16.0, 2)];
 
@@ -135,8 +135,18 @@ fn choose(view: &mut View, lane: &mut Lane, allowance: usize) {
 /// What the pages take besides the news itself: heads, and lists of skipped slots.
 fn page_bits(words: &[WordNews]) -> usize {
     let pages = words.chunk_by(|a, b| a.page() == b.page());
-    let due = |page: &[WordNews]| page.iter().map(|n| n.due().count_ones() as usize).sum::<usize>();
-    pages.map(|page| PAGE_BITS + (due(page) * SKIP_BITS).min(SKIPS_BITS)).sum()
+    pages.map(|page| PAGE_BITS + skip_bits(page)).sum()
+}
+
+/// What the list of skipped slots of a page takes at most: some bits for each, or one for every
+/// slot up to the highest.
+fn skip_bits(page: &[WordNews]) -> usize {
+    let due: u32 = page.iter().map(|news| news.due().count_ones()).sum();
+    let span = page.last().map_or(0, |news| {
+        let offset = usize::from(news.word) % BLOCKS_PER_PAGE * BLOCK;
+        offset + BLOCK - news.due().leading_zeros() as usize
+    });
+    (due as usize * SKIP_BITS).min(SKIPS_BITS + span)
 }
 
 /// Squared distance from where the session looks; what has left has no place any more.
@@ -273,7 +283,7 @@ impl Packer<'_, '_> {
             if wait || none {
                 return Fit::None;
             }
-            keep_lowest(&mut told);
+            keep_hungriest(&mut told, &self.lane.agenda.words[words.clone()], &self.view.slots);
         }
     }
 
@@ -316,14 +326,26 @@ impl Packer<'_, '_> {
     }
 }
 
-/// Keeps the lowest three quarters of some slots.
-fn keep_lowest(told: &mut [u64; BLOCKS_PER_PAGE]) {
-    let count: u32 = told.iter().map(|word| word.count_ones()).sum();
-    let mut keep = count * 3 / 4;
-    for word in told {
-        while word.count_ones() > keep {
-            *word &= !(1 << word.ilog2());
+/// Keeps the hungriest three quarters of some slots of a page.
+fn keep_hungriest(told: &mut [u64; BLOCKS_PER_PAGE], words: &[WordNews], slots: &Slots) {
+    let hunger = |news: &WordNews, bit| slots.hunger(usize::from(news.word) * BLOCK + bit);
+    let mut bins = [0u32; 256];
+    for (news, told) in words.iter().zip(&*told) {
+        bits(*told).for_each(|bit| bins[usize::from(hunger(news, bit))] += 1);
+    }
+    let mut drop = bins.iter().sum::<u32>().div_ceil(4);
+    let mut least = 0;
+    while bins[least] < drop {
+        drop -= bins[least];
+        least += 1;
+    }
+    for (news, told) in words.iter().zip(told) {
+        for bit in bits(*told) {
+            let hunger = usize::from(hunger(news, bit));
+            if hunger < least || (hunger == least && drop > 0) {
+                drop -= u32::from(hunger == least);
+                *told &= !(1 << bit);
+            }
         }
-        keep -= word.count_ones();
     }
 }
