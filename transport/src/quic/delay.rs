@@ -18,6 +18,10 @@ use std::time::Duration;
 pub(super) const ACK_DELAY: Duration = Duration::from_millis(25);
 /// By how much the hub keeps it late: until after the next tick at 20 Hz.
 pub(super) const DEFERRAL: Duration = Duration::from_millis(30);
+/// So often an acknowledgement goes at once: a round trip of which nothing has to be subtracted. The
+/// other side takes the shortest that it saw for a bound (RFC 9002, section 5.3), and one that was
+/// long when it connected would make it count whole delays as round trips from then on.
+pub(super) const PROMPT_EVERY: Duration = Duration::from_secs(2);
 /// What the other side is told: a little more than both.
 const TOLD_MS: u8 = 60;
 /// `max_ack_delay`, one byte long, small enough to be its own encoding.

@@ -411,9 +411,13 @@ impl Hub {
 
     /// A connection has nothing to send for now.
     fn clean(&mut self, now: Nanos, place: usize) {
+        let instant = self.instant(now);
         let Some(slot) = self.slots.get_mut(place) else { return };
         slot.dirty = false;
         let Some(peer) = slot.peer.as_deref_mut() else { return };
+        if peer.acknowledges_promptly(instant) {
+            return self.touch(place);
+        }
         peer.measure();
         slot.allowance = peer.allowance();
         if let Some(fresh) = &mut self.fresh

@@ -3,7 +3,7 @@
 use super::arena::Arena;
 use super::stats::ConnStats;
 use crate::quic::config::DATAGRAM_SEND_BYTES;
-use crate::quic::delay::{ACK_DELAY, DEFERRAL};
+use crate::quic::delay::{ACK_DELAY, DEFERRAL, PROMPT_EVERY};
 use crate::quic::ending;
 use crate::quic::framing::Framing;
 use crate::quic::outbox::Outbox;
@@ -82,6 +82,8 @@ pub(in crate::quic) struct Peer {
     received_at: Option<Instant>,
     /// When QUIC wants to acknowledge a packet to which there is no other answer yet.
     acknowledge_at: Option<Instant>,
+    /// When an acknowledgement goes at once next.
+    prompt_at: Instant,
 }
 
 impl Peer {
@@ -103,6 +105,7 @@ impl Peer {
             at_fault: false,
             received_at: None,
             acknowledge_at: None,
+            prompt_at: now,
         }
     }
 
@@ -138,6 +141,21 @@ impl Peer {
     pub(super) fn receive(&mut self, now: Instant, event: ConnectionEvent) {
         self.received_at = Some(now);
         self.connection.handle_event(event);
+    }
+
+    /// Acknowledges at once now and then, and says so: there is something to send then.
+    pub(super) fn acknowledges_promptly(&mut self, now: Instant) -> bool {
+        if now < self.prompt_at || !matches!(self.phase, Phase::Up) {
+            return false;
+        }
+        let Some(at) = self.connection.poll_timeout() else { return false };
+        let prompt = self.is_acknowledgement(at);
+        if prompt {
+            self.prompt_at = now + PROMPT_EVERY;
+            // Nothing else of it is due by then.
+            self.connection.handle_timeout(at);
+        }
+        prompt
     }
 
     /// Is this the time at which QUIC wants to acknowledge, and a server may wait for its tick?
