@@ -35,6 +35,7 @@ fn main() {
         codes(&mut criterion, name, &recording);
         snapshots(&mut criterion, name, &recording);
     }
+    payloads();
     uplinks(&mut criterion);
     criterion.final_summary();
 }
@@ -44,6 +45,30 @@ fn record(gait: Gait) -> Recording {
     let trial = starling_benches::is_trial();
     let (entities, ticks) = if trial { (200, 40) } else { (2_000, 400) };
     Recording::take(Cast { gait, ..Cast::walk(entities, entities / 20, 100) }, ticks)
+}
+
+/// What all that a world says costs for each visible entity and tick, payloads of datagrams only.
+/// Acknowledgements of a tick arrive before the next.
+fn payloads() {
+    let sizes = if starling_benches::is_trial() { (40, 30) } else { (500, 300) };
+    for (name, gait) in [("walk", Gait::Walk), ("arena", Gait::Arena)] {
+        for visible in [10, 25, 50, 100] {
+            for loss in [0.0, 0.05] {
+                let cast = Cast { gait, loss, ..Cast::walk(sizes.0, sizes.0, visible) };
+                let mut scene = Scene::new(cast, 1);
+                scene.run(40);
+                let (mut bytes, mut seen) = (0, 0);
+                for _ in 0..sizes.1 {
+                    scene.run(1);
+                    bytes += scene.out().datagrams.iter().map(|d| d.bytes.len()).sum::<usize>();
+                    seen += scene.seen();
+                }
+                let bits = 8.0 * bytes as f64 / seen as f64;
+                let seen = seen as f64 / f64::from(sizes.0 * sizes.1);
+                println!("{name}, {seen:.0} visible, loss {loss}: {bits:.2} bits each");
+            }
+        }
+    }
 }
 
 fn codes(criterion: &mut Criterion<CpuTime>, name: &str, recording: &Recording) {

@@ -210,7 +210,8 @@ impl Stage {
             held += 1;
             let copy = Space::Metric.point(seen.state.position(tick));
             count.error_m.push(distance(copy, body.position) as f32);
-            let turned = seen.state.orientation().to_quaternion().unwrap_or([0.0, 0.0, 0.0, 1.0]);
+            let turned = seen.state.orientation(tick).to_quaternion();
+            let turned = turned.unwrap_or([0.0, 0.0, 0.0, 1.0]);
             count.error_deg.push(angle_deg(turned, body.rotation));
         }
         count.missing += bodies.len() as u64 - held;

@@ -1,7 +1,10 @@
 //! How things move in a bench: the same way in every run of a seed.
 
+use starling_client_sim::motion::{Facing, HotSpots, Motion, Pose};
 use starling_protocol::sample::{Orientation, Sample};
 use starling_protocol::space::{METRIC_STEPS, Space};
+use std::fmt;
+use std::sync::Arc;
 
 /// Ticks in a second.
 pub const TICK_HZ: f64 = 20.0;
@@ -49,11 +52,14 @@ pub enum Gait {
     Walk,
     /// Never straight: a new turn in every tick, which a straight prediction follows badly.
     Swerve,
+    /// Players and recorded cars, as in the scenario `arena`.
+    Arena,
 }
 
 /// One thing in a square.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Mover {
+    player: Option<Player>,
     dice: Dice,
     gait: Gait,
     side_m: f64,
@@ -73,20 +79,24 @@ impl Mover {
         let moves = !dice.chance(STILL);
         let speed_mps = if moves { dice.between(SPEED_MPS[0], SPEED_MPS[1]) } else { 0.0 };
         let heading = dice.between(0.0, std::f64::consts::TAU);
-        let mut mover = Self { dice, gait, side_m, at, goal, speed_mps, heading };
+        let player = (gait == Gait::Arena).then(|| Player::new(seed, n, side_m));
+        let mut mover = Self { player, dice, gait, side_m, at, goal, speed_mps, heading };
         mover.face_goal();
         mover
     }
 
     /// Moves on by one tick.
     pub fn step(&mut self) {
+        if let Some(player) = &mut self.player {
+            return player.step();
+        }
         if self.speed_mps == 0.0 {
             return;
         }
         let step = self.speed_mps / TICK_HZ;
         match self.gait {
             Gait::Walk => self.seek(step),
-            Gait::Swerve => self.heading += self.dice.between(-TURN, TURN),
+            Gait::Swerve | Gait::Arena => self.heading += self.dice.between(-TURN, TURN),
         }
         self.at[0] += step * self.heading.sin();
         self.at[1] += step * self.heading.cos();
@@ -130,6 +140,9 @@ impl Mover {
     /// What its owner says of it now.
     #[must_use]
     pub fn sample(&self) -> Sample {
+        if let Some(player) = &self.player {
+            return player.sample();
+        }
         let [x, y] = self.at;
         let speed = self.speed_mps * METRIC_STEPS;
         let velocity = [speed * self.heading.sin(), speed * self.heading.cos(), 0.0];
@@ -140,6 +153,47 @@ impl Mover {
             orientation: Orientation::Heading((turns * 256.0) as u8),
             fix: None,
         }
+    }
+}
+
+/// One entity of the swarm's arena.
+struct Player {
+    motion: Box<dyn Motion>,
+    tick: u32,
+    pose: Pose,
+}
+
+impl Player {
+    fn new(seed: u64, n: u32, side_m: f64) -> Self {
+        let arena = Arc::new(HotSpots::new(seed, 1_000, side_m));
+        let mut motion = arena.entity(seed, n);
+        let pose = motion.pose(0.0).expect("players stay");
+        Self { motion, tick: 0, pose }
+    }
+
+    fn step(&mut self) {
+        self.tick += 1;
+        self.pose = self.motion.pose(f64::from(self.tick) / TICK_HZ).expect("players stay");
+    }
+
+    fn sample(&self) -> Sample {
+        let velocity = self.pose.velocity.map(|v| v.map(|c| (c * METRIC_STEPS).round() as i32));
+        let turns = match self.pose.facing {
+            Facing::Heading(degrees) => (degrees / 360.0).rem_euclid(1.0),
+            Facing::None | Facing::Quaternion(_) => 0.0,
+        };
+        Sample {
+            position: Space::Metric.snap(self.pose.position).expect("an arena is in range"),
+            velocity,
+            orientation: Orientation::Heading((turns * 256.0).round() as i32 as u8),
+            fix: None,
+        }
+    }
+}
+
+impl fmt::Debug for Player {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Player").field("tick", &self.tick).finish_non_exhaustive()
     }
 }
 

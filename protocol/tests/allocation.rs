@@ -144,6 +144,7 @@ fn knot(tick: Tick, i: u8) -> Knot {
         pos: [i32::from(i) * 1_600, bend * 16, 0],
         vel: [bend as i16, 3, 0],
         orientation: Orientation::Heading(i),
+        spin: [0; 3],
     }
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use starling_protocol::codec;
 use starling_protocol::limits::{DATAGRAM_BYTES_MAX, MESSAGE_BYTES_MAX};
 use starling_protocol::message::bulk::BulkDown;
-use starling_protocol::motion::{FixState, Gain, Knot, Step, TrackKind};
+use starling_protocol::motion::{FixState, Gain, Knot, Spin, Step, TrackKind};
 use starling_protocol::sample::Orientation;
 use starling_protocol::schema::{Field, FieldType, Kind, OrientationKind, Schema, Visibility};
 use starling_protocol::snapshot::{
@@ -42,6 +42,7 @@ fn knot(tick: u32, x: i32) -> Knot {
         pos: [x * 16, 160, 0],
         vel: [3, 0, 0],
         orientation: Orientation::Heading(7),
+        spin: [0; 3],
     }
 }
 
@@ -497,8 +498,15 @@ proptest! {
             let step = Step { gain: Gain::ALL[what % 3], residual };
             let line = if what < 3 { from.step(then, &step) } else { Some(from.turned(then, from.orientation)) };
             let Some(line) = line.filter(|line| line.tick <= tick) else { break };
-            let turned = if what % 2 == 1 { orientation(kind, turn) } else { from.orientation };
-            from = Knot { orientation: turned, ..line };
+            let faces = from.faces(then);
+            let mut next = Knot { orientation: faces, ..line };
+            if what % 2 == 1 {
+                next.orientation = orientation(kind, turn);
+                let spins = kind == OrientationKind::Quaternion;
+                let spin = Spin::ALL[turn as usize % 3];
+                next.spin = if spins { from.spin_after(&next, spin) } else { [0; 3] };
+            }
+            from = next;
             since.push(from);
         }
         coded(kind, base, &since, tick, age)?;
@@ -567,7 +575,7 @@ fn coded(
     let got = through_a_table(TrackKind::Knots, Space::Metric, kind, told, fill, tick, age)?;
     let State::Knot(got) = got else { return Err(TestCaseError::fail("a fix")) };
     // What stands as before is not kept twice.
-    let then = if now.is_still() && base.is_still() { got.tick } else { now.tick };
+    let then = if now.rests() && base.rests() { got.tick } else { now.tick };
     prop_assert_eq!(got, Knot { tick: then, ..*now });
     Ok(())
 }

@@ -200,9 +200,9 @@ fn turning_is_told_for_every_kind_of_orientation() {
                 let view = table.entity(slot).expect("it is there");
                 let i = usize::from(view.kind.0);
                 let own = turn(i);
-                let holds =
-                    starling_protocol::motion::orientation_holds(view.state.orientation(), own);
-                assert!(holds, "kind {i}: {:?} for {own:?}", view.state.orientation());
+                let told = view.state.orientation(sky.world.now());
+                let holds = starling_protocol::motion::orientation_holds(told, own);
+                assert!(holds, "kind {i}: {told:?} for {own:?}");
             }
         }
     }

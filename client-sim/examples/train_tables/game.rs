@@ -3,7 +3,9 @@
 use super::tally::{Tally, count_turn, turned};
 use starling_client_sim::motion::{Motion, Pose};
 use starling_protocol::limits::AGE_MAX;
-use starling_protocol::motion::{Course, KNOT_GRID, Knot, Step, aim, orientation_holds, snap_knot};
+use starling_protocol::motion::{
+    Course, KNOT_GRID, Knot, Step, aim, aim_spin, orientation_holds, snap_knot, spin_between,
+};
 use starling_protocol::sample::Orientation;
 use starling_protocol::space::{IPos, Space};
 use starling_protocol::tables::class;
@@ -56,10 +58,10 @@ fn count_state(tally: &mut Tally, knots: &[Knot], tick: u32, age: u32) {
 
 fn count_step(tally: &mut Tally, from: &Knot, to: &Knot) {
     let class = from.step_class(to.tick);
-    let turned = to.orientation != from.orientation;
+    let turned = to.orientation != from.faces(to.tick) || to.spin != from.spin;
     if turned {
         let tables = ["STEP_HEADING", "STEP_LOOK", "STEP_QUATERNION"];
-        count_turn(tally, tables, class, from.orientation, to.orientation, 1.0);
+        count_turn(tally, tables, class, from.faces(to.tick), to.orientation, 1.0);
     }
     if from.is_continued_by(to) {
         return tally.count("STEP_HEAD", class, 0, 1.0);
@@ -79,7 +81,7 @@ fn count_step(tally: &mut Tally, from: &Knot, to: &Knot) {
 /// The knots of a player, by the rule of the server.
 fn knots(player: &mut dyn Motion) -> Vec<Knot> {
     let rate = TickRate::new(GAME_HZ).expect("in range");
-    let (mut knots, mut last) = (Vec::<Knot>::new(), None::<Course>);
+    let (mut knots, mut last) = (Vec::<Knot>::new(), None::<(Course, Orientation)>);
     for tick in 0..GAME_TICKS {
         let pose = player.pose(f64::from(tick) / f64::from(GAME_HZ));
         let Some((pose, at)) = pose.and_then(|p| Some((p, Space::Metric.snap(p.position).ok()?)))
@@ -87,21 +89,27 @@ fn knots(player: &mut dyn Motion) -> Vec<Knot> {
             last = None;
             continue;
         };
-        let course = course(&pose, at, last);
-        last = Some(course);
-        knots.extend(next_knot(knots.last(), Tick(tick), &course, turned(pose.facing), rate));
+        let facing = turned(pose.facing);
+        let course = course(&pose, at, facing, last);
+        last = Some((course, facing));
+        knots.extend(next_knot(knots.last(), Tick(tick), &course, facing, rate));
     }
     knots
 }
 
-fn course(pose: &Pose, position: IPos, last: Option<Course>) -> Course {
-    let Some(last) = last else { return Course { position, ..Course::default() } };
+fn course(
+    pose: &Pose,
+    position: IPos,
+    facing: Orientation,
+    last: Option<(Course, Orientation)>,
+) -> Course {
+    let Some((last, before)) = last else { return Course { position, ..Course::default() } };
     let by = |axis: usize| (position.0[axis] - last.position.0[axis]) * i32::from(GAME_HZ);
     let named = pose.velocity.map(|v| v.map(|c| (c * 1024.0).round() as i32));
     let stands = position == last.position;
     let velocity = if stands { [0; 3] } else { named.unwrap_or_else(|| [by(0), by(1), by(2)]) };
     let change = [0, 1, 2].map(|axis: usize| velocity[axis] - last.velocity[axis]);
-    Course { position, velocity, change }
+    Course { position, velocity, change, spin: spin_between(before, facing, 1) }
 }
 
 fn next_knot(
@@ -117,12 +125,16 @@ fn next_knot(
     };
     let goes_on = course.is_still() && !last.is_still();
     let on_line = !goes_on && last.holds(tick, course.position);
-    let faces = orientation_holds(last.orientation, turned);
+    let spins_on = course.spin == [0; 3] && last.spin != [0; 3];
+    let faces = !spins_on && orientation_holds(last.faces(tick), turned);
     if on_line && faces {
         return None;
     }
-    let line = if on_line { last.turned(tick, turned) } else { aim(last, tick, course, rate) };
-    Some(Knot { orientation: if faces { last.orientation } else { turned }, ..line })
+    let line =
+        if on_line { last.turned(tick, last.faces(tick)) } else { aim(last, tick, course, rate) };
+    let next = Knot { orientation: if faces { line.orientation } else { turned }, ..line };
+    let spin = if faces { next.spin } else { aim_spin(last, &next, course.spin) };
+    Some(Knot { spin, ..next })
 }
 
 fn count_knot(tally: &mut Tally, base: &Knot, now: &Knot, age: u32, weight: f64) {
@@ -131,7 +143,7 @@ fn count_knot(tally: &mut Tally, base: &Knot, now: &Knot, age: u32, weight: f64)
     let at = snap_knot(base.predict(Tick(now.tick.0 - now.run)));
     let moved = [0, 1, 2].map(|a: usize| (now.pos[a] - at[a]) / KNOT_GRID);
     let sped = [0, 1, 2].map(|a: usize| i32::from(now.vel[a]) - i32::from(base.vel[a]));
-    let turned = now.orientation != base.orientation;
+    let turned = now.orientation != base.faces(now.tick) || now.spin != base.spin;
     let parts = [
         moved[0] != 0 || moved[1] != 0,
         moved[2] != 0,
@@ -155,7 +167,7 @@ fn count_knot(tally: &mut Tally, base: &Knot, now: &Knot, age: u32, weight: f64)
             tally,
             ["HEADING", "LOOK", "QUATERNION"],
             class,
-            base.orientation,
+            base.faces(now.tick),
             now.orientation,
             weight,
         );

@@ -61,9 +61,8 @@ fn between_ticks(table: &Table, rules: &Rules, slot: Slot, moment: Moment) -> Op
     let moment = moment.no_later_than(end);
     let now = table.state_at(slot, moment.tick)?;
     let next = table.state_at(slot, moment.tick + 1)?;
-    let from = ground::of(now.position(moment.tick));
-    let to = ground::of(next.position(moment.tick + 1));
-    Some(step(rules, (from, now), (to, next), moment.part))
+    let at = |state: &State, tick| (ground::of(state.position(tick)), facing(state, tick));
+    Some(step(rules, at(now, moment.tick), at(next, moment.tick + 1), moment.part))
 }
 
 /// A fleet's fixes are far apart: between two it is on the line, after the last it goes on along
@@ -78,12 +77,13 @@ fn between_fixes(
     let state = State::Fix(*fix);
     let from = ground::of(fix.pos);
     let Some(next) = next_fix(table, slot, fix.tick) else {
-        return Some(Place { at: beyond(rules, fix, moment), facing: facing(&state) });
+        return Some(Place { at: beyond(rules, fix, moment), facing: facing(&state, fix.tick) });
     };
     let apart = f64::from(next.tick.0 - fix.tick.0).max(1.0);
     let part = (moment.since(fix.tick) / apart).clamp(0.0, 1.0) as f32;
     let (to, next) = (ground::of(next.pos), State::Fix(next));
-    Some(step(rules, (from, &state), (to, &next), part))
+    let (from, to) = ((from, facing(&state, fix.tick)), (to, facing(&next, next.tick())));
+    Some(step(rules, from, to, part))
 }
 
 /// The first fix after a tick: walks back from the newest by the links between fixes.
@@ -112,18 +112,18 @@ fn beyond(rules: &Rules, fix: &FixState, moment: Moment) -> Steps {
 }
 
 /// Part of the way from one known place to the next; all of it at its end where it is a jump.
-fn step(rules: &Rules, from: (Steps, &State), to: (Steps, &State), part: f32) -> Place {
+fn step(rules: &Rules, from: (Steps, Facing), to: (Steps, Facing), part: f32) -> Place {
     let way = ground::way(rules.space, from.0, to.0);
     if ground::metres(rules.space, from.0, way) > rules.teleport_m {
-        let (at, state) = if part >= 1.0 { to } else { from };
-        return Place { at, facing: facing(state) };
+        let (at, facing) = if part >= 1.0 { to } else { from };
+        return Place { at, facing };
     }
     Place {
         at: ground::along(from.0, way, f64::from(part)),
-        facing: turn::between(facing(from.1), facing(to.1), part),
+        facing: turn::between(from.1, to.1, part),
     }
 }
 
-fn facing(state: &State) -> Facing {
-    Facing::from_wire(state.orientation())
+fn facing(state: &State, tick: Tick) -> Facing {
+    Facing::from_wire(state.orientation(tick))
 }

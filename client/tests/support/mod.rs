@@ -253,6 +253,7 @@ pub fn knot(tick: u32, x: f64, vx: f64) -> State {
         pos: [(x * 64.0).round() as i32 * 16, 0, 0],
         vel: [per_tick.round() as i16, 0, 0],
         orientation: starling_protocol::sample::Orientation::Heading(0),
+        spin: [0; 3],
     })
 }
 

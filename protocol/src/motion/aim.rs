@@ -1,7 +1,9 @@
 //! Which knot a server sets next. Policy, not wire: any knot within the band is right; these are
 //! those that hold for long and take few bits to tell.
 
-use super::{DEAD_BAND, Gain, KNOT_GRID, Knot, Step, VELOCITY_STEP, snap_knot, snap_velocity};
+use super::{
+    DEAD_BAND, Gain, KNOT_GRID, Knot, Spin, Step, VELOCITY_STEP, snap_knot, snap_velocity,
+};
 use crate::space::IPos;
 use crate::units::{Tick, TickRate};
 
@@ -26,6 +28,8 @@ pub struct Course {
     pub velocity: [i32; 3],
     /// By how much the velocity changes from tick to tick.
     pub change: [i32; 3],
+    /// How it spun between its last two samples.
+    pub spin: [i16; 3],
 }
 
 impl Course {
@@ -60,7 +64,8 @@ pub fn aim(last: &Knot, tick: Tick, course: &Course, rate: TickRate) -> Knot {
         run: 0,
         pos: snap_knot(course.position),
         vel: snap_velocity(course.velocity, rate),
-        orientation: last.orientation,
+        orientation: last.faces(tick),
+        spin: last.spin,
     };
     if course.is_still() || plain.vel == [0; 3] || tick <= last.tick {
         return plain;
@@ -80,6 +85,28 @@ pub fn aim(last: &Knot, tick: Tick, course: &Course, rate: TickRate) -> Knot {
         }
     }
     best
+}
+
+/// What two samples, each rounded to its ten bits, may be off in the spin between them.
+const SPIN_NOISE: u16 = 130;
+
+/// The spin with which `next` shall go on, which turns what `last` said; `measured` is what the last
+/// two samples say of it. A spin that was followed for long is known better than two samples tell.
+#[must_use]
+pub fn aim_spin(last: &Knot, next: &Knot, measured: [i16; 3]) -> [i16; 3] {
+    if measured == [0; 3] {
+        return [0; 3];
+    }
+    let off = |spin: &[i16; 3]| {
+        let each = spin.iter().zip(measured).map(|(said, is)| said.abs_diff(is));
+        each.max().unwrap_or(0)
+    };
+    let soft = last.spin_after(next, Spin::Soft);
+    if off(&soft) <= SPIN_NOISE {
+        return soft;
+    }
+    let all = Spin::ALL.map(|spin| last.spin_after(next, spin));
+    all.into_iter().min_by_key(off).unwrap_or(soft)
 }
 
 /// Residuals that lead near the accepted position.

@@ -1,5 +1,6 @@
 //! The canonical track of games: a straight line in integers, broken by knots.
 
+use super::spin::spun;
 use crate::sample::Orientation;
 use crate::space::{IPos, METRIC_LIMIT};
 use crate::units::{Tick, TickRate};
@@ -25,8 +26,10 @@ pub struct Knot {
     pub pos: [i32; 3],
     /// How it moves on: units of [`VELOCITY_STEP`] canonical steps per tick.
     pub vel: [i16; 3],
-    /// How it is turned.
+    /// How it is turned at `tick`.
     pub orientation: Orientation,
+    /// How it spins on: see [`super::spun`].
+    pub spin: [i16; 3],
 }
 
 impl Knot {
@@ -47,6 +50,20 @@ impl Knot {
             *axis = at.clamp(-METRIC_LIMIT, METRIC_LIMIT) as i32;
         }
         IPos(pos)
+    }
+
+    /// How it is turned at `tick`. Before the knot: as at its tick.
+    #[inline]
+    #[must_use]
+    pub fn faces(&self, tick: Tick) -> Orientation {
+        spun(self.orientation, self.spin, tick.0.saturating_sub(self.tick.0))
+    }
+
+    /// Does it stay as it is?
+    #[inline]
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        self.vel == [0; 3] && self.spin == [0; 3]
     }
 
     /// Is the track at `tick` within [`DEAD_BAND`] of `accepted`?

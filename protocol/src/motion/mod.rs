@@ -8,16 +8,18 @@ mod aim;
 mod fix;
 mod grid;
 mod knot;
+mod spin;
 mod step;
 mod turn;
 
-pub use aim::{Course, aim};
+pub use aim::{Course, aim, aim_spin};
 pub use fix::{FixState, PREDICT_TICKS_MAX};
 pub use grid::{ALTITUDE_UNIT, LATITUDE_UNIT, LONGITUDE_UNITS, longitude_unit, snap_fix};
 pub(crate) use grid::{add_residual, from_index, index, residual};
 pub(crate) use knot::nearest_unit;
 pub use knot::{DEAD_BAND, KNOT_GRID, Knot, VELOCITY_STEP, snap_knot, snap_velocity};
-pub use step::{Gain, STEP_CLASSES, Step};
+pub use spin::{spin_between, spun};
+pub use step::{Gain, STEP_CLASSES, Spin, Step};
 pub use turn::{HEADING_BAND, LOOK_BAND, QUATERNION_BAND, orientation_holds};
 
 use serde::{Deserialize, Serialize};

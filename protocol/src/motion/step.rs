@@ -4,6 +4,7 @@
 //! told by the residual alone: it is added to the position, and the velocity is corrected by it.
 
 use super::knot::nearest_unit;
+use super::spin::spin_between;
 use super::{KNOT_GRID, Knot, VELOCITY_STEP};
 use crate::sample::Orientation;
 use crate::space::METRIC_LIMIT;
@@ -28,6 +29,22 @@ pub enum Gain {
 impl Gain {
     /// All of them, in the order of their numbers on the wire.
     pub const ALL: [Self; 3] = [Self::Soft, Self::Hard, Self::Stop];
+}
+
+/// What a spin becomes, by how far the orientation was off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spin {
+    /// It drifted off: corrected by what it was off over the ticks for which it was followed.
+    Soft,
+    /// It changed just now: by all of it.
+    Hard,
+    /// It ended.
+    None,
+}
+
+impl Spin {
+    /// All of them, in the order of their numbers on the wire.
+    pub const ALL: [Self; 3] = [Self::Soft, Self::Hard, Self::None];
 }
 
 /// A new line, told by what the old one was off.
@@ -82,6 +99,12 @@ impl Knot {
         if gain != Gain::Stop && self.followed(tick) == 1 { 2 } else { 1 }
     }
 
+    /// For how many ticks its spin was followed at `tick`, at least 1; 2 of what rests.
+    #[must_use]
+    pub fn spun_for(&self, tick: Tick) -> u32 {
+        if self.rests() { STILL_TICKS } else { tick.0.saturating_sub(self.tick.0).max(1) }
+    }
+
     /// The same line, turned anew at `tick`.
     #[inline]
     #[must_use]
@@ -90,21 +113,34 @@ impl Knot {
         Self { tick, run, orientation, ..*self }
     }
 
+    /// What becomes of this knot's spin when it is turned to the orientation of `next`.
+    #[must_use]
+    pub fn spin_after(&self, next: &Self, spin: Spin) -> [i16; 3] {
+        let ticks = match spin {
+            Spin::Soft => self.spun_for(next.tick),
+            Spin::Hard => 1,
+            Spin::None => return [0; 3],
+        };
+        let off = spin_between(self.faces(next.tick), next.orientation, ticks);
+        [0, 1, 2].map(|axis: usize| self.spin[axis].saturating_add(off[axis]))
+    }
+
     /// Does `next` continue this knot's line?
     #[inline]
     #[must_use]
     pub fn is_continued_by(&self, next: &Self) -> bool {
-        self.turned(next.tick, next.orientation) == *next && next.tick > self.tick
+        let line = Self { spin: next.spin, ..self.turned(next.tick, next.orientation) };
+        line == *next && next.tick > self.tick
     }
 
-    /// The new line that `step` begins at `tick`, turned as before; `None` out of range.
+    /// The new line that `step` begins at `tick`, turned as predicted; `None` out of range.
     #[inline]
     #[must_use]
     pub fn step(&self, tick: Tick, step: &Step) -> Option<Self> {
         let at = self.predict(tick).0;
         let unit = i64::from(self.step_unit(tick, step.gain));
         let ticks = i64::from(self.followed(tick));
-        let mut next = Self { tick, run: 0, ..*self };
+        let mut next = Self { tick, run: 0, orientation: self.faces(tick), ..*self };
         for (axis, at) in at.into_iter().enumerate() {
             let by = unit * i64::from(step.residual[axis]);
             let units = i64::from(nearest_unit(at)) + by;

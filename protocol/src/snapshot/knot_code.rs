@@ -16,16 +16,20 @@
 //!          1: residuals x, y   2: z      against the base predicted to the line's tick, in 1/64 m
 //!          4: residuals vx, vy 8: vz     against the base's velocity, in its units
 //!          16: turn
+//! turn     as elsewhere, against the predicted orientation; of a quaternion before that the spin:
+//!          '0' soft, '10' hard, '110' none; '111' three residuals in the codes for vx, vy
+//!          of age 32
 //! ```
 
 use super::SnapshotError;
 use super::code::{Code, CodeBuilder, later, read_lag};
 use super::turn::{read_turn, turn};
 use crate::bits::BitReader;
-use crate::motion::{Gain, KNOT_GRID, Knot, Step, nearest_unit};
+use crate::limits::AGE_MAX;
+use crate::motion::{Gain, KNOT_GRID, Knot, Spin, Step, nearest_unit};
 use crate::schema::OrientationKind;
 use crate::space::METRIC_LIMIT;
-use crate::tables::{KnotCodes, StepCodes, Word, knots, steps};
+use crate::tables::{KnotCodes, StepCodes, TurnCodes, Word, knots, steps};
 use crate::units::Tick;
 
 /// Knots after a baseline that one code may carry one by one.
@@ -100,10 +104,10 @@ fn push_step(code: &mut CodeBuilder, kind: OrientationKind, from: &Knot, to: &Kn
     let codes = steps(from.step_class(to.tick));
     if from.is_continued_by(to) {
         code.push(codes.head.symbol(TURNED)?)?;
-        return turn(code, codes.turn.of(kind), kind, from.orientation, to.orientation);
+        return push_turn(code, &codes.turn, kind, from, to);
     }
     let Step { gain, residual: [x, y, z] } = from.step_to(to)?;
-    let turned = to.orientation != from.orientation;
+    let turned = is_turned(from, to);
     let head = LINE + 4 * gain as usize + 2 * usize::from(z != 0) + usize::from(turned);
     code.push(codes.head.symbol(head)?)?;
     code.residual(&codes.plane, x)?;
@@ -112,7 +116,7 @@ fn push_step(code: &mut CodeBuilder, kind: OrientationKind, from: &Knot, to: &Kn
         code.residual(&codes.height, z)?;
     }
     if turned {
-        turn(code, codes.turn.of(kind), kind, from.orientation, to.orientation)?;
+        push_turn(code, &codes.turn, kind, from, to)?;
     }
     Some(())
 }
@@ -156,7 +160,7 @@ fn push_changes(
     now: &Knot,
     [x, y, z, vx, vy, vz]: &[i32; 6],
 ) -> Option<()> {
-    let turned = now.orientation != base.orientation;
+    let turned = is_turned(base, now);
     let head = usize::from(x | y != 0)
         | usize::from(*z != 0) << 1
         | usize::from(vx | vy != 0) << 2
@@ -178,9 +182,64 @@ fn push_changes(
         code.residual(&codes.velocity_z, *vz)?;
     }
     if turned {
-        turn(code, codes.turn.of(kind), kind, base.orientation, now.orientation)?;
+        push_turn(code, &codes.turn, kind, base, now)?;
     }
     Some(())
+}
+
+/// Is there more to tell than that it spins on?
+fn is_turned(from: &Knot, to: &Knot) -> bool {
+    to.spin != from.spin || to.orientation != from.faces(to.tick)
+}
+
+fn push_turn(
+    code: &mut CodeBuilder,
+    codes: &TurnCodes,
+    kind: OrientationKind,
+    from: &Knot,
+    to: &Knot,
+) -> Option<()> {
+    let faced = from.faces(to.tick);
+    if kind == OrientationKind::Quaternion {
+        let spins = Spin::ALL.iter().position(|spin| from.spin_after(to, *spin) == to.spin);
+        code.raw([0b0, 0b01, 0b011, 0b111][spins.unwrap_or(3)], [1, 2, 3, 3][spins.unwrap_or(3)])?;
+        if spins.is_none() {
+            let codes = &knots(u32::from(AGE_MAX) + 1).velocity_xy;
+            for (new, old) in to.spin.into_iter().zip(from.spin) {
+                code.residual(codes, i32::from(new) - i32::from(old))?;
+            }
+        }
+    }
+    turn(code, codes.of(kind), kind, faced, to.orientation)
+}
+
+/// Reads what [`push_turn`] made; `to` spins and faces as is predicted.
+fn read_turned(
+    word: &mut Word,
+    codes: &TurnCodes,
+    kind: OrientationKind,
+    from: &Knot,
+    to: &mut Knot,
+) -> Result<(), SnapshotError> {
+    let mut spin = None;
+    if kind == OrientationKind::Quaternion {
+        let mut ones = 0;
+        while ones < Spin::ALL.len() && word.take(1)? == 1 {
+            ones += 1;
+        }
+        spin = Spin::ALL.get(ones);
+        if spin.is_none() {
+            let codes = &knots(u32::from(AGE_MAX) + 1).velocity_xy;
+            for axis in &mut to.spin {
+                *axis = sped(*axis, codes.read_residual(word)?)?;
+            }
+        }
+    }
+    to.orientation = read_turn(word, codes.of(kind), kind, to.orientation)?;
+    if let Some(spin) = spin {
+        to.spin = from.spin_after(to, *spin);
+    }
+    Ok(())
 }
 
 /// Reads what [`knot_code`] made.
@@ -248,8 +307,9 @@ fn read_step(
     let codes: &StepCodes = steps(from.step_class(tick));
     let head = codes.head.read_symbol(word)?;
     if head == TURNED {
-        let to = read_turn(word, codes.turn.of(kind), kind, from.orientation)?;
-        return Ok(from.turned(tick, to));
+        let mut next = from.turned(tick, from.faces(tick));
+        read_turned(word, &codes.turn, kind, from, &mut next)?;
+        return Ok(next);
     }
     if head == STATE && may_be_state {
         return read_state(word, kind, from, tick, 1);
@@ -264,7 +324,7 @@ fn read_step(
     let step = Step { gain: Gain::ALL[parts >> 2], residual: [x, y, z] };
     let mut next = from.step(tick, &step).ok_or(OUT_OF_RANGE)?;
     if parts & 1 != 0 {
-        next.orientation = read_turn(word, codes.turn.of(kind), kind, from.orientation)?;
+        read_turned(word, &codes.turn, kind, from, &mut next)?;
     }
     Ok(next)
 }
@@ -303,7 +363,7 @@ fn read_state(
         now.vel[2] = sped(now.vel[2], codes.velocity_z.read_residual(word)?)?;
     }
     if head & TURN != 0 {
-        now.orientation = read_turn(word, codes.turn.of(kind), kind, base.orientation)?;
+        read_turned(word, &codes.turn, kind, base, &mut now)?;
     }
     Ok(now)
 }
@@ -316,12 +376,13 @@ fn read_line(
 ) -> Result<(Knot, Option<Tick>), SnapshotError> {
     let run = match word.take(1)? {
         0 => 0,
-        _ if word.take(1)? == 0 => return Ok((base.turned(tick, base.orientation), None)),
+        _ if word.take(1)? == 0 => return Ok((base.turned(tick, base.faces(tick)), None)),
         _ => word.gamma()?,
     };
     let begun = u64::from(tick.0).checked_sub(run).filter(|begun| *begun > u64::from(base.tick.0));
     let begun = begun.ok_or(SnapshotError::Malformed("a line before its baseline"))?;
-    Ok((Knot { tick, run: run as u32, ..*base }, Some(Tick(begun as u32))))
+    let orientation = base.faces(tick);
+    Ok((Knot { tick, run: run as u32, orientation, ..*base }, Some(Tick(begun as u32))))
 }
 
 fn moved(unit: i32, residual: i32) -> Result<i32, SnapshotError> {

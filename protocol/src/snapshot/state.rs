@@ -6,7 +6,8 @@
 //! fix    gamma(j + 1), j = ticks since the fix; three signed grid indices;
 //!        fix before: '0', or '1', three signed residuals against this fix, gamma of ticks between;
 //!        orientation
-//! orientation   heading 8 bits; look yaw 12, pitch 11; quaternion 32
+//! orientation   heading 8 bits; look yaw 12, pitch 11; quaternion 32, and of a knot its spin: '0' none,
+//!        or '1' and three signed values
 //! ```
 
 use super::SnapshotError;
@@ -51,18 +52,18 @@ impl State {
     pub(super) fn stands_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Knot(a), Self::Knot(b)) => {
-                let still = a.is_still() && b.is_still();
+                let still = a.rests() && b.rests();
                 still && a.pos == b.pos && a.orientation == b.orientation
             }
             _ => false,
         }
     }
 
-    /// How the entity is turned.
+    /// How the entity is turned at `tick`, as [`State::position`] says where it is.
     #[must_use]
-    pub const fn orientation(&self) -> Orientation {
+    pub fn orientation(&self, tick: Tick) -> Orientation {
         match self {
-            Self::Knot(knot) => knot.orientation,
+            Self::Knot(knot) => knot.faces(tick),
             Self::Fix(fix) => fix.orientation,
         }
     }
@@ -80,11 +81,17 @@ pub(super) fn write_state(bits: &mut BitWriter<'_>, space: Space, tick: Tick, st
         State::Knot(knot) => write_knot(bits, lag, knot),
         State::Fix(fix) => write_fix(bits, space, lag, fix),
     }
-    write_orientation(bits, state.orientation());
+    write_orientation(bits, state.orientation(state.tick()));
+    if let State::Knot(Knot { orientation: Orientation::Quaternion(_), spin, .. }) = state {
+        bits.flag(*spin != [0; 3]);
+        if *spin != [0; 3] {
+            spin.iter().for_each(|v| bits.signed(i32::from(*v)));
+        }
+    }
 }
 
 fn write_knot(bits: &mut BitWriter<'_>, lag: u32, knot: &Knot) {
-    let moves = !knot.is_still();
+    let moves = !knot.rests();
     bits.gamma(if moves { u64::from(lag) + 1 } else { 1 });
     index(Space::Metric, IPos(knot.pos)).iter().for_each(|v| bits.signed(*v));
     bits.flag(moves);
@@ -142,17 +149,25 @@ fn read_knot(
     let pos = read_position(bits, Space::Metric)?.0;
     let (mut vel, mut run) = ([0; 3], 0);
     if bits.flag()? {
-        for axis in &mut vel {
-            *axis = i16::try_from(bits.signed()?)
-                .map_err(|_| SnapshotError::Malformed("a velocity out of range"))?;
-        }
+        vel = read_velocity(bits)?;
         run = bits.gamma()? - 1;
         if run > u64::from(tick.0) {
             return Err(SnapshotError::Malformed("a line before time"));
         }
     }
     let orientation = read_orientation(bits, kind)?;
-    Ok(Knot { tick, run: run as u32, pos, vel, orientation })
+    let spins = kind == OrientationKind::Quaternion && bits.flag()?;
+    let spin = if spins { read_velocity(bits)? } else { [0; 3] };
+    Ok(Knot { tick, run: run as u32, pos, vel, orientation, spin })
+}
+
+fn read_velocity(bits: &mut BitReader<'_>) -> Result<[i16; 3], SnapshotError> {
+    let mut vel = [0; 3];
+    for axis in &mut vel {
+        *axis = i16::try_from(bits.signed()?)
+            .map_err(|_| SnapshotError::Malformed("a velocity out of range"))?;
+    }
+    Ok(vel)
 }
 
 fn read_fix(

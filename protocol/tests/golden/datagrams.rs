@@ -240,6 +240,7 @@ fn snapshots_of_a_game_keep_their_bytes() {
         pos: [16_000, -32_000, 160],
         vel: [12, -3, 0],
         orientation: look(100, 1024),
+        spin: [0; 3],
     };
     let second =
         Knot { tick: Tick(70_005), pos: [16_240, -32_064, 160], vel: [14, -3, 0], ..first };

@@ -243,9 +243,10 @@ fn cues(applied: &Applied<'_>) -> Vec<Vec<u8>> {
 fn assert_same(mine: &State, theirs: &State, tick: Tick, context: impl Fn() -> String) {
     match (mine, theirs) {
         (State::Knot(a), State::Knot(b)) => {
-            assert_eq!((a.vel, a.orientation), (b.vel, b.orientation), "{}", context());
+            assert_eq!((a.vel, a.spin), (b.vel, b.spin), "{}", context());
             for ahead in [0, 1, 9] {
                 assert_eq!(a.predict(tick + ahead), b.predict(tick + ahead), "{}", context());
+                assert_eq!(a.faces(tick + ahead), b.faces(tick + ahead), "{}", context());
             }
         }
         _ => assert_eq!(mine, theirs, "{}", context()),

@@ -1,7 +1,7 @@
 //! Entities that move, and the whole past of each.
 
 use crate::dice::Dice;
-use starling_protocol::motion::{FixState, Gain, Knot, Step, TrackKind, snap_fix, snap_knot};
+use starling_protocol::motion::{FixState, Gain, Knot, Spin, Step, TrackKind, snap_fix, snap_knot};
 use starling_protocol::sample::Orientation;
 use starling_protocol::schema::{Field, FieldType, Kind, OrientationKind, Schema, Visibility};
 use starling_protocol::snapshot::State;
@@ -159,8 +159,11 @@ fn place(dice: &mut Dice, space: Space) -> IPos {
 }
 
 fn moved(dice: &mut Dice, space: Space, tick: Tick, kind: OrientationKind, from: &State) -> State {
-    let turned =
-        if dice.chance(50) { turn(dice, kind, from.orientation()) } else { from.orientation() };
+    let turned = if dice.chance(50) {
+        turn(dice, kind, from.orientation(tick))
+    } else {
+        from.orientation(tick)
+    };
     let teleport = dice.chance(3);
     let mut step = || dice.spread(if teleport { 500_000_000 } else { 4_000 });
     let by = [step(), step(), step()];
@@ -175,7 +178,8 @@ fn moved(dice: &mut Dice, space: Space, tick: Tick, kind: OrientationKind, from:
                 1 => [0; 3],
                 _ => [0; 3].map(|_: i32| dice.spread(500) as i16),
             };
-            let anew = Knot { tick, run: 0, pos: snap_knot(IPos(at)), vel, orientation: turned };
+            let pos = snap_knot(IPos(at));
+            let anew = Knot { tick, run: 0, pos, vel, orientation: turned, spin: [0; 3] };
             let residual = by.map(|steps| (steps / 400) as i32);
             let gain = Gain::ALL[dice.below(3) as usize];
             let next = match dice.below(5) {
@@ -183,7 +187,14 @@ fn moved(dice: &mut Dice, space: Space, tick: Tick, kind: OrientationKind, from:
                 1 => anew,
                 _ => knot.step(tick, &Step { gain, residual }).unwrap_or(anew),
             };
-            State::Knot(Knot { orientation: turned, ..next })
+            let next = Knot { orientation: turned, ..next };
+            let spins = kind == OrientationKind::Quaternion;
+            let spin = match dice.below(5) {
+                _ if !spins => [0; 3],
+                0 => [0; 3].map(|_: i32| dice.spread(3_000) as i16),
+                n => knot.spin_after(&next, Spin::ALL[n as usize % 3]),
+            };
+            State::Knot(Knot { spin, ..next })
         }
         State::Fix(fix) => {
             let at = fix.predict(space, tick).0.map(i64::from);

@@ -64,11 +64,14 @@ fn state_bits(scene: &Scene<'_>, entity: EntityIdx) -> usize {
             let position: usize = knot.pos.iter().map(|c| signed_bits(c / KNOT_GRID)).sum();
             let velocity: usize = knot.vel.iter().map(|v| signed_bits(i32::from(*v))).sum();
             let line = velocity + gamma_bits(u64::from(knot.run) + 1);
-            position + 1 + if knot.is_still() { 0 } else { line }
+            let spins = matches!(knot.orientation, Orientation::Quaternion(_));
+            let spin: usize = knot.spin.iter().map(|v| signed_bits(i32::from(*v))).sum();
+            let spin = if knot.spin == [0; 3] { 0 } else { spin };
+            position + 1 + if knot.rests() { 0 } else { line } + usize::from(spins) + spin
         }
         State::Fix(_) => FIX_BITS + 1 + FIX_BEFORE_BITS,
     };
-    let turn = match state.orientation() {
+    let turn = match state.orientation(state.tick()) {
         Orientation::None => 0,
         Orientation::Heading(_) => 8,
         Orientation::Look { .. } => 23,

@@ -12,7 +12,8 @@ pub(crate) use ring::Ring;
 use crate::config::WorldConfig;
 use crate::entity::{Accepted, Entities, EntityIdx};
 use starling_protocol::motion::{
-    Course, FixState, Knot, TrackKind, aim, orientation_holds, snap_fix, snap_knot,
+    Course, FixState, Knot, TrackKind, aim, aim_spin, orientation_holds, snap_fix, snap_knot,
+    spin_between,
 };
 use starling_protocol::sample::Orientation;
 use starling_protocol::schema::OrientationKind;
@@ -52,6 +53,7 @@ pub(crate) enum Rings {
 #[derive(Clone, Copy, Debug, Default)]
 struct Sampled {
     label: Tick,
+    orientation: Orientation,
     course: Course,
 }
 
@@ -98,8 +100,8 @@ impl Tracks {
         let at = entity.at();
         let accepted = entities.accepted(entity);
         let velocity = accepted.velocity.unwrap_or_default();
-        let course = Course { position: accepted.position, velocity, change: [0; 3] };
-        self.sampled[at] = Sampled { label: now, course };
+        let course = Course { position: accepted.position, velocity, ..Course::default() };
+        self.sampled[at] = Sampled { label: now, orientation: accepted.orientation, course };
         match &mut self.rings {
             Rings::Knots(rings) => rings[at].clear(),
             Rings::Fixes(rings) => rings[at].clear(),
@@ -154,7 +156,14 @@ impl Tracks {
             None if label == last.label => from.change,
             None => [0; 3],
         };
-        *last = Sampled { label, course: Course { position, velocity, change } };
+        let orientation = accepted.orientation;
+        let spin = match apart {
+            Some(ticks) => spin_between(last.orientation, orientation, ticks),
+            None if label == last.label => from.spin,
+            None => [0; 3],
+        };
+        let course = Course { position, velocity, change, spin };
+        *last = Sampled { label, orientation, course };
     }
 
     fn follow(&mut self, entity: EntityIdx, entities: &Entities, now: Tick) -> bool {
@@ -180,7 +189,7 @@ impl Tracks {
 
     fn watch(&mut self, entity: EntityIdx) {
         if let Rings::Knots(rings) = &self.rings {
-            let moves = rings[entity.at()].newest().is_some_and(|knot| !knot.is_still());
+            let moves = rings[entity.at()].newest().is_some_and(|knot| !knot.rests());
             if moves && !self.is_moving[entity.at()] {
                 self.is_moving[entity.at()] = true;
                 self.moving.push(entity);
@@ -195,14 +204,15 @@ impl Tracks {
         let (is_moving, newest, held) = (&mut self.is_moving, &mut self.newest, &mut self.held);
         self.moving.retain(|&entity| {
             let ring = &mut rings[entity.at()];
-            let moves = ring.newest().is_some_and(|knot| !knot.is_still());
+            let moves = ring.newest().is_some_and(|knot| !knot.rests());
             let accepted = entities.accepted(entity);
             let silent = now.since(accepted.tick).is_some_and(|t| t > self.follow_ticks);
             if entities.is_live(entity) && moves && !silent {
                 return true;
             }
             if entities.is_live(entity) && moves {
-                let orientation = ring.newest().map(|knot| knot.orientation).unwrap_or_default();
+                let faces = ring.newest().map(|knot| knot.faces(accepted.tick));
+                let orientation = faces.unwrap_or_default();
                 let pos = snap_knot(accepted.position);
                 ring.push(Knot { tick: now, pos, orientation, ..Knot::default() });
                 newest[entity.at()] = now;
@@ -256,19 +266,26 @@ fn add_knot(
         let goes_on = course.is_still() && !knot.is_still();
         !goes_on && knot.holds(now, course.position)
     };
-    if follows(&newest) && orientation_holds(newest.orientation, orientation) {
+    let faces = |knot: &Knot| {
+        let spins_on = course.spin == [0; 3] && knot.spin != [0; 3];
+        !spins_on && orientation_holds(knot.faces(now), orientation)
+    };
+    if follows(&newest) && faces(&newest) {
         return false;
     }
     // What this tick said before is said anew, from what clients hold.
     let told = if newest.tick == now { ring.before(1).copied() } else { Some(newest) };
     let last = told.unwrap_or(newest);
     let line = match last.tick < now && follows(&last) {
-        true => last.turned(now, last.orientation),
+        true => last.turned(now, last.faces(now)),
         false => aim(&last, now, course, rate),
     };
-    let holds = orientation_holds(last.orientation, orientation);
-    let orientation = if holds { last.orientation } else { orientation };
-    ring.push(Knot { orientation, ..line });
+    let mut next = line;
+    if !faces(&last) {
+        next.orientation = orientation;
+        next.spin = aim_spin(&last, &next, course.spin);
+    }
+    ring.push(next);
     true
 }
 
