@@ -59,6 +59,7 @@ impl Executor for Threads {
         self.0
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the core starts no thread: it is lent some")]
     fn run<T: Send>(&self, parts: &mut [T], work: &(dyn Fn(&mut T) + Sync)) {
         std::thread::scope(|scope| {
             parts.iter_mut().for_each(|part| drop(scope.spawn(|| work(part))));
