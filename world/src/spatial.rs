@@ -6,7 +6,7 @@
 //! An entity stays in its leaf until it leaves the leaf's fat box, or is found off its stretch when
 //! its leaf's turn comes; then it goes to the leaf to which the curve sends it. Nothing is ever
 //! built anew, so that every tick costs the same, and whoever keeps masks over lanes follows by
-//! [`Index::shifts`], which tells who changed lanes since the index was settled last.
+//! `Index::shifts`, which tells who changed lanes since the index was settled last.
 
 mod growth;
 
