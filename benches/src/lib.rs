@@ -13,8 +13,21 @@ pub mod scene;
 pub mod spread;
 pub mod system;
 
+use anyhow::{Context, Result};
+use std::time::Duration;
+
 /// Is this a short run that only shows that the benches work, as in `cargo test --benches`?
 #[must_use]
 pub fn is_trial() -> bool {
     !std::env::args().any(|arg| arg == "--bench")
+}
+
+/// A length of time as the command lines of this package take it.
+///
+/// # Errors
+/// It is no number of seconds, or one that no time has.
+pub fn seconds(text: &str) -> Result<Duration> {
+    let number = text.strip_suffix('s').unwrap_or(text);
+    let number = number.parse().context("seconds, such as 10s")?;
+    Duration::try_from_secs_f64(number).context("seconds, such as 10s")
 }

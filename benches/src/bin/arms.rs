@@ -5,10 +5,11 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use starling_benches::arms::Arm;
 use starling_benches::contest::{self, Contest};
+use starling_benches::seconds;
 use std::time::Duration;
 
 /// Loads Starling and two other servers with the same swarm and compares them.
@@ -61,11 +62,6 @@ enum Do {
         #[arg(long = "set")]
         settings: Vec<String>,
     },
-}
-
-fn seconds(text: &str) -> Result<Duration> {
-    let number = text.strip_suffix('s').unwrap_or(text);
-    Ok(Duration::from_secs_f64(number.parse().context("seconds, such as 10s")?))
 }
 
 fn main() -> Result<()> {

@@ -2,9 +2,10 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a program that prints tables")]
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use starling_benches::arms::Arm;
+use starling_benches::seconds;
 use starling_benches::system::{self, Idle};
 use std::time::Duration;
 
@@ -93,11 +94,6 @@ enum Do {
         #[arg(long = "set")]
         settings: Vec<String>,
     },
-}
-
-fn seconds(text: &str) -> Result<Duration> {
-    let number = text.strip_suffix('s').unwrap_or(text);
-    Ok(Duration::from_secs_f64(number.parse().context("seconds, such as 10s")?))
 }
 
 fn main() -> Result<()> {

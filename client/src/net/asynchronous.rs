@@ -12,7 +12,7 @@ use crate::session::{Session, SessionState};
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::events::Receipt;
 use starling_protocol::units::Nanos;
-use starling_transport::quic::{self, UdpClient, UdpClientWaker};
+use starling_transport::quic::{self, UdpClient, UdpWaker};
 use starling_transport::{Event, Transport};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -96,7 +96,7 @@ pub enum PublishError {
 #[derive(Debug)]
 pub struct AsyncClient {
     shared: Arc<Shared>,
-    waker: UdpClientWaker,
+    waker: UdpWaker,
     clock: MonotonicClock,
 }
 

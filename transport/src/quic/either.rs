@@ -1,6 +1,7 @@
 //! A server on whichever of the two loops was chosen.
 
-use super::looped::{ShardedServer, ShardedServerWaker, UdpServer, UdpServerWaker};
+use super::hub::UdpWaker;
+use super::looped::{ShardedServer, ShardedServerWaker, UdpServer};
 use super::server::{QuinnServer, ServerError, ServerOptions, ServerStats, ServerWaker};
 use crate::{Allowance, ConnKey, Event, SendError, Transport};
 use starling_protocol::close::CloseCode;
@@ -135,7 +136,7 @@ impl Transport for QuicServer {
 #[derive(Clone, Debug)]
 pub enum QuicServerWaker {
     /// On our own loop.
-    Loop(UdpServerWaker),
+    Loop(UdpWaker),
     /// On our own loop, on threads of its own.
     Shards(ShardedServerWaker),
     /// On quinn.

@@ -19,12 +19,12 @@ mod steady;
 
 pub use client::{
     ClientEndpoint, ClientOptions, ConnectError, ConnectOptions, Sockets, UdpClient,
-    UdpClientError, UdpClientWaker, random_seed, socket_buffer_bytes,
+    UdpClientError, random_seed, socket_buffer_bytes,
 };
 pub use config::{Congestion, ServerSecret};
 pub use either::{Io, QuicServer, QuicServerWaker};
-pub use hub::{Arrival, ClientStats, ConnStats, Departure};
-pub use looped::{ServerEndpoint, ShardedServer, ShardedServerWaker, UdpServer, UdpServerWaker};
+pub use hub::{Arrival, ClientStats, ConnStats, Departure, UdpWaker};
+pub use looped::{ServerEndpoint, ShardedServer, ShardedServerWaker, UdpServer};
 pub use server::{
     QuinnServer, RuntimeChoice, ServerError, ServerOptions, ServerStats, ServerWaker,
 };

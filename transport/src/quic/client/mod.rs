@@ -8,4 +8,4 @@ mod udp;
 pub use endpoint::ClientEndpoint;
 pub use options::{ClientOptions, ConnectError, ConnectOptions, Sockets};
 pub use port::socket_buffer_bytes;
-pub use udp::{UdpClient, UdpClientError, UdpClientWaker, random_seed};
+pub use udp::{UdpClient, UdpClientError, random_seed};

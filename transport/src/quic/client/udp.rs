@@ -6,7 +6,7 @@ use super::endpoint::ClientEndpoint;
 use super::options::{ClientOptions, ConnectError, ConnectOptions, Sockets};
 use super::port::{Port, Scratch, socket};
 use crate::conditioner::rng::derive;
-use crate::quic::hub::{ClientStats, Clock, ConnStats, Wheel};
+use crate::quic::hub::{ClientStats, Clock, ConnStats, UdpWaker, Wheel};
 use crate::{Allowance, ConnKey, Event, SendError, Transport};
 use mio::{Interest, Poll, Token, Waker};
 use starling_protocol::close::CloseCode;
@@ -140,7 +140,7 @@ impl UdpClient {
         Ok(())
     }
 
-    /// Sleeps until a packet arrives, [`UdpClientWaker::wake`] is called, or `timeout` is over.
+    /// Sleeps until a packet arrives, [`UdpWaker::wake`] is called, or `timeout` is over.
     ///
     /// The caller bounds `timeout` by [`Transport::next_timeout`].
     pub fn wait(&mut self, timeout: Duration) {
@@ -150,8 +150,8 @@ impl UdpClient {
 
     /// Wakes the driver from another thread.
     #[must_use]
-    pub fn waker(&self) -> UdpClientWaker {
-        UdpClientWaker(self.waker.clone())
+    pub fn waker(&self) -> UdpWaker {
+        UdpWaker(self.waker.clone())
     }
 
     /// The local address of a connection's socket.
@@ -381,19 +381,6 @@ impl Transport for UdpClient {
             return Some(Nanos(0));
         }
         self.timers.next_due()
-    }
-}
-
-/// Wakes a driver that sleeps in [`UdpClient::wait`].
-#[derive(Clone, Debug)]
-pub struct UdpClientWaker(Arc<Waker>);
-
-impl UdpClientWaker {
-    /// Ends the current wait, or the next one.
-    pub fn wake(&self) {
-        if let Err(error) = self.0.wake() {
-            tracing::debug!(%error, "a driver could not be woken");
-        }
     }
 }
 

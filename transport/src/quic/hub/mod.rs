@@ -18,6 +18,7 @@ mod packet;
 mod peer;
 mod socket;
 mod stats;
+mod waker;
 mod wheel;
 
 pub(in crate::quic) use arena::CHUNK_BYTES;
@@ -26,6 +27,7 @@ pub(in crate::quic) use clock::Clock;
 pub use packet::{Arrival, Departure};
 pub(in crate::quic) use socket::{Inlet, Sent, Socket};
 pub use stats::{ClientStats, ConnStats};
+pub use waker::UdpWaker;
 
 use super::framing::Framing;
 use crate::{Allowance, ConnKey, Event, SendError};

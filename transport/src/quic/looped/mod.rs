@@ -15,4 +15,4 @@ mod worker;
 
 pub use endpoint::ServerEndpoint;
 pub use sharded::{ShardedServer, ShardedServerWaker};
-pub use udp::{UdpServer, UdpServerWaker};
+pub use udp::UdpServer;

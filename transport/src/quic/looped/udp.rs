@@ -1,16 +1,14 @@
 //! The server on its sockets.
 
 use super::shard::{Forward, Shard};
-use crate::quic::hub::Arrival;
+use crate::quic::hub::{Arrival, UdpWaker};
 use crate::quic::server::{ServerError, ServerOptions, ServerStats};
 use crate::quic::setup;
 use crate::{Allowance, ConnKey, Event, SendError, Transport};
-use mio::Waker;
 use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A server on one socket, run by the thread that polls it.
@@ -44,7 +42,7 @@ impl UdpServer {
         self.shard.address()
     }
 
-    /// Sleeps until there is something to poll, [`UdpServerWaker::wake`] is called, or `timeout`
+    /// Sleeps until there is something to poll, [`UdpWaker::wake`] is called, or `timeout`
     /// is over. A server that found something at its last poll does not sleep: whoever polls sees
     /// to a cadence.
     pub fn wait(&mut self, timeout: Duration) {
@@ -53,8 +51,8 @@ impl UdpServer {
 
     /// Wakes the driver from another thread.
     #[must_use]
-    pub fn waker(&self) -> UdpServerWaker {
-        UdpServerWaker(self.shard.waker())
+    pub fn waker(&self) -> UdpWaker {
+        UdpWaker(self.shard.waker())
     }
 
     /// What was counted so far.
@@ -122,18 +120,5 @@ impl Drop for UdpServer {
         let now = self.shard.now();
         self.shard.endpoint.close_all(now, CloseCode::GOING_AWAY, "the server stops");
         self.shard.flush();
-    }
-}
-
-/// Wakes a driver that sleeps in [`UdpServer::wait`].
-#[derive(Clone, Debug)]
-pub struct UdpServerWaker(Arc<Waker>);
-
-impl UdpServerWaker {
-    /// Ends the current wait, or the next one.
-    pub fn wake(&self) {
-        if let Err(error) = self.0.wake() {
-            tracing::debug!(%error, "a driver could not be woken");
-        }
     }
 }
