@@ -59,6 +59,10 @@ pub const SESSION_ENTITIES_MAX: usize = 65_535;
 pub const SESSIONS_MAX: usize = 100_000;
 /// Areas of interest of one session.
 pub const INTERESTS_MAX: usize = 8;
+/// Rings of distance that a world may name.
+pub const RINGS_MAX: usize = 4;
+/// Ticks between two turns of a ring: a baseline is then not yet too old for a code.
+pub const RING_TICKS_MAX: u8 = 16;
 /// Result count of a k-nearest interest.
 pub const NEAREST_MAX: u16 = 256;
 /// Slots of one snapshot table.

@@ -1,6 +1,6 @@
 //! How a world behaves. Validated by the shell, fixed for the life of the world.
 
-use starling_protocol::message::control::Authority;
+use starling_protocol::message::control::{Authority, Ring};
 use starling_protocol::motion::TrackKind;
 use starling_protocol::schema::Schema;
 use starling_protocol::space::Space;
@@ -38,6 +38,8 @@ pub struct WorldConfig {
     pub seed: u64,
     /// Leave radius over enter radius, in thousandths.
     pub hysteresis_permille: u16,
+    /// Rings of distance in which changes are told less often, nearest first; by default none.
+    pub rings: Vec<Ring>,
     /// Milliseconds without contact after which an entity leaves (T_p).
     pub presence_ms: u32,
     /// Milliseconds for which a lost session stays parked (W).
@@ -73,6 +75,7 @@ impl WorldConfig {
             epoch: Epoch(1),
             seed: 0,
             hysteresis_permille: 1_125,
+            rings: Vec::new(),
             presence_ms,
             park_ms: 600_000,
             heartbeat_ms: 4_000,

@@ -48,6 +48,8 @@ pub struct Counters {
     pub records: u64,
     /// Slots that were due and did not fit the link's allowance.
     pub skipped: u64,
+    /// Slots that waited for the turn of their ring.
+    pub deferred: u64,
     /// Acknowledgements of datagrams.
     pub acks: u64,
     /// Acknowledgements of what was never sent, or is forgotten.

@@ -57,6 +57,7 @@ pub fn welcome() -> Welcome {
         server_time_us: 5_000_000,
         error_bound_mm: 40,
         hysteresis_permille: 1_125,
+        rings: vec![],
         presence_ms: 10_000,
         park_ms: 600_000,
         heartbeat_ticks: 80,

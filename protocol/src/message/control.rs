@@ -297,6 +297,9 @@ pub struct Welcome {
     pub error_bound_mm: u32,
     /// Leave radius over enter radius, in thousandths.
     pub hysteresis_permille: u16,
+    /// Rings of distance in which changes are told less often, nearest first; none where all is told
+    /// at once.
+    pub rings: Vec<Ring>,
     /// Milliseconds without contact after which an entity leaves.
     pub presence_ms: u32,
     /// Milliseconds for which a lost session stays parked.
@@ -309,6 +312,18 @@ pub struct Welcome {
     pub resumed: ResumeAnswer,
     /// Entities of mine that still stand (after a resume).
     pub entities: Vec<OwnEntity>,
+}
+
+/// A band of distance, up to where the next one begins, in which changes are told in every n-th tick.
+///
+/// A copy is right within the world's bound whenever it was told, and as of `every_ticks - 1` ticks
+/// ago at the latest. Distance is to the nearest place that the session looks from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ring {
+    /// Where it begins, in metres from where the session looks.
+    pub beyond_m: f32,
+    /// Ticks from one turn to the next, 2 to [`crate::limits::RING_TICKS_MAX`].
+    pub every_ticks: u8,
 }
 
 impl std::fmt::Debug for Welcome {

@@ -4,7 +4,7 @@ use crate::check_messages;
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::control::{
     Audience, Authority, Capabilities, ControlDown, ControlUp, Hello, INBOX, OwnEntity, Refused,
-    RejectReason, Rejection, RequestKind, Resume, ResumeAnswer, Spawn, Welcome,
+    RejectReason, Rejection, RequestKind, Resume, ResumeAnswer, Ring, Spawn, Welcome,
 };
 use starling_protocol::message::interest::{Interest, Shape, Target};
 use starling_protocol::motion::TrackKind;
@@ -184,7 +184,7 @@ fn schema() -> Schema {
 fn welcome() -> Welcome {
     Welcome {
         version: 1,
-        tables: 1,
+        tables: 2,
         session: SessionId(42),
         resume_token: std::array::from_fn(|i| 255 - i as u8),
         world: "lobby".into(),
@@ -197,6 +197,7 @@ fn welcome() -> Welcome {
         server_time_us: 3_500_000_000,
         error_bound_mm: 40,
         hysteresis_permille: 1125,
+        rings: vec![],
         presence_ms: 10_000,
         park_ms: 600_000,
         heartbeat_ticks: 80,
@@ -213,6 +214,7 @@ fn welcome_back(authority: Authority, resumed: ResumeAnswer) -> Welcome {
         space: Space::Geodetic,
         track: TrackKind::Fixes,
         authority,
+        rings: vec![Ring { beyond_m: 25.0, every_ticks: 2 }],
         schema: schema(),
         resumed,
         entities: vec![own],

@@ -202,7 +202,7 @@ impl Script {
 fn welcome(space: Space, track: TrackKind, schema: &Schema) -> Welcome {
     Welcome {
         version: 1,
-        tables: 1,
+        tables: 2,
         session: SessionId(1),
         resume_token: [0; 32],
         world: "golden".into(),
@@ -215,6 +215,7 @@ fn welcome(space: Space, track: TrackKind, schema: &Schema) -> Welcome {
         server_time_us: 3_500_000_000,
         error_bound_mm: 40,
         hysteresis_permille: 1125,
+        rings: vec![],
         presence_ms: 10_000,
         park_ms: 600_000,
         heartbeat_ticks: 80,

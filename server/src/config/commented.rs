@@ -24,6 +24,7 @@ const WORLDS: &str = "\
 # tick_hz = 20             # 1 to 240
 # presence_s = 10          # an entity leaves after so long without contact
 # park_s = 600             # a lost session can be resumed for so long
+# rings = \"25m/2+50m/4\"    # told in every 2nd tick beyond 25 m, every 4th beyond 50; left out: all in each
 # speed_max_mps = 50.0     # faster claims are rejected; left out: no limit
 # teleport_max_m = 100.0   # longer jumps are rejected; left out: no limit
 # sessions_max = 1000

@@ -2,7 +2,7 @@
 
 use super::error::Fault;
 use super::tree::{AuthMode, Config, CongestionChoice, IoChoice, WorldPolicy};
-use super::worlds::WorldEntry;
+use super::worlds::{WorldEntry, parse_rings};
 use starling_protocol::limits::{
     SESSIONS_MAX, TICK_HZ_MAX, WORLD_NAME_BYTES_MAX, ZONE_ENTITIES_MAX,
 };
@@ -274,6 +274,9 @@ impl Templates {
         config.schema = entry.schema().map_err(|why| Fault::new(at("kinds"), why))?;
         config.presence_ms = seconds(&at("presence_s"), entry.presence_s, config.presence_ms)?;
         config.park_ms = seconds(&at("park_s"), entry.park_s, config.park_ms)?;
+        if let Some(rings) = &entry.rings {
+            config.rings = parse_rings(rings).map_err(|why| Fault::new(at("rings"), why))?;
+        }
         config.speed_max_mps = positive(&at("speed_max_mps"), entry.speed_max_mps)?;
         config.teleport_max_m = positive(&at("teleport_max_m"), entry.teleport_max_m)?;
         config.sessions_max = count(&at("sessions_max"), entry.sessions_max, SESSIONS_MAX)?;

@@ -2,7 +2,8 @@
 //! line.
 
 use serde::{Deserialize, Serialize};
-use starling_protocol::message::control::Authority;
+use starling_protocol::limits::{RING_TICKS_MAX, RINGS_MAX};
+use starling_protocol::message::control::{Authority, Ring};
 use starling_protocol::schema::{Field, FieldType, Kind, OrientationKind, Schema, Visibility};
 use starling_protocol::space::Space;
 use starling_world::config::Profile;
@@ -25,6 +26,9 @@ pub struct WorldEntry {
     pub presence_s: Option<u32>,
     /// Seconds for which a lost session can be resumed.
     pub park_s: Option<u32>,
+    /// Rings of distance in which changes are told less often: `25m/2+50m/4` tells what is beyond
+    /// 25 m in every second tick and what is beyond 50 m in every fourth.
+    pub rings: Option<String>,
     /// Greatest speed that a client may claim, in metres per second.
     pub speed_max_mps: Option<f64>,
     /// Greatest jump between two accepted positions, in metres.
@@ -132,6 +136,7 @@ impl WorldEntry {
             tick_hz: None,
             presence_s: None,
             park_s: None,
+            rings: None,
             speed_max_mps: None,
             teleport_max_m: None,
             sessions_max: None,
@@ -182,6 +187,31 @@ impl WorldEntry {
         schema.validate().map_err(|e| e.to_string())?;
         Ok(schema)
     }
+}
+
+/// Reads rings as [`WorldEntry::rings`] has them.
+///
+/// # Errors
+/// What is wrong, in words.
+pub(super) fn parse_rings(text: &str) -> Result<Vec<Ring>, String> {
+    let parts = text.split('+').map(|part| {
+        let wrong = || format!("`{part}` is not METRESm/TICKS, as in `25m/2+50m/4`");
+        let (metres, ticks) = part.trim().split_once('/').ok_or_else(wrong)?;
+        let metres = metres.strip_suffix('m').ok_or_else(wrong)?;
+        let beyond_m = metres.parse().ok().filter(|m: &f32| m.is_finite() && *m > 0.0);
+        let every_ticks = ticks.parse().ok().filter(|n| (2..=RING_TICKS_MAX).contains(n));
+        let every_ticks =
+            every_ticks.ok_or_else(|| format!("`{ticks}`: 2 to {RING_TICKS_MAX} ticks"))?;
+        Ok(Ring { beyond_m: beyond_m.ok_or_else(wrong)?, every_ticks })
+    });
+    let rings = parts.collect::<Result<Vec<_>, String>>()?;
+    if rings.len() > RINGS_MAX {
+        return Err(format!("at most {RINGS_MAX} rings"));
+    }
+    if !rings.is_sorted_by(|a, b| a.beyond_m < b.beyond_m && a.every_ticks <= b.every_ticks) {
+        return Err("each ring is to begin further out and to be told no more often".into());
+    }
+    Ok(rings)
 }
 
 const SPEC: &str = "expected NAME=metric|geodetic[,profile=game|fleet|events]\
@@ -250,6 +280,29 @@ mod tests {
         ] {
             let why = WorldEntry::parse(line).expect_err(line);
             assert!(why.contains(part), "{line}: {why}");
+        }
+    }
+
+    #[test]
+    fn rings_are_read_and_checked() {
+        let entry = WorldEntry::parse("arena=metric,rings=25m/2+50.5m/4").expect("well formed");
+        let rings = parse_rings(&entry.rings.expect("named")).expect("well formed");
+        let ring = |beyond_m, every_ticks| Ring { beyond_m, every_ticks };
+        assert_eq!(rings, [ring(25.0, 2), ring(50.5, 4)]);
+        for wrong in [
+            "",
+            "25",
+            "25m",
+            "25/2",
+            "0m/2",
+            "infm/2",
+            "25m/1",
+            "25m/17",
+            "50m/2+25m/4",
+            "25m/4+50m/2",
+            "1m/2+2m/2+3m/2+4m/2+5m/2",
+        ] {
+            assert!(parse_rings(wrong).is_err(), "{wrong}");
         }
     }
 

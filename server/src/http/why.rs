@@ -161,6 +161,7 @@ const fn outcome(outcome: Outcome) -> &'static str {
         Outcome::Sent => "sent",
         Outcome::Skipped => "skipped: the link could not carry all, and others were hungrier",
         Outcome::Withheld => "withheld until the bulk stream brought its enter",
+        Outcome::Deferred => "deferred: it is far away, and its ring has its turn in a later tick",
         Outcome::Silent => "not sent: the link takes no datagram",
         _ => "unknown",
     }

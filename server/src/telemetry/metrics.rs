@@ -43,6 +43,9 @@ const COUNTED: &[Counted] = &[
     ("codes_sent", "Codes appended to datagrams.", |c| c.codes_sent),
     ("records_sent", "Absolute and enter records written.", |c| c.records),
     ("slots_skipped", "Slots that were due and did not fit the allowance.", |c| c.skipped),
+    ("slots_deferred", "Slots that were due and waited for the turn of their ring.", |c| {
+        c.deferred
+    }),
     ("cues", "Cues taken in.", |c| c.cues),
     ("cues_repeated", "Cues seen before or too old.", |c| c.cues_repeated),
     ("cues_refused", "Cues refused.", |c| c.cues_refused),

@@ -48,6 +48,24 @@ impl Area {
         }
     }
 
+    /// Whom it follows, if that is all it does.
+    #[must_use]
+    pub(crate) fn followed(&self) -> Option<&Target> {
+        match &self.shape {
+            Ready::Follow { target } => Some(target),
+            _ => None,
+        }
+    }
+
+    /// The entity of the session that it names as its middle.
+    #[must_use]
+    pub(crate) fn entity(&self) -> Option<Handle> {
+        match &self.shape {
+            Ready::Around { entity, .. } => *entity,
+            _ => None,
+        }
+    }
+
     /// Its shape, in a word.
     #[must_use]
     pub(crate) fn shape_name(&self) -> &'static str {

@@ -1,6 +1,7 @@
 //! What a session is to be told in this tick.
 
 use super::slots::{BLOCKS_PER_PAGE, Block, Slots, WordMask, bits};
+use crate::entity::EntityIdx;
 use starling_protocol::limits::ENTERS_PER_DATAGRAM_TICK_MAX;
 use starling_protocol::units::Tick;
 
@@ -18,8 +19,11 @@ pub(crate) struct WordNews {
     pub(crate) enters: u64,
     /// The entity left.
     pub(crate) leaves: u64,
-    /// No datagram may speak of the slot: its enter is on the bulk stream.
+    /// No datagram of this tick may speak of the slot: its enter is on the bulk stream, or its ring
+    /// has not its turn.
     pub(crate) withheld: u64,
+    /// Of those withheld: changed, and far away.
+    pub(crate) deferred: u64,
 }
 
 impl WordNews {
@@ -39,6 +43,7 @@ impl WordNews {
             enters: self.enters & told,
             leaves: self.leaves & told,
             withheld: self.withheld | self.due() & !told,
+            deferred: self.deferred,
         }
     }
 
@@ -86,6 +91,7 @@ impl Agenda {
             enters: block.entering() | forgotten,
             leaves: block.leaving(),
             withheld: block.bulk(),
+            deferred: 0,
         };
         self.enters += news.enters.count_ones();
         self.is_due |= news.due() != 0;
@@ -114,6 +120,22 @@ impl Agenda {
             self.is_due |= news.due() != 0;
         }
         self.enters = 0;
+    }
+
+    /// Puts off the changes of slots of which `waits` is true; returns how many.
+    pub(crate) fn defer(&mut self, slots: &Slots, waits: impl Fn(EntityIdx) -> bool) -> u32 {
+        self.is_due = false;
+        let mut count = 0;
+        for news in &mut self.words {
+            let block = &slots.blocks()[usize::from(news.word)];
+            let far = bits(news.changed).filter(|slot| waits(block.entity(*slot)));
+            news.deferred = far.fold(0, |far, slot| far | 1 << slot);
+            news.changed &= !news.deferred;
+            news.withheld |= news.deferred;
+            count += news.deferred.count_ones();
+            self.is_due |= news.due() != 0;
+        }
+        count
     }
 
     /// What concerns one page.
@@ -158,7 +180,6 @@ pub(crate) fn common_base(page: &[WordNews], slots: &Slots) -> Option<Tick> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entity::EntityIdx;
 
     #[test]
     fn news_is_what_stirred_after_its_baseline() {

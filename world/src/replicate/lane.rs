@@ -7,6 +7,7 @@ use crate::counters::Counters;
 use crate::entity::EntityIdx;
 use crate::input::ConnId;
 use crate::session::SessionIdx;
+use crate::space::Cartesian;
 use starling_protocol::limits::DATAGRAM_BYTES_MAX;
 use starling_protocol::message::bulk::BulkDown;
 use starling_protocol::snapshot::{BulkWriter, Page};
@@ -36,6 +37,8 @@ pub(crate) struct Lane {
     pub(crate) datagrams: Vec<(ConnId, Range<usize>)>,
     /// Bulk messages.
     pub(crate) bulks: Vec<(SessionIdx, BulkDown)>,
+    /// Where the session at hand looks from, in a world with rings.
+    pub(crate) centres: Vec<Cartesian>,
     /// Entities for which a session's table had no slot.
     pub(crate) turned_away: Vec<(SessionIdx, EntityIdx)>,
     /// What is counted.
@@ -61,6 +64,8 @@ pub(crate) struct Tally {
     pub(crate) records: u64,
     /// Slots that found no place.
     pub(crate) skipped: u64,
+    /// Slots that waited for the turn of their ring.
+    pub(crate) deferred: u64,
     /// Entities that a full table could not take.
     pub(crate) exhausted: u64,
     /// Bulk messages.
@@ -84,6 +89,7 @@ impl Lane {
             arena: Vec::new(),
             datagrams: Vec::new(),
             bulks: Vec::new(),
+            centres: Vec::new(),
             turned_away: Vec::new(),
             tally: Tally::default(),
         }
@@ -110,6 +116,7 @@ impl Lane {
         counters.codes_sent += tally.codes;
         counters.records += tally.records;
         counters.skipped += tally.skipped;
+        counters.deferred += tally.deferred;
         counters.slots_exhausted += tally.exhausted;
         counters.bulks += tally.bulks;
         counters.cues_expired += tally.cues_expired;

@@ -12,6 +12,7 @@ mod due;
 mod fold;
 mod lane;
 pub mod priority;
+mod rings;
 mod sent;
 mod share;
 mod size;
@@ -41,6 +42,7 @@ use crate::track::Tracks;
 use codes::CodeBook;
 use lane::Lane;
 use starling_protocol::limits::DATAGRAM_BYTES_MAX;
+use starling_protocol::message::control::Ring;
 use starling_protocol::snapshot::Code;
 use starling_protocol::space::Space;
 use starling_protocol::units::Tick;
@@ -66,6 +68,7 @@ pub(super) struct Scene<'a> {
     now_us: u64,
     late_us: u64,
     heartbeat_ticks: u32,
+    rings: &'a [Ring],
     entities: &'a Entities,
     tracks: &'a Tracks,
     atlas: &'a Atlas,
@@ -184,6 +187,7 @@ impl World {
             now_us: inputs.now_us,
             late_us: inputs.now_us.saturating_sub(deadline_us),
             heartbeat_ticks: self.config.tick_rate.ticks_in_ms(heartbeat_ms),
+            rings: &self.config.rings,
             entities: &self.entities,
             tracks: &self.tracks,
             atlas: &self.atlas,
@@ -254,6 +258,9 @@ impl View {
         self.refresh(idx, session, lane, scene);
         let (stirred, newest) = (scene.entities.stirred(), scene.entities.newest_stir());
         lane.agenda.collect(&self.slots, stirred, newest, scene.now);
+        if !scene.rings.is_empty() {
+            rings::defer(lane, &self.slots, idx, session, scene);
+        }
         let enters = lane.agenda.has_enters();
         let names = enters && scene.interests.areas(idx).iter().any(|(_, area)| area.names);
         let reader = Reader { session: idx, team: session.team, names };

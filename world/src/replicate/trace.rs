@@ -35,6 +35,8 @@ pub enum Outcome {
     Skipped,
     /// No datagram may speak of it until the bulk stream brought its enter.
     Withheld,
+    /// It is far away, and its ring has its turn in a later tick.
+    Deferred,
     /// The link took no datagram at all in this tick.
     Silent,
 }
@@ -105,6 +107,7 @@ impl Trace {
             };
             for bit in bits(news.due() | news.withheld) {
                 let outcome = match 1u64 << bit {
+                    bit if news.deferred & bit != 0 => Outcome::Deferred,
                     bit if news.withheld & bit != 0 => Outcome::Withheld,
                     bit if sent & bit != 0 => Outcome::Sent,
                     _ if matches!(spoke, Spoke::Silent) => Outcome::Silent,
@@ -136,7 +139,7 @@ fn told(
 ) -> Told {
     let (entity, base) = (slots.entity(slot), slots.base(slot));
     let matter = match 1u64 << (slot % BLOCK) {
-        bit if news.withheld & bit != 0 => Matter::Bulk,
+        bit if news.withheld & !news.deferred & bit != 0 => Matter::Bulk,
         bit if news.enters & bit != 0 => Matter::Enter,
         bit if news.leaves & bit != 0 => Matter::Leave,
         _ => Matter::Change,

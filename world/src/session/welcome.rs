@@ -61,6 +61,7 @@ impl World {
             server_time_us: now_us,
             error_bound_mm: config.error_bound_mm(),
             hysteresis_permille: config.hysteresis_permille,
+            rings: config.rings.clone(),
             presence_ms: config.presence_ms,
             park_ms: config.park_ms,
             heartbeat_ticks: config.tick_rate.ticks_in_ms(config.heartbeat_ms.into()),
