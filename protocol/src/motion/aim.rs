@@ -6,25 +6,51 @@ use super::{DEAD_BAND, Gain, KNOT_GRID, Knot, Spin, VELOCITY_STEP, snap_knot, sn
 use crate::space::{IPos, METRIC_LIMIT};
 use crate::units::{Tick, TickRate};
 
-/// Ticks ahead at which a line is tried against where the entity seems to be going.
-const AHEAD: [i32; 10] = [0, 1, 2, 3, 4, 5, 6, 8, 12, 16];
+/// Ticks ahead at which a line is tried against where the entity seems to be going: as many as there
+/// are lanes of 16 bits in a vector.
+const AHEAD: [i16; 8] = [0, 1, 2, 3, 4, 6, 9, 16];
 /// What it is worth that a line holds at the first so many of these ticks: every tick four fifths of
 /// the one before, for motion changes.
-const WORTH: [u32; AHEAD.len() + 1] = [0, 100, 180, 244, 295, 336, 369, 395, 433, 473, 489];
+const WORTH: [u32; AHEAD.len() + 1] = [0, 100, 180, 244, 295, 336, 395, 446, 489];
+/// Parts of a canonical step in which it is worked out what a line is off.
+const PARTS: i16 = 2;
+/// The band in these parts.
+const BAND: i16 = DEAD_BAND as i16 * PARTS;
 /// Fractions of a canonical step in which motion ahead is worked out.
-const FRACTION: i32 = 256;
-/// The band in these fractions.
-const BAND: i32 = DEAD_BAND as i32 * FRACTION;
+const FRACTION: i64 = 256;
+/// What makes parts of twice as many fractions.
+const PART_SHIFT: u32 = (2 * FRACTION / PARTS as i64).trailing_zeros();
 /// What a whole state takes on average, in eighths of a bit.
 const STATE_COST: u32 = 400;
 /// What a step takes besides its residuals, in eighths of a bit.
 const STEP_COST: u32 = 24;
 /// By how much a residual may differ from that of the nearest point, the likeliest first.
 const NEAR: [i32; 3] = [0, -1, 1];
-/// Fastest motion and its fastest change that are worked out, in fractions a tick: 16 ticks of them
-/// are less than 2^31. No band holds what is faster.
-const BY_MAX: i64 = 1 << 26;
-const MORE_MAX: i64 = 1 << 21;
+/// Residuals from here on are told by a state.
+const FAR: i64 = 1 << 24;
+/// Bounds of what a line is off, so that the sum of three fits 16 bits: where it begins, by what it is
+/// slower or faster in a tick, and by what motion departs from a straight line. No band holds more.
+const FROM_MAX: i32 = 2_000;
+const BY_MAX: i32 = 400;
+const BEND_MAX: i32 = 4_000;
+/// Bounds of motion ahead in fractions a tick, so that all of 16 ticks fits 32 bits.
+const SPEED_MAX: i64 = 1 << 22;
+const CHANGE_MAX: i64 = 1 << 20;
+/// The highest bit of every lane.
+const TOPS: u128 = lanes(0x8000);
+/// What lifts the square of what is out of the band to that bit, and no other.
+const LIFT: u128 = lanes(0x7fff - BAND.pow(2) as u16);
+
+const _: () = {
+    let by = BY_MAX as i64 * VELOCITY_STEP * PARTS as i64 * AHEAD[AHEAD.len() - 1] as i64;
+    assert!(FROM_MAX as i64 + by + BEND_MAX as i64 <= i16::MAX as i64);
+    assert!(3 * (BAND as i64 + 1).pow(2) <= BAND.pow(2) as i64 + 0x8000);
+};
+
+/// The same number in every lane.
+const fn lanes(number: u16) -> u128 {
+    number as u128 * (u128::MAX / 0xffff)
+}
 
 /// How an entity moves at the moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,17 +88,16 @@ pub fn aim(last: &Knot, tick: Tick, course: &Course, rate: TickRate) -> Knot {
     if course.is_still() || plain.vel == [0; 3] || tick <= last.tick {
         return plain;
     }
-    let ahead = Ahead::of(course, rate);
-    let line =
-        [0, 1, 2].map(|axis: usize| ahead.try_line(axis, plain.pos[axis], plain.vel[axis], 0));
-    let mut best =
-        Best { line, worth: WORTH[held(&line[0], &line[1], &line[2])], cost: STATE_COST };
+    let ahead = Ahead::of(course, plain.vel, rate);
+    let line = [0, 1, 2].map(|axis: usize| ahead.line(axis, plain.pos[axis], plain.vel[axis], 0));
+    let worth = worth(line.iter().map(|axis| axis.off).sum());
+    let mut best = Best { line, worth, cost: STATE_COST };
     let steps = Steps { last, tick, course, ahead };
     for gain in [Gain::Soft, Gain::Hard] {
         if gain == Gain::Hard && last.followed(tick) == 1 {
             break; // The same again.
         }
-        best.of_all(&steps.tries(gain), steps.keeps_height());
+        best.of_all(&steps.lines(gain), steps.keeps_height());
     }
     Knot { pos: best.line.map(|axis| axis.pos), vel: best.line.map(|axis| axis.vel), ..plain }
 }
@@ -103,52 +128,67 @@ pub fn aim_spin(last: &Knot, next: &Knot, measured: [i16; 3]) -> [i16; 3] {
 #[derive(Clone, Copy, Debug)]
 struct Ahead {
     from: IPos,
-    /// How far it moves in a tick, and by how much more in each tick than in the one before, in
-    /// fractions of a step.
-    by: [i32; 3],
-    more: [i32; 3],
+    vel: [i16; 3],
+    /// By axis, how far it will have departed by the ticks of [`AHEAD`] from a line with velocity
+    /// `vel`, in parts.
+    bend: [[i16; AHEAD.len()]; 3],
 }
 
 /// One axis of a line that may be chosen.
-#[derive(Clone, Copy, Debug, Default)]
-struct Try {
+#[derive(Clone, Copy, Debug)]
+struct Line {
     pos: i32,
     vel: i16,
     /// What its residual takes, in eighths of a bit.
     cost: u32,
-    /// What the line is worth if the other axes are never off; nothing if there is no such line.
-    worth: u32,
-    /// Squares of how far off it is at the ticks of [`AHEAD`], in fractions; of what is out of the
-    /// band no more than just out of it, so that three of them fit.
-    off: [u32; AHEAD.len()],
+    /// Squares of what it is off at the ticks of [`AHEAD`], in parts, in lanes of 16 bits, the first
+    /// lowest; of what is out of the band no more than just out of it, so that three of them fit.
+    off: u128,
+}
+
+impl Line {
+    /// There is no such line.
+    const NONE: Self = Self { pos: 0, vel: 0, cost: 0, off: (BAND + 1).pow(2) as u128 };
 }
 
 impl Ahead {
-    fn of(course: &Course, rate: TickRate) -> Self {
-        let scaled = |v: i32, most: i64| {
-            let fractions = i64::from(v) * i64::from(FRACTION) / i64::from(rate.hz());
-            fractions.clamp(-most, most) as i32
-        };
-        Self {
-            from: course.position,
-            by: course.velocity.map(|v| scaled(v, BY_MAX)),
-            more: course.change.map(|v| scaled(v, MORE_MAX)),
-        }
+    fn of(course: &Course, vel: [i16; 3], rate: TickRate) -> Self {
+        let hz = i64::from(rate.hz());
+        let per_tick = |v: i32, most: i64| (i64::from(v) * FRACTION / hz).clamp(-most, most) as i32;
+        let bend = [0, 1, 2].map(|axis: usize| {
+            let told = (VELOCITY_STEP * FRACTION) as i32 * i32::from(vel[axis]);
+            let by = per_tick(course.velocity[axis], SPEED_MAX).wrapping_sub(told);
+            let more = per_tick(course.change[axis], CHANGE_MAX);
+            AHEAD.map(|k| {
+                let k = i32::from(k);
+                let parts = (2 * by * k + more * k * k) >> PART_SHIFT;
+                parts.clamp(-BEND_MAX, BEND_MAX) as i16
+            })
+        });
+        Self { from: course.position, vel, bend }
     }
 
     #[inline]
-    fn try_line(&self, axis: usize, pos: i32, vel: i16, cost: u32) -> Try {
-        let from = pos.wrapping_sub(self.from.0[axis]).clamp(-BAND, BAND) * FRACTION;
-        let by = i32::from(vel) * (VELOCITY_STEP as i32 * FRACTION) - self.by[axis];
-        let more = self.more[axis];
-        let mut off = [0; AHEAD.len()];
-        for (k, off) in AHEAD.into_iter().zip(&mut off) {
-            let apart = from + by * k - more * k * k / 2;
-            *off = apart.clamp(-BAND - 1, BAND + 1).pow(2) as u32;
+    fn line(&self, axis: usize, pos: i32, vel: i16, cost: u32) -> Line {
+        let from = pos.wrapping_sub(self.from.0[axis]).clamp(-FROM_MAX / 2, FROM_MAX / 2);
+        let from = from as i16 * PARTS;
+        let by = (i32::from(vel) - i32::from(self.vel[axis])).clamp(-BY_MAX, BY_MAX) as i16;
+        let by = by * VELOCITY_STEP as i16 * PARTS;
+        let mut off = [0; 2 * AHEAD.len()];
+        let lanes = off.as_chunks_mut::<2>().0.iter_mut();
+        for ((lane, k), bend) in lanes.zip(AHEAD).zip(self.bend[axis]) {
+            let apart = (from + by * k - bend).clamp(-BAND - 1, BAND + 1);
+            *lane = (apart * apart).to_le_bytes();
         }
-        let held = off.iter().take_while(|off| **off <= BAND.pow(2) as u32).count();
-        Try { pos, vel, cost, worth: WORTH[held], off }
+        Line { pos, vel, cost, off: u128::from_le_bytes(off) }
     }
+}
+
+/// What a line is worth, by the squares of what it is off, in lanes.
+#[inline]
+const fn worth(off: u128) -> u32 {
+    let out = (off + LIFT) & TOPS;
+    WORTH[out.trailing_zeros() as usize / 16]
 }
 
 /// What may come next on the track.
@@ -165,58 +205,71 @@ impl Steps<'_> {
         self.course.velocity[2] == 0 && self.last.vel[2] == 0
     }
 
-    /// By axis, the steps that lead near the accepted position, the nearest first.
-    fn tries(&self, gain: Gain) -> [[Try; 3]; 3] {
+    /// By axis, the lines of steps that lead near the accepted position, the nearest first.
+    fn lines(&self, gain: Gain) -> [[Line; 3]; 3] {
         let at = self.last.predict(self.tick).0;
-        let unit = i64::from(self.last.step_unit(self.tick, gain));
-        let ticks = i64::from(self.last.followed(self.tick));
-        [0, 1, 2].map(|axis: usize| {
+        let unit = self.last.step_unit(self.tick, gain);
+        let ticks = match gain {
+            Gain::Soft => i64::from(self.last.followed(self.tick)),
+            Gain::Hard | Gain::Stop => 1,
+        };
+        let mut lines = [[Line::NONE; 3]; 3];
+        for (axis, lines) in lines.iter_mut().enumerate() {
             let from = i64::from(nearest_unit(at[axis]));
-            let grid = unit * i64::from(KNOT_GRID);
+            let grid = i64::from(unit * KNOT_GRID);
             let off = i64::from(self.course.position.0[axis]) - from * i64::from(KNOT_GRID);
-            let nearest = (2 * off + grid).div_euclid(2 * grid);
-            NEAR.map(|near| {
-                let residual = nearest + i64::from(near);
-                let pos = (from + unit * residual) * i64::from(KNOT_GRID);
-                let sped = unit * residual * (i64::from(KNOT_GRID) / VELOCITY_STEP);
-                let more = match gain {
-                    Gain::Soft => (2 * sped + ticks).div_euclid(2 * ticks),
-                    Gain::Hard | Gain::Stop => sped,
-                };
-                let vel = i16::try_from(i64::from(self.last.vel[axis]) + more);
-                let Ok(vel) = vel else { return Try::default() };
-                if pos.abs() > METRIC_LIMIT {
-                    return Try::default();
-                }
-                let cost = if axis == 2 && residual == 0 { 0 } else { 1 };
-                self.ahead.try_line(axis, pos as i32, vel, cost * residual_cost(residual as i32))
-            })
-        })
+            // Halves go up; the grid is a power of two.
+            let nearest = (2 * off + grid) >> (2 * grid).trailing_zeros();
+            if nearest.abs() >= FAR {
+                continue;
+            }
+            for (near, line) in NEAR.into_iter().zip(lines) {
+                let residual = nearest as i32 + near;
+                *line = self.line(axis, from, unit * residual, ticks, residual);
+            }
+        }
+        lines
+    }
+
+    /// The line that begins `by` units of the grid from where the last one leads.
+    #[inline]
+    fn line(&self, axis: usize, from: i64, by: i32, ticks: i64, residual: i32) -> Line {
+        let pos = (from + i64::from(by)) * i64::from(KNOT_GRID);
+        let sped = by * (KNOT_GRID / VELOCITY_STEP as i32);
+        let more = match i32::try_from(ticks) {
+            Ok(1) => sped,
+            Ok(ticks) if ticks < FAR as i32 => (2 * sped + ticks).div_euclid(2 * ticks),
+            _ => 0,
+        };
+        let vel = i16::try_from(i32::from(self.last.vel[axis]).saturating_add(more));
+        match vel {
+            Ok(vel) if pos.abs() <= METRIC_LIMIT => {
+                let told = axis != 2 || residual != 0;
+                let cost = if told { residual_cost(residual) } else { 0 };
+                self.ahead.line(axis, pos as i32, vel, cost)
+            }
+            _ => Line::NONE,
+        }
     }
 }
 
 /// The best line so far.
 struct Best {
-    line: [Try; 3],
+    line: [Line; 3],
     worth: u32,
     cost: u32,
 }
 
 impl Best {
-    /// Takes the best of all combinations, where it is better. What one axis is worth by itself says
-    /// of most that they are not.
-    fn of_all(&mut self, [x, y, z]: &[[Try; 3]; 3], keeps_height: bool) {
+    /// Takes the best of all combinations, where it is better.
+    fn of_all(&mut self, [x, y, z]: &[[Line; 3]; 3], keeps_height: bool) {
         let level = keeps_height && z[0].cost == 0;
         let z = if level { &z[..1] } else { &z[..] };
         for z in z {
             for y in y {
+                let (cost, off) = (STEP_COST + y.cost + z.cost, y.off + z.off);
                 for x in x {
-                    let cost = STEP_COST + x.cost + y.cost + z.cost;
-                    let most = x.worth.min(y.worth).min(z.worth);
-                    if most * self.cost <= self.worth * cost {
-                        continue;
-                    }
-                    let worth = WORTH[held(x, y, z)];
+                    let (cost, worth) = (cost + x.cost, worth(off + x.off));
                     if worth * self.cost > self.worth * cost {
                         *self = Self { line: [*x, *y, *z], worth, cost };
                     }
@@ -224,13 +277,6 @@ impl Best {
             }
         }
     }
-}
-
-/// At how many of the ticks of [`AHEAD`] a line is still within the band.
-#[inline]
-fn held(x: &Try, y: &Try, z: &Try) -> usize {
-    let within = |k: &usize| x.off[*k] + y.off[*k] + z.off[*k] <= BAND.pow(2) as u32;
-    (0..AHEAD.len()).take_while(within).count()
 }
 
 /// About what a residual takes, in eighths of a bit: ten, and twelve for each doubling.
@@ -249,15 +295,17 @@ mod tests {
     /// How well a line stays near where the entity seems to be going, in the plainest arithmetic.
     fn worth_of(knot: &Knot, course: &Course, rate: TickRate) -> u32 {
         let per_tick = |v: i32| i128::from(v) * 256 / i128::from(rate.hz());
-        let within = |k: &&i32| {
+        let vel = snap_velocity(course.velocity, rate);
+        let within = |k: &&i16| {
             let k = i128::from(**k);
             let off = [0, 1, 2].map(|axis: usize| {
-                let ahead =
-                    per_tick(course.velocity[axis]) * k + per_tick(course.change[axis]) * k * k / 2;
-                let told = i128::from(knot.pos[axis]) + 2 * i128::from(knot.vel[axis]) * k;
-                (told - i128::from(course.position.0[axis])) * 256 - ahead
+                let [vel, told] = [vel[axis], knot.vel[axis]].map(i128::from);
+                let by = per_tick(course.velocity[axis]) - 512 * vel;
+                let bend = (2 * by * k + per_tick(course.change[axis]) * k * k).div_euclid(256);
+                let from = i128::from(knot.pos[axis] - course.position.0[axis]);
+                2 * from + 4 * (told - vel) * k - bend
             });
-            off.map(|off| off * off).iter().sum::<i128>() <= (39 * 256i128).pow(2)
+            off.map(|off| off * off).iter().sum::<i128>() <= 78 * 78
         };
         WORTH[AHEAD.iter().take_while(within).count()]
     }
