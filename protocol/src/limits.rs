@@ -71,7 +71,7 @@ pub const SLOTS_MAX: usize = 16_384;
 pub const PAGE_SLOTS: usize = 256;
 /// Enters due at once beyond which they go over the bulk stream.
 pub const ENTERS_PER_DATAGRAM_TICK_MAX: usize = 64;
-/// Knots (or fixes) after a baseline that a code may still refer across.
+/// Ticks from a baseline to its datagram beyond which no code refers to it.
 pub const AGE_MAX: u8 = 31;
 /// Ticks for which the fold report of an uplink is repeated downlink.
 pub const FOLD_TICKS: usize = 16;
