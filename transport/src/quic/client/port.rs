@@ -12,6 +12,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Packets, or runs of them, that one call to the kernel brings: a tick brings one.
 const BATCH: usize = 4;
+/// Batches that are read before other connections, and what is due, have their turn.
+const BATCHES_MAX: usize = 64;
 /// Room for a packet on its way out; QUIC's are 1,200 bytes.
 const PACKET_BYTES_MAX: usize = 2_048;
 
@@ -93,7 +95,7 @@ impl Port {
         self.link.as_mut().is_some_and(|link| link.up.rebinds_due(now) > 0)
     }
 
-    /// Reads the socket until it is empty.
+    /// Reads the socket until it is empty or others have their turn.
     pub(super) fn receive(&mut self, now: Nanos, scratch: &mut Scratch) {
         let Self { socket, endpoint, link, .. } = self;
         let mut arrive = |arrival: &Arrival, bytes: &[u8]| match &mut *link {
@@ -103,7 +105,10 @@ impl Port {
             }
             None => endpoint.handle_packet(now, arrival, bytes),
         };
-        while self.readable {
+        for _ in 0..BATCHES_MAX {
+            if !self.readable {
+                return;
+            }
             self.readable = socket.receive(&mut scratch.inlet, &mut arrive);
         }
     }

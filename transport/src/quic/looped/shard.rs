@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Packets, or runs of them, that one call to the kernel brings.
 const BATCH: usize = 32;
+/// Reading goes on for no longer before what is due has its turn: junk never runs dry.
+const READ_NS: u64 = Nanos::MILLISECOND;
 /// A socket that is full is tried again so much later.
 const RETRY_NS: u64 = Nanos::MILLISECOND;
 /// Largest packet or run of packets: ten segments of an Ethernet frame, and some.
@@ -103,21 +105,29 @@ impl Shard {
         Arc::clone(&self.waker)
     }
 
-    /// Reads the socket until it is empty or `limit` events wait, does what is due, and sends.
+    /// Reads the socket until it is empty, `limit` events wait or the time for it is over, does
+    /// what is due, and sends.
     pub(super) fn step(&mut self, now: Nanos, limit: usize, others: &mut impl Forward) {
         self.clock.set(now);
         self.busy = false;
-        // Asking the socket itself costs no more than asking whether to.
-        self.readable = true;
-        while self.readable && self.endpoint.events_waiting() < limit {
-            self.receive(others);
-        }
+        self.read(limit, others);
         self.endpoint.handle_timeout(self.clock.now());
         self.flush();
     }
 
-    fn receive(&mut self, others: &mut impl Forward) {
-        let now = self.clock.now();
+    /// What is left unread is not forgotten: the socket stays readable.
+    fn read(&mut self, limit: usize, others: &mut impl Forward) {
+        let mut now = self.clock.now();
+        let until = now + READ_NS;
+        // Asking the socket itself costs no more than asking whether to.
+        self.readable = true;
+        while self.readable && self.endpoint.events_waiting() < limit && now < until {
+            self.receive(now, others);
+            now = self.clock.now();
+        }
+    }
+
+    fn receive(&mut self, now: Nanos, others: &mut impl Forward) {
         let Self { endpoint, socket, inlet, busy, .. } = self;
         let (number, shards) = (self.number, self.shards);
         self.readable = socket.receive(inlet, |arrival, packet| {
