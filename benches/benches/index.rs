@@ -28,7 +28,10 @@ fn main() {
         .configure_from_args();
     let sizes: &[u32] = if starling_benches::is_trial() { &[500] } else { &[10_000, 100_000] };
     for &entities in sizes {
-        let mut crowd = Crowd::new(entities);
+        let mut marching = Crowd::new(entities, Gait::March);
+        all_moving(&mut criterion, &mut marching, entities);
+        drop(marching);
+        let mut crowd = Crowd::new(entities, Gait::Walk);
         updates(&mut criterion, &mut crowd, entities);
         queries(&mut criterion, &mut crowd, entities);
     }
@@ -136,9 +139,19 @@ fn globe(criterion: &mut Criterion<CpuTime>, entities: u32) {
     group.finish();
 }
 
-/// One tick of each: everything that moves is moved and may be asked for.
+/// One tick in which everything has moved.
+fn all_moving(criterion: &mut Criterion<CpuTime>, crowd: &mut Crowd, entities: u32) {
+    let mut group = criterion.benchmark_group("update-100-percent");
+    group.bench_function(BenchmarkId::new("index", entities), |bencher| {
+        bencher.iter_custom(|ticks| (0..ticks).map(|_| crowd.refresh()).sum());
+    });
+    group.finish();
+    println!("moved in the last tick: {} of {entities}", crowd.moved.len());
+}
+
+/// One tick of each: everything that moves, three in five, is moved and may be asked for.
 fn updates(criterion: &mut Criterion<CpuTime>, crowd: &mut Crowd, entities: u32) {
-    let mut group = criterion.benchmark_group("update");
+    let mut group = criterion.benchmark_group("update-60-percent");
     let mut arm = |name: &str, work: &mut dyn FnMut(&mut Crowd) -> Duration| {
         group.bench_function(BenchmarkId::new(name, entities), |bencher| {
             bencher.iter_custom(|ticks| (0..ticks).map(|_| work(crowd)).sum());
@@ -290,9 +303,9 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn new(entities: u32) -> Self {
+    fn new(entities: u32, gait: Gait) -> Self {
         let cast = Cast::walk(entities, 1, 100);
-        let mover = |n| Mover::new(1, n, Gait::Walk, cast.side_m());
+        let mover = |n| Mover::new(1, n, gait, cast.hz, cast.side_m());
         let movers: Vec<_> = (0..entities).map(mover).collect();
         let mut index = Index::new(Space::Metric);
         let places: Vec<_> = movers.iter().map(grid).collect();

@@ -115,7 +115,7 @@ struct Stage {
 impl Stage {
     fn new(entities: u32, visible: u32) -> Self {
         let side_m = Cast::walk(entities, 1, visible).side_m();
-        let mover = |n| Mover::new(1, n, Gait::Walk, side_m);
+        let mover = |n| Mover::new(1, n, Gait::Walk, 20, side_m);
         let movers: Vec<_> = (0..entities).map(mover).collect();
         let mut config = WorldConfig::new("bench", Space::Metric, Profile::Game);
         config.entities_max = entities as usize;

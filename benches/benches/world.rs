@@ -10,7 +10,8 @@ use starling_benches::clock::CpuTime;
 use starling_benches::motion::{Dice, Gait};
 use starling_benches::scene::{Cast, Scene};
 use starling_benches::spread::Spread;
-use starling_world::executor::Executor;
+use starling_benches::wire::OVERHEAD_BYTES;
+use starling_server::room::cores::Cores;
 use starling_world::priority::{Candidate, Choice};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -126,14 +127,21 @@ fn blind_us(cast: Cast) -> f64 {
     Spread::new((0..ticks).map(one).collect()).mean_us()
 }
 
-/// Bytes of a tick that 256 kbit/s are at 30 Hz.
-const NARROW_BYTES: u32 = 256_000 / 8 / 30;
+/// Ticks per second in the dense spot.
+const DENSE_HZ: u16 = 30;
+/// Payload of a tick that 256 kbit/s on the wire leave, all headers and acknowledgements included:
+/// one datagram.
+const NARROW_BYTES: u32 = 256_000 / 8 / DENSE_HZ as u32 - OVERHEAD_BYTES;
+
+/// Ticks that are measured there: two seconds, in which everyone must have been told of everyone.
+const DENSE_TICKS: u32 = 60;
 
 /// A crowd in one dense spot, all of it swerving, in which every link is narrow.
 fn dense() {
     let crowd = if starling_benches::is_trial() { 100 } else { 2_000 };
     let cast = Cast {
         gait: Gait::Swerve,
+        hz: DENSE_HZ,
         datagram_bytes: Some(NARROW_BYTES),
         ..Cast::walk(crowd, crowd, 4 * crowd)
     };
@@ -141,7 +149,7 @@ fn dense() {
     scene.run(90);
     let skipped = scene.world().counters().skipped;
     let (mut times, mut oldest) = (Vec::new(), 0);
-    for _ in 0..30 {
+    for _ in 0..DENSE_TICKS {
         scene.prepare();
         times.push(CpuTime::of(|| scene.tick()));
         scene.deliver();
@@ -150,40 +158,30 @@ fn dense() {
     let spread = Spread::new(times);
     let skipped = scene.world().counters().skipped - skipped;
     println!(
-        "\none dense spot: {crowd} clients see {:.0} each, {NARROW_BYTES} B a tick: mean {:.1} ms, max {:.1} ms, \
-         skipped per client and tick {:.0}, oldest neighbour {oldest} ticks",
+        "\none dense spot at {DENSE_HZ} Hz: {crowd} clients see {:.0} each, {NARROW_BYTES} B of payload a tick: \
+         mean {:.1} ms, max {:.1} ms of {:.1}, skipped per client and tick {:.0}, oldest neighbour {oldest} ticks, \
+         {:.1} s",
         scene.seen() as f64 / f64::from(crowd),
         spread.mean_us() / 1e3,
         spread.quantile_us(1.0) / 1e3,
-        skipped as f64 / 30.0 / f64::from(crowd),
+        1e3 / f64::from(DENSE_HZ),
+        skipped as f64 / f64::from(DENSE_TICKS) / f64::from(crowd),
+        f64::from(oldest) / f64::from(DENSE_HZ),
     );
 }
 
-/// Threads for every phase, made anew each time.
-struct Threads(usize);
-
-impl Executor for Threads {
-    fn width(&self) -> usize {
-        self.0
-    }
-
-    fn run<T: Send>(&self, parts: &mut [T], work: &(dyn Fn(&mut T) + Sync)) {
-        std::thread::scope(|scope| {
-            parts.iter_mut().for_each(|part| drop(scope.spawn(|| work(part))));
-        });
-    }
-}
-
-/// The same ticks on one thread and on two, in turns, by the clock on the wall.
+/// The same ticks on one thread and on the two that the server lends them, in turns, by the clock
+/// on the wall.
 fn threads() {
     let (_, cast) = worlds().into_iter().find(|(name, _)| *name == "10k-10kx100").expect("a row");
     let mut scene = Scene::new(cast, 1);
     scene.run(length(cast).0);
+    let cores = [Cores::none(), Cores::start(2).expect("two threads")];
     let mut best = [Duration::MAX; 2];
     for turn in 0..2 * length(cast).1 as usize {
         scene.prepare();
         let start = Instant::now();
-        scene.tick_on(&Threads(1 + turn % 2));
+        scene.tick_on(&cores[turn % 2]);
         best[turn % 2] = best[turn % 2].min(start.elapsed());
         scene.deliver();
     }

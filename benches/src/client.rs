@@ -100,7 +100,7 @@ impl Client {
             assert!(writer.sample(&up), "the samples of a bench's client fit one datagram");
         }
         let bytes = start..start + writer.finish();
-        let at_us = u64::from(tick.0) * 50_000 - 10_000;
+        let at_us = inputs.now_us.saturating_sub(10_000);
         inputs.datagrams.push(Datagram { conn: self.conn, bytes, at_us });
     }
 

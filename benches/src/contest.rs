@@ -4,6 +4,8 @@ use crate::arms::Arm;
 use crate::arms::competent::CompetentTarget;
 use crate::arms::naive::NaiveTarget;
 use crate::arms::process::Process;
+use crate::swarm_threads;
+use crate::wire::bytes_per_update;
 use anyhow::{Result, anyhow};
 use starling_client_sim::metrics::MetricsUrl;
 use starling_client_sim::report::Report;
@@ -14,13 +16,9 @@ use starling_transport::tls::{ClientTls, ServerTrust};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// Headers of UDP and IPv4, in bytes.
-const HEADER_BYTES: f64 = 28.0;
 /// A run whose round trip is longer at the 99th percentile was starved: it batches and flatters
 /// itself.
 pub const RTT_MS_MAX: f64 = 30.0;
-/// Clients that one thread of the swarm drives before a second one helps.
-const CLIENTS_PER_THREAD: usize = 250;
 /// The first lines of a table of [`Outcome::row`].
 pub const HEAD: &str = "\
 | motion | clients x visible | server | seen | server CPU, us per client and tick | B down per visible \
@@ -105,8 +103,6 @@ impl Contest {
     }
 
     fn options(&self, process: &Process) -> Result<SwarmOptions> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = (self.clients as usize).div_ceil(CLIENTS_PER_THREAD).clamp(1, cores);
         let mut options = SwarmOptions::new(process.server, ServerTrust::Insecure);
         options.metrics = Some(MetricsUrl::parse(&format!("http://{}/metrics", process.metrics))?);
         options.work = Work::Scenario(self.scenario.clone());
@@ -116,7 +112,7 @@ impl Contest {
         options.seed = self.seed;
         options.events_per_s = 0.0;
         options.cues_per_s = Some(0.0);
-        options.threads = self.threads.unwrap_or(threads);
+        options.threads = self.threads.unwrap_or_else(|| swarm_threads(self.clients));
         Ok(options)
     }
 }
@@ -126,15 +122,6 @@ impl Outcome {
     #[must_use]
     pub fn cpu_us(&self) -> Option<f64> {
         self.report.server.as_ref()?.cpu_us_per_client_tick
-    }
-
-    /// Bytes down per visible update: UDP payload, and with headers.
-    #[must_use]
-    pub fn bytes(&self) -> [f64; 2] {
-        let positions = &self.report.positions;
-        let payload = positions.bytes_down_per_s;
-        let whole = payload + HEADER_BYTES * positions.packets_down_per_s;
-        [payload, whole].map(|bytes| bytes / positions.visible_updates_per_s.max(1e-9))
     }
 
     /// Why the run says nothing, if it does not.
@@ -158,7 +145,7 @@ impl Outcome {
         let each = clients.connected.max(1) as f64;
         let [down, up] = [positions.bytes_down_per_s, positions.bytes_up_per_s];
         let [down, up] = [down, up].map(|bytes| bytes / 1e3 / each);
-        let [payload, whole] = self.bytes();
+        let [payload, whole] = bytes_per_update(&self.report);
         let packets = positions.packets_down_per_s / each / tick_hz;
         let Contest { scenario, clients: asked, visible, .. } = contest;
         format!(
@@ -208,7 +195,8 @@ pub fn ratios(outcomes: &[Outcome]) -> Vec<String> {
     let others = outcomes.iter().filter(|outcome| outcome.arm != Arm::Starling);
     let line = |other: &Outcome| {
         let cpu = other.cpu_us().unwrap_or(f64::NAN) / own.cpu_us().unwrap_or(f64::NAN);
-        let ([payload, whole], [own_payload, own_whole]) = (other.bytes(), own.bytes());
+        let [payload, whole] = bytes_per_update(&other.report);
+        let [own_payload, own_whole] = bytes_per_update(&own.report);
         format!(
             "| | | {} / starling | | {cpu:.2} | {:.2} | {:.2} | | | | | | | | |",
             other.arm.name(),

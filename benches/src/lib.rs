@@ -12,6 +12,7 @@ pub mod record;
 pub mod scene;
 pub mod spread;
 pub mod system;
+pub mod wire;
 
 use anyhow::{Context, Result};
 use std::time::Duration;
@@ -20,6 +21,15 @@ use std::time::Duration;
 #[must_use]
 pub fn is_trial() -> bool {
     !std::env::args().any(|arg| arg == "--bench")
+}
+
+/// Clients that one thread of the swarm drives before a second one helps.
+const CLIENTS_PER_THREAD: u32 = 250;
+
+/// Threads of a swarm with so many sessions, no more than there are cores.
+fn swarm_threads(sessions: u32) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (sessions.div_ceil(CLIENTS_PER_THREAD) as usize).clamp(1, cores)
 }
 
 /// A length of time as the command lines of this package take it.

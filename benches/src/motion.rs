@@ -6,14 +6,12 @@ use starling_protocol::space::{METRIC_STEPS, Space};
 use std::fmt;
 use std::sync::Arc;
 
-/// Ticks in a second.
-pub const TICK_HZ: f64 = 20.0;
 /// Share of things that never move.
 const STILL: f64 = 0.4;
 /// Slowest and fastest, in metres per second.
 const SPEED_MPS: [f64; 2] = [1.0, 8.0];
-/// Greatest turn in one tick of what swerves, in radians: 1.2 in a second.
-const TURN: f64 = 0.06;
+/// Greatest turn of what swerves, in radians per second.
+const TURN_PER_S: f64 = 1.2;
 
 /// Splitmix64.
 #[derive(Clone, Debug)]
@@ -48,8 +46,10 @@ impl Dice {
 /// In which manner things move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gait {
-    /// Straight to one random point after another, as in the scenario `walk`.
+    /// Straight to one random point after another, as in the scenario `walk`: two in five stand.
     Walk,
+    /// The same, and nobody stands.
+    March,
     /// Never straight: a new turn in every tick, which a straight prediction follows badly.
     Swerve,
     /// Players and recorded cars, as in the scenario `arena`.
@@ -62,6 +62,8 @@ pub struct Mover {
     player: Option<Player>,
     dice: Dice,
     gait: Gait,
+    /// Seconds in a tick.
+    tick_s: f64,
     side_m: f64,
     at: [f64; 2],
     goal: [f64; 2],
@@ -70,17 +72,19 @@ pub struct Mover {
 }
 
 impl Mover {
-    /// The thing number `n` of a seed, in the square from the origin to (`side_m`, `side_m`).
+    /// The thing number `n` of a seed, in the square from the origin to (`side_m`, `side_m`), that
+    /// moves on `hz` times a second.
     #[must_use]
-    pub fn new(seed: u64, n: u32, gait: Gait, side_m: f64) -> Self {
+    pub fn new(seed: u64, n: u32, gait: Gait, hz: u16, side_m: f64) -> Self {
         let mut dice = Dice::new(seed.wrapping_mul(0x1_0000_0001) ^ u64::from(n) << 20);
         let mut point = || [dice.between(0.0, side_m), dice.between(0.0, side_m)];
         let (at, goal) = (point(), point());
-        let moves = !dice.chance(STILL);
+        let moves = !dice.chance(STILL) || gait == Gait::March;
         let speed_mps = if moves { dice.between(SPEED_MPS[0], SPEED_MPS[1]) } else { 0.0 };
         let heading = dice.between(0.0, std::f64::consts::TAU);
+        let tick_s = 1.0 / f64::from(hz);
         let player = (gait == Gait::Arena).then(|| Player::new(seed, n, side_m));
-        let mut mover = Self { player, dice, gait, side_m, at, goal, speed_mps, heading };
+        let mut mover = Self { player, dice, gait, tick_s, side_m, at, goal, speed_mps, heading };
         mover.face_goal();
         mover
     }
@@ -88,15 +92,18 @@ impl Mover {
     /// Moves on by one tick.
     pub fn step(&mut self) {
         if let Some(player) = &mut self.player {
-            return player.step();
+            return player.step(self.tick_s);
         }
         if self.speed_mps == 0.0 {
             return;
         }
-        let step = self.speed_mps / TICK_HZ;
+        let step = self.speed_mps * self.tick_s;
         match self.gait {
-            Gait::Walk => self.seek(step),
-            Gait::Swerve | Gait::Arena => self.heading += self.dice.between(-TURN, TURN),
+            Gait::Walk | Gait::March => self.seek(step),
+            Gait::Swerve | Gait::Arena => {
+                let turn = TURN_PER_S * self.tick_s;
+                self.heading += self.dice.between(-turn, turn);
+            }
         }
         self.at[0] += step * self.heading.sin();
         self.at[1] += step * self.heading.cos();
@@ -113,7 +120,7 @@ impl Mover {
     }
 
     fn face_goal(&mut self) {
-        if self.gait == Gait::Walk {
+        if matches!(self.gait, Gait::Walk | Gait::March) {
             let [dx, dy] = [self.goal[0] - self.at[0], self.goal[1] - self.at[1]];
             self.heading = dx.atan2(dy);
         }
@@ -171,9 +178,9 @@ impl Player {
         Self { motion, tick: 0, pose }
     }
 
-    fn step(&mut self) {
+    fn step(&mut self, tick_s: f64) {
         self.tick += 1;
-        self.pose = self.motion.pose(f64::from(self.tick) / TICK_HZ).expect("players stay");
+        self.pose = self.motion.pose(f64::from(self.tick) * tick_s).expect("players stay");
     }
 
     fn sample(&self) -> Sample {
@@ -203,7 +210,7 @@ mod tests {
 
     /// Where twenty of them are after so many ticks.
     fn after(ticks: u32, seed: u64, gait: Gait) -> Vec<[f64; 2]> {
-        let mut movers: Vec<_> = (0..20).map(|n| Mover::new(seed, n, gait, 40.0)).collect();
+        let mut movers: Vec<_> = (0..20).map(|n| Mover::new(seed, n, gait, 20, 40.0)).collect();
         (0..ticks).for_each(|_| movers.iter_mut().for_each(Mover::step));
         movers.iter().map(Mover::at).collect()
     }
@@ -222,8 +229,25 @@ mod tests {
 
     #[test]
     fn two_in_five_stand_still() {
-        let still = (0..1_000).filter(|n| Mover::new(9, *n, Gait::Walk, 40.0).speed_mps == 0.0);
-        let still = still.count();
-        assert!((350..450).contains(&still), "{still}");
+        let still = |gait| {
+            let speed_mps = |n| Mover::new(9, n, gait, 20, 40.0).speed_mps;
+            (0..1_000).filter(|n| speed_mps(*n) == 0.0).count()
+        };
+        assert!((350..450).contains(&still(Gait::Walk)), "{}", still(Gait::Walk));
+        assert_eq!(still(Gait::March), 0);
+    }
+
+    #[test]
+    fn a_second_takes_everything_equally_far_at_any_rate() {
+        for n in 0..20 {
+            let far = |hz: u16| {
+                let mut mover = Mover::new(4, n, Gait::March, hz, 1e4);
+                let start = mover.at();
+                (0..hz).for_each(|_| mover.step());
+                (mover.at()[0] - start[0]).hypot(mover.at()[1] - start[1])
+            };
+            assert!((far(20) - far(30)).abs() < 1e-6, "{n}: {} and {}", far(20), far(30));
+            assert!((1.0..8.0).contains(&far(60)), "{n}: {}", far(60));
+        }
     }
 }

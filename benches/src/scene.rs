@@ -10,6 +10,7 @@ use starling_protocol::message::control::ControlUp;
 use starling_protocol::message::interest::{Interest, Shape};
 use starling_protocol::schema::Schema;
 use starling_protocol::space::Space;
+use starling_protocol::units::TickRate;
 use starling_world::World;
 use starling_world::config::{Profile, WorldConfig};
 use starling_world::executor::{Executor, Serial};
@@ -30,6 +31,8 @@ pub struct Cast {
     pub visible: u32,
     /// How everything moves.
     pub gait: Gait,
+    /// Ticks per second, of the world and of what moves in it.
+    pub hz: u16,
     /// Share of the datagrams that are lost on the way down.
     pub loss: f64,
     /// What each link may carry down in a tick; as much as one datagram when not given.
@@ -37,10 +40,11 @@ pub struct Cast {
 }
 
 impl Cast {
-    /// Walkers under a clear sky.
+    /// Walkers under a clear sky, at 20 Hz.
     #[must_use]
     pub const fn walk(entities: u32, sessions: u32, visible: u32) -> Self {
-        Self { entities, sessions, visible, gait: Gait::Walk, loss: 0.0, datagram_bytes: None }
+        let (gait, hz, loss, datagram_bytes) = (Gait::Walk, 20, 0.0, None);
+        Self { entities, sessions, visible, gait, hz, loss, datagram_bytes }
     }
 
     /// The side of the square in which that many are in sight, in metres.
@@ -59,6 +63,7 @@ pub struct Scene {
     clients: Vec<Client>,
     movers: Vec<Mover>,
     loss: f64,
+    tick_us: f64,
     datagram_bytes: Option<u32>,
     dice: Dice,
     inputs: TickInputs,
@@ -82,14 +87,19 @@ impl Scene {
 
     fn looking(cast: Cast, seed: u64, looks: bool) -> Self {
         let side_m = cast.side_m();
-        let movers = (0..cast.entities).map(|n| Mover::new(seed, n, cast.gait, side_m)).collect();
-        let config = WorldConfig::new("bench", Space::Metric, Profile::Game);
+        let mover = |n| Mover::new(seed, n, cast.gait, cast.hz, side_m);
+        let movers = (0..cast.entities).map(mover).collect();
+        let config = WorldConfig {
+            tick_rate: TickRate::new(cast.hz).expect("a rate within the limits"),
+            ..WorldConfig::new("bench", Space::Metric, Profile::Game)
+        };
         let mut scene = Self {
             schema: config.schema.clone(),
             world: World::new(config),
             clients: clients(cast),
             movers,
             loss: cast.loss,
+            tick_us: 1_000_000.0 / f64::from(cast.hz),
             datagram_bytes: cast.datagram_bytes,
             dice: Dice::new(seed ^ 0x5eed),
             inputs: TickInputs::default(),
@@ -137,7 +147,7 @@ impl Scene {
         let next = self.world.now() + 1;
         self.movers.iter_mut().for_each(Mover::step);
         self.inputs.clear();
-        self.inputs.now_us = u64::from(next.0) * 50_000;
+        self.inputs.now_us = (f64::from(next.0) * self.tick_us) as u64;
         for client in &mut self.clients {
             client.send(&self.movers, next, &mut self.inputs);
             if let Some(datagram_bytes) = self.datagram_bytes {

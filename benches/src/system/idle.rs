@@ -2,6 +2,7 @@
 
 use super::Stand;
 use crate::arms::process::{cpu_seconds, resident_bytes};
+use crate::wire::with_headers;
 use anyhow::{Context, Result, ensure};
 use starling_client_sim::space::Space;
 use starling_client_sim::starling::{QuicWire, Registry, StarlingOptions, StarlingTarget};
@@ -85,7 +86,7 @@ pub fn idle(ask: Idle) -> Result<Vec<String>> {
 /// UDP payload both ways, and with headers.
 fn wire_bytes(traffic: &Traffic) -> [f64; 2] {
     let payload = (traffic.bytes_down + traffic.bytes_up) as f64;
-    [payload, payload + 28.0 * (traffic.packets_down + traffic.packets_up) as f64]
+    [payload, with_headers(payload, (traffic.packets_down + traffic.packets_up) as f64)]
 }
 
 fn target(stand: &Stand, shared: bool) -> Result<StarlingTarget<QuicWire>> {

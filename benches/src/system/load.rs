@@ -1,6 +1,7 @@
 //! What the swarm is asked for in a run.
 
 use super::Stand;
+use crate::swarm_threads;
 use anyhow::{Result, anyhow};
 use starling_client_sim::report::Report;
 use starling_client_sim::swarm::{InterestSpec, Progress, SwarmOptions, Work, run};
@@ -8,9 +9,6 @@ use starling_transport::conditioner::LinkProfile;
 use starling_transport::tls::ServerTrust;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-
-/// Clients that one thread of the swarm drives before a second one helps.
-const CLIENTS_PER_THREAD: u32 = 250;
 
 /// A load without events and cues.
 #[derive(Clone, Debug)]
@@ -59,9 +57,7 @@ impl<'a> Load<'a> {
     }
 
     fn options(&self, stand: &Stand) -> Result<SwarmOptions> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let sessions = self.sessions.unwrap_or(self.clients);
-        let threads = sessions.div_ceil(CLIENTS_PER_THREAD) as usize;
         let mut options = SwarmOptions::new(stand.process.server, ServerTrust::Insecure);
         options.metrics = Some(stand.metrics.clone());
         options.work = Work::Scenario(self.scenario.to_owned());
@@ -74,7 +70,7 @@ impl<'a> Load<'a> {
         options.interests.extend(self.interest);
         options.events_per_s = 0.0;
         options.cues_per_s = Some(0.0);
-        options.threads = threads.clamp(1, cores);
+        options.threads = swarm_threads(sessions);
         if let Some(link) = &self.link {
             options.link = LinkProfile::parse(link)?;
             options.link_name = Some(link.clone());

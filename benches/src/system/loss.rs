@@ -1,7 +1,8 @@
 //! Links that lose packets: what is told stays right, and what that costs.
 
 use super::load::Load;
-use super::{Stand, bytes_per_update, cpu_us, shown, validity};
+use super::{Stand, cpu_us, shown, validity};
+use crate::wire::bytes_per_update;
 use anyhow::Result;
 use std::time::Duration;
 

@@ -45,13 +45,6 @@ fn cpu_us(report: &Report) -> Option<f64> {
     report.server.as_ref()?.cpu_us_per_client_tick
 }
 
-/// Bytes down per visible update: UDP payload, and with the headers of UDP and IPv4.
-fn bytes_per_update(report: &Report) -> [f64; 2] {
-    let positions = &report.positions;
-    let whole = positions.bytes_down_per_s + 28.0 * positions.packets_down_per_s;
-    [positions.bytes_down_per_s, whole].map(|b| b / positions.visible_updates_per_s.max(1e-9))
-}
-
 /// Duration of ticks in milliseconds: p50, p99 and the longest.
 fn ticks_ms(report: &Report) -> String {
     let Some(server) = &report.server else { return "-".to_owned() };

@@ -1,8 +1,9 @@
 //! The same work at other rates, all objects for all, and many matches at once.
 
 use super::load::Load;
-use super::{Stand, bytes_per_update, cpu_us, shown, ticks_ms, validity};
+use super::{Stand, cpu_us, shown, ticks_ms, validity};
 use crate::contest::RTT_MS_MAX;
+use crate::wire::bytes_per_update;
 use anyhow::{Result, anyhow};
 use starling_client_sim::report::Report;
 use starling_client_sim::swarm::InterestSpec;
