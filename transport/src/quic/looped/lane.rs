@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Orders are bounded by credit: what a connection may have written and sent is what its shard last
-//! reported, less what is under way.
+//! reported, less what is under way. Reports are bounded by what the shard reads: with many events
+//! waiting for the front it takes in nothing more.
 
 use crate::quic::hub::Arrival;
 use crate::quic::server::ServerStats;
@@ -15,6 +16,7 @@ use crate::{Allowance, ConnKey, Event};
 use mio::Waker;
 use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -37,8 +39,6 @@ pub(super) enum Order {
 pub(super) struct Orders {
     pub(super) arena: Vec<u8>,
     pub(super) list: Vec<Order>,
-    /// Figures are wanted.
-    pub(super) stats: bool,
     /// Linger for so long, and end.
     pub(super) stop: Option<Duration>,
 }
@@ -83,9 +83,11 @@ pub(super) struct Standing {
 /// What a shard has to say.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    pub(super) events: Vec<Event>,
-    pub(super) standings: Vec<(ConnKey, Standing)>,
-    pub(super) stats: Option<ServerStats>,
+    pub(super) events: VecDeque<Event>,
+    /// The latest of each connection.
+    pub(super) standings: HashMap<ConnKey, Standing>,
+    /// As of a while ago; they stay.
+    pub(super) stats: ServerStats,
 }
 
 /// Both directions, and a way to wake the shard.
@@ -129,11 +131,6 @@ impl Lane {
             orders.append(later);
         }
         drop(orders);
-        self.ring();
-    }
-
-    pub(super) fn ask_for_stats(&self) {
-        lock(&self.orders).stats = true;
         self.ring();
     }
 

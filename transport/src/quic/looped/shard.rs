@@ -23,11 +23,17 @@ const OUTGOING_BYTES: usize = 16 * 1024;
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
 
-/// Where packets go that came to the wrong shard.
+/// Where packets go that came to the wrong shard, and come from.
 pub(super) trait Forward {
     /// Passes a packet on to the shard that has its connection, or drops and counts it.
     fn forward(&mut self, shard: u8, arrival: &Arrival, packet: &[u8]);
+
+    /// Takes what others have passed on to this shard.
+    fn take(&mut self, strays: &mut Strays);
 }
+
+/// Packets that came to another shard.
+pub(super) type Strays = Vec<(Arrival, Vec<u8>)>;
 
 /// An endpoint, its socket, and the poller that watches it.
 #[derive(Debug)]
@@ -42,6 +48,8 @@ pub(super) struct Shard {
     waker: Arc<Waker>,
     inlet: Inlet,
     outgoing: Vec<u8>,
+    /// Scratch of [`Shard::read`].
+    strays: Strays,
     /// The packet in `outgoing` that the socket did not take, and when to try again.
     refused: Option<(Departure, Nanos)>,
     /// The socket may have packets to read.
@@ -88,6 +96,7 @@ impl Shard {
             waker,
             inlet: Inlet::new(BATCH),
             outgoing: Vec::with_capacity(OUTGOING_BYTES),
+            strays: Vec::new(),
             refused: None,
             readable: true,
             busy: false,
@@ -119,6 +128,12 @@ impl Shard {
     fn read(&mut self, limit: usize, others: &mut impl Forward) {
         let mut now = self.clock.now();
         let until = now + READ_NS;
+        if self.endpoint.events_waiting() < limit {
+            others.take(&mut self.strays);
+        }
+        for (arrival, packet) in self.strays.drain(..) {
+            self.endpoint.handle_packet(now, &arrival, &packet);
+        }
         // Asking the socket itself costs no more than asking whether to.
         self.readable = true;
         while self.readable && self.endpoint.events_waiting() < limit && now < until {
@@ -196,15 +211,15 @@ impl Shard {
         }
     }
 
-    /// Did the last step bring something?
+    /// Did the last step bring something, or leave something unread?
     pub(super) const fn is_busy(&self) -> bool {
-        self.busy
+        self.busy || self.readable
     }
 
     /// Sleeps until a packet arrives, somebody wakes, or `timeout` is over. With packets coming in
     /// anyway, only somebody who unparks the thread or the time ends it.
     pub(super) fn sleep(&mut self, timeout: Duration) {
-        if self.busy {
+        if self.is_busy() {
             std::thread::park_timeout(timeout);
         } else {
             self.look(timeout);

@@ -3,7 +3,7 @@
 //! The kernel spreads clients over the sockets by their addresses. A client that moves may come to
 //! another socket; its connection ids name its shard, and the packet is passed on.
 
-use super::lane::{Lane, Order, Orders, Standing, lock};
+use super::lane::{Lane, Order, Orders, Report, Standing, lock};
 use super::shard::Shard;
 use super::worker::Worker;
 use crate::quic::server::{ServerError, ServerOptions, ServerStats};
@@ -13,15 +13,12 @@ use crate::{Allowance, ConnKey, Event, SendError, Transport};
 use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-/// How long figures may take.
-const STATS_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Wakes whoever polls the server.
 #[derive(Debug, Default)]
@@ -73,10 +70,12 @@ pub struct ShardedServer {
     bell: Arc<Bell>,
     start: Instant,
     accounts: HashMap<ConnKey, Account>,
-    events: VecDeque<Event>,
     /// What was asked for since the last flush, by shard.
     orders: Vec<Orders>,
-    last_stats: Vec<ServerStats>,
+    /// The shard that is heard first.
+    first: usize,
+    /// Shards have more to say than the last poll took.
+    more: bool,
 }
 
 impl ShardedServer {
@@ -103,13 +102,13 @@ impl ShardedServer {
         let mut server = Self {
             address,
             orders: lanes.iter().map(|_| Orders::default()).collect(),
-            last_stats: vec![ServerStats::default(); lanes.len()],
             lanes: Arc::clone(&lanes),
             threads: Vec::new(),
             bell: Arc::clone(&bell),
             start,
             accounts: HashMap::new(),
-            events: VecDeque::new(),
+            first: 0,
+            more: false,
         };
         for (shard, number) in shards.into_iter().zip(0_u8..) {
             let worker = Worker::new(shard, number, Arc::clone(&lanes), Arc::clone(&bell), start);
@@ -129,7 +128,7 @@ impl ShardedServer {
     /// Sleeps until there is something to poll, [`ShardedServerWaker::wake`] is called, or
     /// `timeout` is over.
     pub fn wait(&mut self, timeout: Duration) {
-        if self.events.is_empty() {
+        if !self.more {
             self.bell.wait(timeout);
         }
     }
@@ -140,19 +139,12 @@ impl ShardedServer {
         ShardedServerWaker(Arc::clone(&self.bell))
     }
 
-    /// What was counted so far, by all shards.
+    /// What was counted so far, by all shards: each tells its figures once a second.
     #[must_use]
     pub fn stats(&self) -> ServerStats {
-        let asked = Instant::now();
-        self.lanes.iter().for_each(|lane| lane.ask_for_stats());
         let mut sum = ServerStats::default();
-        for (lane, last) in self.lanes.iter().zip(&self.last_stats) {
-            let mut stats = None;
-            while stats.is_none() && asked.elapsed() < STATS_PATIENCE {
-                stats = lock(&lane.report).stats.take();
-                std::thread::sleep(Duration::from_micros(200));
-            }
-            sum.add_all(&stats.unwrap_or(*last));
+        for lane in self.lanes.iter() {
+            sum.add_all(&lock(&lane.report).stats);
             sum.forwards_dropped += lane.forwards_dropped.load(Relaxed);
         }
         sum
@@ -173,29 +165,29 @@ impl ShardedServer {
         }
     }
 
-    /// Takes in what the shards have to say; times become the driver's.
-    fn collect(&mut self, now: Nanos) {
+    /// Takes in what the shards have to say until `events` holds `full` of them: the rest stays with
+    /// the shards, which stop reading when it is much. Times become the driver's.
+    fn collect(&mut self, now: Nanos, full: usize, events: &mut Vec<Event>) {
         let own = self.start.elapsed().as_nanos() as u64;
         let driver = |at: Nanos| Nanos(now.0.saturating_sub(own.saturating_sub(at.0)));
-        for lane in self.lanes.iter() {
+        let Self { lanes, accounts, first, more, .. } = self;
+        // None of them is always last.
+        *first = (*first + 1) % lanes.len();
+        *more = false;
+        for lane in lanes[*first..].iter().chain(&lanes[..*first]) {
             let mut report = lock(&lane.report);
-            for mut event in report.events.drain(..) {
-                match &mut event {
-                    Event::Connected { conn, .. } => {
-                        self.accounts.insert(*conn, Account::default());
-                    }
-                    Event::Datagram { at, .. } | Event::Stream { at, .. } => *at = driver(*at),
-                    Event::Closed { .. } => {}
+            while events.len() < full
+                && let Some(mut event) = report.events.pop_front()
+            {
+                if let Event::Datagram { at, .. } | Event::Stream { at, .. } = &mut event {
+                    *at = driver(*at);
                 }
-                if self.accounts.contains_key(&event.conn()) {
-                    self.events.push_back(event);
+                if is_news(accounts, &event) {
+                    events.push(event);
                 }
             }
-            for (conn, standing) in report.standings.drain(..) {
-                if let Some(account) = self.accounts.get_mut(&conn) {
-                    account.standing = standing;
-                }
-            }
+            *more |= !report.events.is_empty();
+            settle(accounts, &mut report);
         }
     }
 
@@ -214,18 +206,37 @@ impl ShardedServer {
     }
 }
 
+/// Opens and closes accounts. What happened on a connection that the front has closed is no news.
+fn is_news(accounts: &mut HashMap<ConnKey, Account>, event: &Event) -> bool {
+    match event {
+        Event::Connected { conn, .. } => {
+            accounts.insert(*conn, Account::default());
+            true
+        }
+        Event::Closed { conn, .. } => accounts.remove(conn).is_some(),
+        Event::Datagram { conn, .. } | Event::Stream { conn, .. } => accounts.contains_key(conn),
+    }
+}
+
+/// Takes over where connections stand. One that nobody has heard of may be among the events that
+/// are left, and what is known of it waits with them.
+fn settle(accounts: &mut HashMap<ConnKey, Account>, report: &mut Report) {
+    let waiting = !report.events.is_empty();
+    report.standings.retain(|conn, standing| match accounts.get_mut(conn) {
+        Some(account) => {
+            account.standing = *standing;
+            false
+        }
+        None => waiting,
+    });
+}
+
 impl Transport for ShardedServer {
     fn poll(&mut self, now: Nanos, limit: usize, events: &mut Vec<Event>) -> usize {
         self.hand_over();
-        self.collect(now);
-        let count = limit.min(self.events.len());
-        for event in self.events.drain(..count) {
-            if let Event::Closed { conn, .. } = &event {
-                self.accounts.remove(conn);
-            }
-            events.push(event);
-        }
-        count
+        let before = events.len();
+        self.collect(now, before.saturating_add(limit), events);
+        events.len() - before
     }
 
     fn send_datagram(
@@ -282,7 +293,6 @@ impl Transport for ShardedServer {
 
     fn close(&mut self, _now: Nanos, conn: ConnKey, code: CloseCode, reason: &str) {
         if self.accounts.remove(&conn).is_some() {
-            self.events.retain(|event| event.conn() != conn);
             if let Some(orders) = self.orders_for(conn) {
                 orders.list.push(Order::Close { conn, code, reason: reason.to_owned() });
             }
@@ -292,7 +302,7 @@ impl Transport for ShardedServer {
 
     /// The shards keep their own timers.
     fn next_timeout(&self) -> Option<Nanos> {
-        (!self.events.is_empty()).then_some(Nanos(0))
+        self.more.then_some(Nanos(0))
     }
 }
 
@@ -313,3 +323,6 @@ impl ShardedServerWaker {
         self.0.ring();
     }
 }
+
+#[cfg(test)]
+mod tests;

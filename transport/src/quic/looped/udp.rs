@@ -1,6 +1,6 @@
 //! The server on its sockets.
 
-use super::shard::{Forward, Shard};
+use super::shard::{Forward, Shard, Strays};
 use crate::quic::hub::{Arrival, UdpWaker};
 use crate::quic::server::{ServerError, ServerOptions, ServerStats};
 use crate::quic::setup;
@@ -22,6 +22,8 @@ struct Alone;
 
 impl Forward for Alone {
     fn forward(&mut self, _shard: u8, _arrival: &Arrival, _packet: &[u8]) {}
+
+    fn take(&mut self, _strays: &mut Strays) {}
 }
 
 impl UdpServer {

@@ -1,9 +1,10 @@
 //! The thread of one shard.
 
 use super::lane::{Lane, Order, Orders, Standing, lock};
-use super::shard::{Forward, Shard};
+use super::shard::{Forward, Shard, Strays};
 use super::sharded::Bell;
 use crate::quic::hub::Arrival;
+use crate::quic::server::ServerStats;
 use crate::{ConnKey, Event};
 use starling_protocol::close::CloseCode;
 use starling_protocol::units::Nanos;
@@ -17,9 +18,12 @@ const CADENCE: Duration = Duration::from_millis(1);
 const EVENTS_MAX: usize = 8_192;
 /// Longest sleep.
 const NAP_MAX: Duration = Duration::from_millis(100);
+/// Figures are told so often: to count them is a walk over all connections.
+const STATS_EVERY: Duration = Duration::from_secs(1);
 
 /// The other shards, for packets that came to the wrong one.
 struct Others {
+    own: Arc<Lane>,
     lanes: Arc<[Arc<Lane>]>,
     forwarded: u64,
 }
@@ -29,6 +33,10 @@ impl Forward for Others {
         if let Some(lane) = self.lanes.get(usize::from(shard)) {
             self.forwarded += u64::from(lane.stray(arrival, packet));
         }
+    }
+
+    fn take(&mut self, strays: &mut Strays) {
+        self.own.take_strays(strays);
     }
 }
 
@@ -47,8 +55,9 @@ pub(super) struct Worker {
     start: Instant,
     done: HashMap<ConnKey, Done>,
     orders: Orders,
-    strays: Vec<(Arrival, Vec<u8>)>,
     fresh: Vec<ConnKey>,
+    /// When figures are told next.
+    stats_at: Instant,
     stop: Option<Duration>,
 }
 
@@ -60,16 +69,17 @@ impl Worker {
         bell: Arc<Bell>,
         start: Instant,
     ) -> Self {
+        let lane = Arc::clone(&lanes[usize::from(number)]);
         Self {
             shard,
-            lane: Arc::clone(&lanes[usize::from(number)]),
-            others: Others { lanes, forwarded: 0 },
+            lane: Arc::clone(&lane),
+            others: Others { own: lane, lanes, forwarded: 0 },
             bell,
             start,
             done: HashMap::new(),
             orders: Orders::default(),
-            strays: Vec::new(),
             fresh: Vec::new(),
+            stats_at: start,
             stop: None,
         }
     }
@@ -98,10 +108,6 @@ impl Worker {
     fn step(&mut self) {
         let now = self.now();
         self.carry_out(now);
-        self.lane.take_strays(&mut self.strays);
-        for (arrival, packet) in self.strays.drain(..) {
-            self.shard.endpoint.handle_packet(now, &arrival, &packet);
-        }
         let room = EVENTS_MAX.saturating_sub(lock(&self.lane.report).events.len());
         self.shard.step(now, room, &mut self.others);
         self.report();
@@ -133,11 +139,6 @@ impl Worker {
                 }
             }
         }
-        if std::mem::take(&mut orders.stats) {
-            let mut stats = self.shard.stats();
-            stats.forwarded = self.others.forwarded;
-            lock(&self.lane.report).stats = Some(stats);
-        }
         self.stop = orders.stop.take();
         orders.clear();
         self.orders = orders;
@@ -145,12 +146,14 @@ impl Worker {
 
     /// Tells the front what happened, and where the connections stand to which it happened.
     fn report(&mut self) {
+        let stats = self.stats_if_due();
         let endpoint = &mut self.shard.endpoint;
         endpoint.drain_fresh(&mut self.fresh);
         let mut report = lock(&self.lane.report);
+        report.stats = stats.unwrap_or(report.stats);
         let before = report.events.len();
-        endpoint.drain_events(usize::MAX, &mut report.events);
-        for event in &report.events[before..] {
+        report.events.extend(std::iter::from_fn(|| endpoint.poll_event()));
+        for event in report.events.range(before..) {
             if let Event::Closed { conn, .. } = event {
                 self.done.remove(conn);
             }
@@ -164,13 +167,21 @@ impl Worker {
                 datagrams_done: done.datagrams,
                 writes_done: done.writes,
             };
-            report.standings.push((conn, standing));
+            report.standings.insert(conn, standing);
         }
-        let news = report.events.len() > before || report.stats.is_some();
+        let news = report.events.len() > before;
         drop(report);
         if news {
             self.bell.ring();
         }
+    }
+
+    fn stats_if_due(&mut self) -> Option<ServerStats> {
+        let now = Instant::now();
+        (now >= self.stats_at).then(|| {
+            self.stats_at = now + STATS_EVERY;
+            ServerStats { forwarded: self.others.forwarded, ..self.shard.stats() }
+        })
     }
 
     fn sleep(&mut self, looked: Instant) {
