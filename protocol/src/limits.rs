@@ -51,6 +51,8 @@ pub const BLOCK_BYTES_MAX: usize = 255;
 /// Name of a kind or of a field.
 pub const SCHEMA_NAME_BYTES_MAX: usize = 32;
 
+/// Entities in one world, in as many zones as it takes.
+pub const WORLD_ENTITIES_MAX: usize = 1_048_576;
 /// Entities in one zone, so that a zone-local index is a `u16`.
 pub const ZONE_ENTITIES_MAX: usize = 65_535;
 /// Entities owned by one session (a gateway or a host).

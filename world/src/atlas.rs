@@ -2,6 +2,7 @@
 
 use crate::config::WorldConfig;
 use crate::entity::EntityIdx;
+use crate::executor::Executor;
 use crate::leaf::{Grid, Probe};
 use crate::space::{Cartesian, cartesian, flattened};
 use crate::spatial::Index;
@@ -30,6 +31,7 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Atlas {
     space: Space,
+    /// Exact places on the globe; in metric worlds the index's grid is exact.
     places: Vec<Place>,
     index: Index,
     /// Lowest altitude in a geodetic world, in metres; 0 when nothing is below the ellipsoid.
@@ -46,7 +48,7 @@ impl Atlas {
         Self {
             space: config.space,
             places: Vec::new(),
-            index: Index::new(config.space),
+            index: Index::with_zones(config.space, config.zone_entities_max),
             lowest_m: 0.0,
             sounded_m: 0.0,
             sounded: 0,
@@ -67,11 +69,16 @@ impl Atlas {
 
     /// The exact place of an entity.
     #[must_use]
-    pub(crate) fn place(&self, entity: EntityIdx) -> &Place {
-        &self.places[entity.at()]
+    #[inline]
+    pub(crate) fn place(&self, entity: EntityIdx) -> Place {
+        match self.space {
+            Space::Metric => self.locate(IPos(self.index.at(entity))),
+            Space::Geodetic => self.places[entity.at()],
+        }
     }
 
     /// The place of a grid point.
+    #[inline]
     #[must_use]
     pub(crate) fn locate(&self, pos: IPos) -> Place {
         Place { point: cartesian(self.space, pos), pos, grid: grid(self.space, pos) }
@@ -79,27 +86,28 @@ impl Atlas {
 
     /// Takes in a new entity.
     pub(crate) fn insert(&mut self, entity: EntityIdx, kind: KindId, pos: IPos) {
-        if self.places.len() <= entity.at() {
-            self.places.resize(entity.at() + 1, Place::default());
-        }
-        let place = self.settle(entity, pos);
-        self.index.insert(entity, kind, place.grid);
+        let grid = self.note(entity, pos);
+        self.index.insert(entity, kind, grid);
     }
 
     /// Notes that an entity moved.
     pub(crate) fn moved(&mut self, entity: EntityIdx, pos: IPos) {
-        let place = self.settle(entity, pos);
-        self.index.moved(entity, place.grid);
+        let grid = self.note(entity, pos);
+        self.index.moved(entity, grid);
     }
 
-    fn settle(&mut self, entity: EntityIdx, pos: IPos) -> Place {
-        let place = self.locate(pos);
-        self.places[entity.at()] = place;
-        if self.space == Space::Geodetic {
-            self.lowest_m = self.lowest_m.min(depth(&place));
-            self.sounded_m = self.sounded_m.min(depth(&place));
+    fn note(&mut self, entity: EntityIdx, pos: IPos) -> Grid {
+        if self.space == Space::Metric {
+            return pos.0;
         }
-        place
+        let place = self.locate(pos);
+        if self.places.len() <= entity.at() {
+            self.places.resize(entity.at() + 1, Place::default());
+        }
+        self.places[entity.at()] = place;
+        self.lowest_m = self.lowest_m.min(depth(&place));
+        self.sounded_m = self.sounded_m.min(depth(&place));
+        place.grid
     }
 
     /// Forgets an entity.
@@ -108,8 +116,8 @@ impl Atlas {
     }
 
     /// Brings the index up to what moved, once in each tick.
-    pub(crate) fn refresh(&mut self) {
-        self.index.settle();
+    pub(crate) fn refresh(&mut self, exec: &impl Executor) {
+        self.index.settle_on(exec);
         if self.lowest_m < 0.0 {
             self.sound();
         }

@@ -29,6 +29,12 @@ impl Canopy {
         }
     }
 
+    /// The box round all of them.
+    pub(crate) fn bounds(&self) -> GridBox {
+        let top = self.height.checked_sub(1).map(|top| &self.levels[top]);
+        top.filter(|top| top.blocks() != 0).map_or(GridBox::EMPTY, |top| top.round(0))
+    }
+
     fn make_room(&mut self) {
         if self.levels.len() < self.height {
             self.levels.push(Boxes::default());

@@ -54,6 +54,9 @@ pub struct WorldConfig {
     pub sessions_max: usize,
     /// Entities that the world holds at once.
     pub entities_max: usize,
+    /// Entities that one of its zones holds at once: decides how its index is cut, and nothing that
+    /// anyone is told.
+    pub zone_entities_max: usize,
 }
 
 impl WorldConfig {
@@ -83,6 +86,7 @@ impl WorldConfig {
             teleport_max_m: None,
             sessions_max: starling_protocol::limits::SESSIONS_MAX,
             entities_max: starling_protocol::limits::ZONE_ENTITIES_MAX,
+            zone_entities_max: starling_protocol::limits::ZONE_ENTITIES_MAX,
         }
     }
 

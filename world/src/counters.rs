@@ -28,6 +28,8 @@ pub struct Counters {
     pub rebases: u64,
     /// Knots set, or fixes taken into a track.
     pub entries: u64,
+    /// Entities that crossed from one zone into another.
+    pub zone_handovers: u64,
     /// Entities that entered a session's view.
     pub enters: u64,
     /// Entities that left a session's view.

@@ -153,8 +153,6 @@ pub(crate) struct Leaf {
     pub(crate) sorts: [u8; LEAF],
     /// Lanes in use.
     pub(crate) used: u64,
-    /// Lanes whose entity is outside of the fat box.
-    pub(crate) strayed: u64,
     /// Kinds of its entities, or of those that were here not long ago.
     pub(crate) kinds: u64,
     /// Where those are who belong here by the curve.
@@ -162,22 +160,26 @@ pub(crate) struct Leaf {
     /// Whoever leaves this looks for another leaf. It holds all, as of the last time that the
     /// index was settled.
     pub(crate) fat: GridBox,
-    /// Where on the curve it begins.
+    /// Where on the curve it begins, and where the next one does.
     pub(crate) first: u64,
+    pub(crate) after: u64,
+    /// Of which zone it is.
+    pub(crate) zone: u32,
 }
 
 impl Leaf {
-    pub(crate) fn empty(first: u64) -> Self {
+    pub(crate) fn empty() -> Self {
         Self {
             axes: [[0; LEAF]; 3],
             entities: [NOBODY; LEAF],
             sorts: [0; LEAF],
             used: 0,
-            strayed: 0,
             kinds: 0,
             core: GridBox::EMPTY,
             fat: GridBox::EMPTY,
-            first,
+            first: 0,
+            after: 0,
+            zone: 0,
         }
     }
 
@@ -192,7 +194,19 @@ impl Leaf {
     /// Takes entities out.
     pub(crate) fn vacate(&mut self, lanes: u64) {
         self.used &= !lanes;
-        self.strayed &= !lanes;
+    }
+
+    /// Does its stretch of the curve hold this key?
+    #[inline]
+    pub(crate) fn owns(&self, key: u64) -> bool {
+        self.first <= key && key < self.after
+    }
+
+    /// Takes over where its entities are now.
+    pub(crate) fn fetch(&mut self, grids: &[Grid]) {
+        for lane in bits(self.used) {
+            self.place(lane, grids[self.entities[lane] as usize]);
+        }
     }
 
     #[inline]

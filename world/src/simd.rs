@@ -200,6 +200,20 @@ pub(crate) fn inside(level: Level, axes: &Axes, bounds: &GridBox) -> u64 {
     }
 }
 
+/// The box round the entities in these lanes.
+#[inline]
+pub(crate) fn round(level: Level, axes: &Axes, lanes: u64) -> GridBox {
+    match level {
+        Level::Scalar => scalar::round(axes, lanes),
+        // SAFETY: `detect` found what these need.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2::round(axes, lanes) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Level::Avx512 => unsafe { avx512::round(axes, lanes) },
+    }
+}
+
 /// Boxes axis by axis, a multiple of [`BLOCK`] of them; those that fill up hold nothing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Boxes {
@@ -346,7 +360,7 @@ mod tests {
             (enter, more) in (limit(), 1.0..1.5f64),
             flat: bool,
         ) {
-            let mut leaves = vec![Leaf::empty(0); axes.len()];
+            let mut leaves = vec![Leaf::empty(); axes.len()];
             for (leaf, axes) in leaves.iter_mut().zip(axes) {
                 // Differences of places in a metric world do not wrap round.
                 leaf.axes = axes.map(|axis| axis.map(|c| c / 2));
@@ -396,12 +410,16 @@ mod tests {
             center in prop::array::uniform3(coordinate()),
             limit in prop_oneof![0.0..1e5f32, 0.0..2e19f32],
             flat: bool,
+            lanes in prop_oneof![any::<u64>(), Just(0), Just(u64::MAX)],
             bounds in bounds(),
             boxes in prop::collection::vec(bounds(), 0..40),
         ) {
             let mut table = Boxes::default();
             table.fill(boxes.iter().copied());
+            let mut leaf = Leaf::empty();
+            leaf.axes = axes;
             for level in Level::all() {
+                prop_assert_eq!(round(level, &axes, lanes), leaf.round(lanes));
                 let near = within(level, &axes, center, limit, flat);
                 prop_assert_eq!(near, within(Level::Scalar, &axes, center, limit, flat));
                 for lane in 0..LEAF {

@@ -7,21 +7,31 @@
 //! its leaf's turn comes; then it goes to the leaf to which the curve sends it. Nothing is ever
 //! built anew, so that every tick costs the same, and whoever keeps masks over lanes follows by
 //! `Index::shifts`, which tells who changed lanes since the index was settled last.
+//!
+//! Where an entity is, is noted by entity; its leaf fetches that when the index is settled
+//! ([`sweep`]), on any number of threads. Stretches of leaves make up zones ([`zone`]).
 
 mod growth;
+mod shift;
+mod sweep;
+mod zone;
 
 use crate::canopy::Canopy;
 use crate::curve;
 use crate::entity::EntityIdx;
-use crate::leaf::{Grid, GridBox, LEAF, Leaf, Probe, bits};
-use crate::simd::{self, Level};
+use crate::executor::{Executor, Serial, run_parts, width};
+use crate::leaf::{Grid, GridBox, Leaf, Probe, bits};
+use crate::simd::Level;
+use shift::Shifts;
+pub(crate) use shift::{Lane, LeafIdx, Shift};
+use starling_protocol::limits::ZONE_ENTITIES_MAX;
 use starling_protocol::space::Space;
 use starling_protocol::units::KindId;
+use sweep::Sweep;
+use zone::{ZoneIdx, Zones};
 
 /// No lane.
 const NO_LANE: u32 = u32::MAX;
-/// No shift.
-const NO_SHIFT: u32 = u32::MAX;
 /// Each leaf's turn comes once in so many ticks.
 const TURN_TICKS: u32 = 8;
 /// Leaves with at most so many entities together become one.
@@ -29,81 +39,28 @@ const MERGED_MAX: u32 = 52;
 /// The least that a fat box reaches beyond the core, in grid steps.
 const MARGIN_MIN: u32 = 2_048;
 
-/// A leaf's number.
-pub(crate) type LeafIdx = u32;
-
-/// Entities that changed lanes. In order, each as of those before it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Shift {
-    /// One went from a lane to a lane of another leaf.
-    One { entity: EntityIdx, from: Lane, to: Lane },
-    /// All in these lanes went to the same lanes of another leaf; who they were is in
-    /// [`Index::moved_out`], from this place on.
-    Many { from: LeafIdx, to: LeafIdx, lanes: u64, who: u32 },
-    /// One is gone.
-    Gone { entity: EntityIdx, from: Lane },
-}
-
-impl Shift {
-    fn from(&self) -> LeafIdx {
-        match *self {
-            Self::One { from, .. } | Self::Gone { from, .. } => from.leaf(),
-            Self::Many { from, .. } => from,
-        }
-    }
-}
-
-/// A lane of a leaf.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lane(u32);
-
-impl Lane {
-    fn new(leaf: LeafIdx, lane: usize) -> Self {
-        Self(leaf * LEAF as u32 + lane as u32)
-    }
-
-    /// Of which leaf.
-    #[inline]
-    pub(crate) const fn leaf(self) -> LeafIdx {
-        self.0 / LEAF as u32
-    }
-
-    /// Which of it.
-    #[inline]
-    pub(crate) const fn lane(self) -> usize {
-        self.0 as usize % LEAF
-    }
-}
-
 /// Where everything is.
 #[derive(Debug)]
 pub struct Index {
     space: Space,
     simd: Level,
+    /// Where each entity is, and in which lane of which leaf.
+    grids: Vec<Grid>,
+    lanes: Vec<u32>,
+    len: usize,
     leaves: Vec<Leaf>,
-    /// Boxes of the leaves as they are: they grow as entities move, and shrink when their turn
-    /// comes.
+    /// Boxes of the leaves as they are.
     bounds: Vec<GridBox>,
     /// In which round each leaf changed last.
     stamps: Vec<u32>,
-    /// The newest shift out of each leaf.
-    heads: Vec<u32>,
-    /// The leaves along the curve, and where each begins.
-    order: Vec<LeafIdx>,
-    firsts: Vec<u64>,
     free: Vec<LeafIdx>,
-    canopy: Canopy,
-    /// Leaf and lane of each entity.
-    lanes: Vec<u32>,
-    len: usize,
-    /// Leaves with entities that strayed.
-    strays: Vec<LeafIdx>,
-    /// Leaves whose fat box grew, or that are new.
+    zones: Zones,
+    shifts: Shifts,
+    /// Leaves whose fat box grew, or that are new, and a canopy over those boxes.
     reshaped: Vec<LeafIdx>,
-    shifts: Vec<Shift>,
-    /// The shift before each out of the same leaf.
-    earlier: Vec<u32>,
-    moved_out: Vec<u32>,
+    reshapes: Canopy,
+    /// What each thread found out about its share of the leaves.
+    sweeps: Vec<Sweep>,
     /// How often it was settled.
     round: u32,
     /// It was settled, and nothing changed lanes since.
@@ -116,31 +73,32 @@ impl Index {
     /// Holds nothing.
     #[must_use]
     pub fn new(space: Space) -> Self {
+        Self::with_zones(space, ZONE_ENTITIES_MAX)
+    }
+
+    /// Holds nothing; its zones will hold at most so many entities each, and at least two.
+    #[must_use]
+    pub fn with_zones(space: Space, zone_entities_max: usize) -> Self {
         let mut index = Self {
             space,
             simd: Level::detect(),
+            grids: Vec::new(),
+            lanes: Vec::new(),
+            len: 0,
             leaves: Vec::new(),
             bounds: Vec::new(),
             stamps: Vec::new(),
-            heads: Vec::new(),
-            order: Vec::new(),
-            firsts: Vec::new(),
             free: Vec::new(),
-            canopy: Canopy::default(),
-            lanes: Vec::new(),
-            len: 0,
-            strays: Vec::new(),
+            zones: Zones::new(zone_entities_max, 0),
+            shifts: Shifts::default(),
             reshaped: Vec::new(),
-            shifts: Vec::new(),
-            earlier: Vec::new(),
-            moved_out: Vec::new(),
+            reshapes: Canopy::default(),
+            sweeps: Vec::new(),
             round: 1,
             is_settled: false,
             is_stirred: true,
         };
-        let first = index.take_leaf(0);
-        index.order.push(first);
-        index.firsts.push(0);
+        index.take_leaf(0, 0, u64::MAX);
         index
     }
 
@@ -159,57 +117,48 @@ impl Index {
     /// How many leaves it has.
     #[must_use]
     pub fn leaves(&self) -> usize {
-        self.order.len()
+        self.leaves.len() - self.free.len()
+    }
+
+    /// How many zones it has.
+    #[must_use]
+    pub fn zones(&self) -> usize {
+        self.zones.order.len()
+    }
+
+    /// How many entities crossed from one zone into another.
+    #[must_use]
+    pub fn handovers(&self) -> u64 {
+        self.zones.handovers
     }
 
     /// The boxes of its leaves, along the curve.
     pub fn boxes(&self) -> impl Iterator<Item = GridBox> + '_ {
-        self.order.iter().map(|leaf| self.bounds[*leaf as usize])
+        let zones = self.zones.order.iter().map(|zone| &self.zones.rows[*zone as usize]);
+        zones.flat_map(|zone| &zone.order).map(|leaf| self.bounds[*leaf as usize])
     }
 
-    fn take_leaf(&mut self, first: u64) -> LeafIdx {
+    fn take_leaf(&mut self, zone: ZoneIdx, first: u64, after: u64) -> LeafIdx {
         let leaf = self.free.pop().unwrap_or_else(|| {
-            self.leaves.push(Leaf::empty(0));
+            self.leaves.push(Leaf::empty());
             self.bounds.push(GridBox::EMPTY);
             self.stamps.push(0);
-            self.heads.push(NO_SHIFT);
+            self.shifts.add_leaf();
             self.leaves.len() as u32 - 1
         });
-        self.leaves[leaf as usize] = Leaf::empty(first);
+        self.leaves[leaf as usize] = Leaf { zone, first, after, ..Leaf::empty() };
         self.bounds[leaf as usize] = GridBox::EMPTY;
         self.stamps[leaf as usize] = self.round;
         leaf
     }
 
-    /// Where in the order the leaf is to which the curve sends a key.
-    fn find(&self, key: u64) -> usize {
-        self.firsts.partition_point(|first| *first <= key) - 1
-    }
-
-    fn position(&self, leaf: LeafIdx) -> usize {
-        let first = self.leaves[leaf as usize].first;
-        let from = self.firsts.partition_point(|other| *other < first);
-        let at = self.order[from..].iter().position(|other| *other == leaf);
-        from + at.expect("a leaf in use has its place in the order")
-    }
-
     /// Whoever kept masks has followed by now.
     fn begin(&mut self) {
-        if !std::mem::take(&mut self.is_settled) {
-            return;
+        if std::mem::take(&mut self.is_settled) {
+            self.shifts.clear();
+            self.reshaped.clear();
+            self.reshapes.cover(std::iter::empty());
         }
-        for shift in self.shifts.drain(..) {
-            self.heads[shift.from() as usize] = NO_SHIFT;
-        }
-        self.earlier.clear();
-        self.moved_out.clear();
-        self.reshaped.clear();
-    }
-
-    fn note(&mut self, shift: Shift) {
-        let head = &mut self.heads[shift.from() as usize];
-        self.earlier.push(std::mem::replace(head, self.shifts.len() as u32));
-        self.shifts.push(shift);
     }
 
     /// Takes in an entity that it does not hold.
@@ -217,7 +166,9 @@ impl Index {
         self.begin();
         if self.lanes.len() <= entity.at() {
             self.lanes.resize(entity.at() + 1, NO_LANE);
+            self.grids.resize(entity.at() + 1, [0; 3]);
         }
+        self.grids[entity.at()] = at;
         self.len += 1;
         self.is_stirred = true;
         self.settle_in(entity, kind.0 & 63, at, curve::key(self.space, at));
@@ -225,16 +176,11 @@ impl Index {
 
     /// Gives an entity a lane in the leaf to which the curve sends it.
     fn settle_in(&mut self, entity: EntityIdx, sort: u8, at: Grid, key: u64) -> Lane {
-        let mut place = self.find(key);
-        while self.leaves[self.order[place] as usize].used == u64::MAX {
-            self.cut(place);
-            place = self.find(key);
-        }
-        let number = self.order[place];
+        let number = self.make_room(key);
         let leaf = &mut self.leaves[number as usize];
         let lane = leaf.used.trailing_ones() as usize;
         leaf.put(lane, entity, sort, at);
-        self.bounds[number as usize].include(at);
+        self.zones.rows[leaf.zone as usize].len += 1;
         self.stamps[number as usize] = self.round;
         self.reach(number, at);
         let lane = Lane::new(number, lane);
@@ -242,8 +188,26 @@ impl Index {
         lane
     }
 
+    /// The leaf to which the curve sends a key, with a free lane, in a zone with room.
+    fn make_room(&mut self, key: u64) -> LeafIdx {
+        loop {
+            let (at, place) = self.zones.find(key);
+            let zone = self.zones.order[at];
+            let row = &self.zones.rows[zone as usize];
+            let number = row.order[place];
+            if row.len >= self.zones.limit {
+                self.split(at);
+            } else if self.leaves[number as usize].used == u64::MAX {
+                self.cut(zone, place);
+            } else {
+                return number;
+            }
+        }
+    }
+
     /// Makes a leaf responsible for a point.
     fn reach(&mut self, number: LeafIdx, at: Grid) {
+        self.bounds[number as usize].include(at);
         let leaf = &mut self.leaves[number as usize];
         leaf.core.include(at);
         if !leaf.fat.contains(at) {
@@ -258,6 +222,12 @@ impl Index {
         self.lane(entity).is_some()
     }
 
+    /// Where an entity is that it holds.
+    #[inline]
+    pub(crate) fn at(&self, entity: EntityIdx) -> Grid {
+        self.grids[entity.at()]
+    }
+
     /// The lane of an entity.
     #[inline]
     pub(crate) fn lane(&self, entity: EntityIdx) -> Option<Lane> {
@@ -269,12 +239,14 @@ impl Index {
     pub fn remove(&mut self, entity: EntityIdx) {
         let Some(from) = self.lane(entity) else { return };
         self.begin();
-        self.leaves[from.leaf() as usize].vacate(1 << from.lane());
+        let leaf = &mut self.leaves[from.leaf() as usize];
+        leaf.vacate(1 << from.lane());
+        self.zones.rows[leaf.zone as usize].len -= 1;
         self.stamps[from.leaf() as usize] = self.round;
         self.lanes[entity.at()] = NO_LANE;
         self.len -= 1;
         self.is_stirred = true;
-        self.note(Shift::Gone { entity, from });
+        self.shifts.note(Shift::Gone { entity, from });
     }
 
     /// The leaves by number; those out of use are empty.
@@ -301,10 +273,8 @@ impl Index {
     }
 
     /// Calls `found` with every leaf whose fat box touches this one.
-    pub(crate) fn each_near(&self, reach: &GridBox, mut found: impl FnMut(LeafIdx)) {
-        for leaf in self.order.iter().filter(|leaf| self.fat(**leaf).touches(reach)) {
-            found(*leaf);
-        }
+    pub(crate) fn each_near(&self, reach: &GridBox, found: impl FnMut(LeafIdx)) {
+        self.zones.near(self.simd, reach, found);
     }
 
     /// How often it was settled. What changes from now on carries this number.
@@ -323,138 +293,109 @@ impl Index {
         self.round > round
     }
 
-    /// Leaves that are new, or reach further than they did when the index was settled last.
-    pub(crate) fn reshaped(&self) -> &[LeafIdx] {
-        &self.reshaped
+    /// Calls `found` with every leaf that is new, or reaches further than it did when the index was
+    /// settled last, and whose fat box touches this one. It may be called twice with the same.
+    pub(crate) fn each_reshaped(&self, reach: &GridBox, mut found: impl FnMut(LeafIdx)) {
+        self.reshapes.touching(self.simd, &Probe::Box(*reach), |at| found(self.reshaped[at]));
     }
 
     /// The numbers of the shifts out of a leaf, newest first.
     pub(crate) fn shifts_from(&self, leaf: LeafIdx) -> impl Iterator<Item = u32> + '_ {
-        let some = |number: u32| (number != NO_SHIFT).then_some(number);
-        std::iter::successors(some(self.heads[leaf as usize]), move |number| {
-            some(self.earlier[*number as usize])
-        })
+        self.shifts.from(leaf)
     }
 
     /// A shift by its number.
     pub(crate) fn shift(&self, number: u32) -> &Shift {
-        &self.shifts[number as usize]
+        &self.shifts.all[number as usize]
     }
 
     /// Who was in a lane that [`Shift::Many`] emptied.
     pub(crate) fn moved_out(&self, who: u32, lane: usize) -> EntityIdx {
-        EntityIdx(self.moved_out[who as usize + lane])
+        self.shifts.moved_out(who, lane)
     }
 
-    /// Notes that an entity moved.
+    /// Notes where an entity is now. Probes find it there when the index was settled.
     #[inline]
     pub fn moved(&mut self, entity: EntityIdx, at: Grid) {
         let Some(lane) = self.lane(entity) else { return };
-        let number = lane.leaf() as usize;
-        let leaf = &mut self.leaves[number];
-        leaf.place(lane.lane(), at);
+        self.grids[entity.at()] = at;
+        self.stamps[lane.leaf() as usize] = self.round;
         self.is_stirred = true;
-        self.stamps[number] = self.round;
-        if !self.bounds[number].contains(at) {
-            if leaf.fat.contains(at) {
-                self.bounds[number].include(at);
-                return;
-            }
-            if leaf.strayed == 0 {
-                self.strays.push(lane.leaf());
-            }
-            leaf.strayed |= 1 << lane.lane();
-        }
     }
 
     /// Brings everything into order that moved since the last time. Probes find things as of now.
     ///
     /// Whoever keeps masks over lanes follows afterwards, before anything changes again.
     pub fn settle(&mut self) {
+        self.settle_on(&Serial);
+    }
+
+    /// The same on the threads of an executor, with the same result.
+    pub fn settle_on(&mut self, exec: &impl Executor) {
         self.begin();
-        if !std::mem::take(&mut self.is_stirred) {
-            self.is_settled = true;
-            return;
+        if std::mem::take(&mut self.is_stirred) {
+            self.sweep(exec);
+            self.depart();
+            self.merge();
+            self.merge_zones();
+            self.zones.cover(&self.leaves, &self.bounds);
+            let fats = self.reshaped.iter().map(|leaf| self.leaves[*leaf as usize].fat);
+            self.reshapes.cover(fats);
+            self.round += 1;
         }
-        while let Some(number) = self.strays.pop() {
-            self.send_strays(number);
-        }
-        let turns = self.round % TURN_TICKS..self.leaves.len() as u32;
-        for number in turns.step_by(TURN_TICKS as usize) {
-            if self.leaves[number as usize].used != 0 {
-                self.take_turn(number);
-            }
-        }
-        self.merge();
-        let bounds = &self.bounds;
-        self.canopy.cover(self.order.iter().map(|leaf| bounds[*leaf as usize]));
         self.is_settled = true;
-        self.round += 1;
     }
 
-    /// Sends those who left a leaf's fat box where the curve says.
-    fn send_strays(&mut self, number: LeafIdx) {
-        let strayed = std::mem::take(&mut self.leaves[number as usize].strayed);
-        for lane in bits(strayed) {
-            let at = self.leaves[number as usize].at(lane);
-            let key = curve::key(self.space, at);
-            if self.owns(self.position(number), key) {
-                self.reach(number, at);
-            } else {
-                self.send(number, lane, key);
+    /// Looks at every leaf alone.
+    fn sweep(&mut self, exec: &impl Executor) {
+        let Self { space, simd, round, grids, leaves, bounds, stamps, sweeps, .. } = self;
+        let scenery = sweep::Scenery { space: *space, simd: *simd, round: *round, grids };
+        sweeps.resize_with(width(exec), Sweep::default);
+        let share = leaves.len().div_ceil(sweeps.len());
+        let shares = leaves.chunks_mut(share).zip(bounds.chunks_mut(share));
+        let shares = shares.zip(stamps.chunks(share)).zip(sweeps.iter_mut()).enumerate();
+        let parts = shares.map(|(at, (((leaves, bounds), stamps), sweep))| {
+            let first = (at * share) as LeafIdx;
+            sweep::Part { first, leaves, bounds, stamps, sweep }
+        });
+        run_parts(exec, parts, |part| part.run(scenery));
+    }
+
+    /// Sends those who left a leaf where the curve says.
+    fn depart(&mut self) {
+        let mut sweeps = std::mem::take(&mut self.sweeps);
+        for sweep in &mut sweeps {
+            self.reshaped.append(&mut sweep.reshaped);
+            for (entity, key) in sweep.departures.drain(..) {
+                let from = self.lane(entity).expect("who departs is in a leaf");
+                // Its leaf may have been cut or merged since it was looked at.
+                if self.leaves[from.leaf() as usize].owns(key) {
+                    self.reach(from.leaf(), self.grids[entity.at()]);
+                } else {
+                    self.send(entity, from, key);
+                }
             }
         }
-        self.bounds[number as usize] =
-            self.leaves[number as usize].round(self.leaves[number as usize].used);
+        self.sweeps = sweeps;
     }
 
-    /// Is this leaf's stretch of the curve the one with this key?
-    fn owns(&self, place: usize, key: u64) -> bool {
-        let after = self.firsts.get(place + 1).copied().unwrap_or(u64::MAX);
-        self.firsts[place] <= key && key < after
-    }
-
-    fn send(&mut self, number: LeafIdx, lane: usize, key: u64) {
-        let leaf = &mut self.leaves[number as usize];
-        let (entity, sort, at) = (EntityIdx(leaf.entities[lane]), leaf.sorts[lane], leaf.at(lane));
-        leaf.vacate(1 << lane);
-        self.stamps[number as usize] = self.round;
-        let to = self.settle_in(entity, sort, at, key);
-        self.note(Shift::One { entity, from: Lane::new(number, lane), to });
-    }
-
-    /// Brings one leaf's boxes up to date and sends away whom the curve does not send here.
-    fn take_turn(&mut self, number: LeafIdx) {
-        let place = self.position(number);
-        let leaf = &self.leaves[number as usize];
-        let outside = leaf.used & !simd::inside(self.simd, &leaf.axes, &leaf.core);
-        let is_stranger = |lane: &usize| !self.owns(place, curve::key(self.space, leaf.at(*lane)));
-        let strangers = bits(outside).filter(is_stranger).fold(0, |mask, lane| mask | 1u64 << lane);
-        let core = leaf.round(leaf.used & !strangers);
-        let kinds = bits(leaf.used).fold(0, |kinds, lane| kinds | 1 << leaf.sorts[lane]);
-        let leaf = &mut self.leaves[number as usize];
-        leaf.kinds = kinds;
-        for lane in bits(strangers) {
-            let key = curve::key(self.space, self.leaves[number as usize].at(lane));
-            self.send(number, lane, key);
-        }
-        self.bounds[number as usize] = core;
-        let leaf = &mut self.leaves[number as usize];
-        let new = fat(&core);
-        leaf.core = core;
-        let grows = !leaf.fat.holds(&new);
-        leaf.fat = new;
-        if grows {
-            self.reshaped.push(number);
-        }
+    fn send(&mut self, entity: EntityIdx, from: Lane, key: u64) {
+        let leaf = &mut self.leaves[from.leaf() as usize];
+        let (sort, zone) = (leaf.sorts[from.lane()], leaf.zone);
+        leaf.vacate(1 << from.lane());
+        self.zones.rows[zone as usize].len -= 1;
+        self.stamps[from.leaf() as usize] = self.round;
+        let to = self.settle_in(entity, sort, self.grids[entity.at()], key);
+        self.zones.handovers += u64::from(self.leaves[to.leaf() as usize].zone != zone);
+        self.shifts.note(Shift::One { entity, from, to });
     }
 
     /// Calls `found` with every entity that the probe hits and whose kind passes, and with its
     /// place, leaf by leaf.
     #[inline]
     pub fn probe(&self, probe: &Probe, kinds: u64, mut found: impl FnMut(EntityIdx, Grid)) {
-        self.canopy.touching(self.simd, probe, |place| {
-            let leaf = &self.leaves[self.order[place] as usize];
+        self.zones.touching(self.simd, probe, |number| {
+            let leaf = &self.leaves[number as usize];
             if leaf.kinds & kinds == 0 {
                 return;
             }

@@ -11,6 +11,8 @@ pub struct Stats {
     pub sessions_parked: usize,
     /// Entities.
     pub entities: usize,
+    /// Zones that they are in.
+    pub zones: usize,
     /// Slots in use: pairs of a session and an entity in its view.
     pub visible_pairs: usize,
     /// Named channels, presence lists included.
@@ -26,6 +28,7 @@ impl World {
             sessions_live: live,
             sessions_parked: self.sessions.len() - live,
             entities: self.entities.len(),
+            zones: self.atlas.index().zones(),
             visible_pairs: self.replication.slots(),
             channels: self.channels.len(),
         }

@@ -20,14 +20,14 @@ impl World {
         self.fold_datagrams(inputs);
         self.run_authority(out);
         self.expire(out);
-        self.move_entities();
+        self.move_entities(exec);
         self.replicate(inputs, out, exec);
         self.entities.end_tick();
         self.end_of_tick_mail(out);
     }
 
     /// Brings tracks and index up to what was accepted.
-    fn move_entities(&mut self) {
+    fn move_entities(&mut self, exec: &impl Executor) {
         for &entity in self.entities.despawned() {
             self.atlas.remove(entity);
         }
@@ -49,7 +49,8 @@ impl World {
             self.entities.stir(self.tracks.held()[at], self.now);
             self.counters.entries += 1;
         }
-        self.atlas.refresh();
+        self.atlas.refresh(exec);
+        self.counters.zone_handovers = self.atlas.index().handovers();
     }
 
     fn move_entity(&mut self, entity: EntityIdx) {

@@ -164,7 +164,7 @@ impl World {
             None => session.avatar.or_else(|| session.owned.first()).map(place),
         };
         let region = area.region(centre);
-        let side = region.as_ref().map(|r| match r.side(space, self.atlas.place(entity)) {
+        let side = region.as_ref().map(|r| match r.side(space, &self.atlas.place(entity)) {
             Side::Inside => "inside",
             Side::Margin => "margin",
             Side::Outside => "outside",

@@ -3,6 +3,7 @@
 mod view_stage;
 
 use starling_protocol::message::interest::{Interest, Shape};
+use starling_world::config::WorldConfig;
 use starling_world::executor::{Executor, Serial};
 use starling_world::input::{Command, TickInputs};
 use starling_world::output::Output;
@@ -77,10 +78,10 @@ fn any_number_of_threads_gives_the_same_checksum() {
     [1, 2, 3, 8].iter().for_each(|threads| assert_like_serial(&Threads(*threads)));
 }
 
-/// Two worlds with the same inputs: one serial, one in parts.
+/// Two worlds with the same inputs: one serial, one in parts and in tiny zones.
 fn assert_like_serial(exec: &impl Executor) {
     let mut sky = Sky::new(metric(), 8);
-    let mut twin = starling_world::World::new(metric());
+    let mut twin = starling_world::World::new(WorldConfig { zone_entities_max: 8, ..metric() });
     let mirror = |world: &mut starling_world::World, commands: Vec<Command>| {
         world.step(0, &mut commands.clone(), &mut Output::default());
     };

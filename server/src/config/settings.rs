@@ -4,7 +4,7 @@ use super::error::Fault;
 use super::tree::{AuthMode, Config, CongestionChoice, IoChoice, WorldPolicy};
 use super::worlds::{WorldEntry, parse_rings};
 use starling_protocol::limits::{
-    SESSIONS_MAX, TICK_HZ_MAX, WORLD_NAME_BYTES_MAX, ZONE_ENTITIES_MAX,
+    SESSIONS_MAX, TICK_HZ_MAX, WORLD_ENTITIES_MAX, WORLD_NAME_BYTES_MAX, ZONE_ENTITIES_MAX,
 };
 use starling_protocol::space::Space;
 use starling_protocol::units::{Nanos, TickRate};
@@ -280,7 +280,8 @@ impl Templates {
         config.speed_max_mps = positive(&at("speed_max_mps"), entry.speed_max_mps)?;
         config.teleport_max_m = positive(&at("teleport_max_m"), entry.teleport_max_m)?;
         config.sessions_max = count(&at("sessions_max"), entry.sessions_max, SESSIONS_MAX)?;
-        config.entities_max = count(&at("entities_max"), entry.entities_max, ZONE_ENTITIES_MAX)?;
+        let entities_max = entry.entities_max.or(Some(ZONE_ENTITIES_MAX as u32));
+        config.entities_max = count(&at("entities_max"), entities_max, WORLD_ENTITIES_MAX)?;
         Ok(config)
     }
 }

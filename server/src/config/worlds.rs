@@ -35,7 +35,7 @@ pub struct WorldEntry {
     pub teleport_max_m: Option<f64>,
     /// Sessions at once.
     pub sessions_max: Option<u32>,
-    /// Entities at once.
+    /// Entities at once: 65,535 unless said, and at most 1,048,576.
     pub entities_max: Option<u32>,
     /// Kinds of entity; one plain kind where none are named.
     #[serde(default)]

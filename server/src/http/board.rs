@@ -138,6 +138,7 @@ fn world(name: &str, entry: &Entry) -> Value {
             "parked": reading.stats.sessions_parked,
         },
         "entities": reading.stats.entities,
+        "zones": reading.stats.zones,
         "visible_pairs": reading.stats.visible_pairs,
         "channels": reading.stats.channels,
         "tick_us": {

@@ -34,6 +34,7 @@ const COUNTED: &[Counted] = &[
     ("samples_accepted", "Samples accepted.", |c| c.samples_accepted),
     ("samples_old", "Samples older than one already taken.", |c| c.samples_old),
     ("samples_rejected", "Samples rejected.", |c| c.samples_rejected.iter().sum()),
+    ("zone_handovers", "Entities that crossed from one zone into another.", |c| c.zone_handovers),
     ("enters", "Entities that entered a view.", |c| c.enters),
     ("leaves", "Entities that left a view.", |c| c.leaves),
     ("datagrams_sent", "Snapshot datagrams written.", |c| c.datagrams),
@@ -82,6 +83,7 @@ type Held = (&'static str, &'static str, fn(&Stats) -> u64);
 
 const HELD: &[Held] = &[
     ("entities", "Entities.", |s| s.entities as u64),
+    ("zones", "Zones that the entities are in.", |s| s.zones as u64),
     ("visible_pairs", "Pairs of a session and an entity in its view.", |s| s.visible_pairs as u64),
     ("channels", "Channels.", |s| s.channels as u64),
 ];

@@ -2,7 +2,7 @@
 
 use crate::World;
 use crate::entity::EntityIdx;
-use crate::executor::Executor;
+use crate::executor::{Executor, Serial};
 use starling_protocol::space::IPos;
 
 impl World {
@@ -11,7 +11,7 @@ impl World {
         for &(entity, to) in moved {
             self.atlas.moved(entity, to);
         }
-        self.atlas.refresh();
+        self.atlas.refresh(&Serial);
     }
 
     /// Works out who sees whom, and tells nobody.

@@ -19,7 +19,7 @@ impl World {
         let region = Region::sphere(place.point, radius_m, 1.0, false);
         let probe = region.probe(&self.atlas, place.grid);
         self.atlas.probe(&probe, u64::MAX, |entity, _| {
-            let near = region.side(self.config.space, self.atlas.place(entity)) == Side::Inside;
+            let near = region.side(self.config.space, &self.atlas.place(entity)) == Side::Inside;
             if near && self.entities.is_live(entity) {
                 sessions.extend(self.entities.owner(entity).map(|owner| owner.session));
                 sessions.extend(self.entities.avatar_of(entity));

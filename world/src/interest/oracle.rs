@@ -60,9 +60,10 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(space: Space, side_m: f64) -> Self {
+    fn new(space: Space, side_m: f64, zone_entities_max: usize) -> Self {
         let mut config = WorldConfig::new("t", space, Profile::Game);
         config.presence_ms = 1_000_000;
+        config.zone_entities_max = zone_entities_max;
         let mut oracle = Interests::new(&config);
         oracle.plain_only = true;
         Self { world: World::new(config), oracle, conns: Vec::new(), next: 0, side_m }
@@ -315,8 +316,10 @@ proptest! {
         globe in prop::bool::weighted(0.3),
         side_m in 50.0..5_000.0f64,
         width in 1..4usize,
+        zone_entities_max in prop_oneof![Just(65_535usize), 2..40usize],
     ) {
-        let mut stage = Stage::new(if globe { Space::Geodetic } else { Space::Metric }, side_m);
+        let space = if globe { Space::Geodetic } else { Space::Metric };
+        let mut stage = Stage::new(space, side_m, zone_entities_max);
         for _ in 0..8 {
             stage.join();
         }

@@ -253,7 +253,7 @@ mod tests {
         for (i, point) in points.iter().enumerate() {
             atlas.insert(EntityIdx(i as u32), KindId(0), space.snap(*point).expect("in range"));
         }
-        atlas.refresh();
+        atlas.refresh(&crate::executor::Serial);
         atlas
     }
 
@@ -264,7 +264,7 @@ mod tests {
         let mut hits = vec![false; count];
         atlas.probe(&region.probe(atlas, grid), u64::MAX, |e, _| hits[e.at()] = true);
         for (i, hit) in hits.iter().enumerate() {
-            let side = region.side(space, atlas.place(EntityIdx(i as u32)));
+            let side = region.side(space, &atlas.place(EntityIdx(i as u32)));
             assert!(*hit || side == Side::Outside, "{i} is {side:?} and was not found");
         }
     }
@@ -337,7 +337,7 @@ mod tests {
 
     fn side_of(region: &Region, space: Space, point: Point) -> Side {
         let atlas = atlas(space, &[point]);
-        region.side(space, atlas.place(EntityIdx(0)))
+        region.side(space, &atlas.place(EntityIdx(0)))
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Sight {
             }
             Ready::Nearest { count, center, flat, reach_m } => {
                 let own = if center.is_some() { None } else { viewer.center(None) };
-                let own_place = || own.map(|own| *atlas.place(own));
+                let own_place = || own.map(|own| atlas.place(own));
                 let from = center.map(|pos| atlas.locate(pos)).or_else(own_place);
                 let Some(from) = from else { return };
                 let search = Search { from, own, flat: *flat, want: *count + *count / 4 };
@@ -134,7 +134,7 @@ impl Sight {
                 self.look_by(&probe, side, filter, atlas, entities);
             }
             _ => {
-                let side = |entity, _| region.side(space, atlas.place(entity));
+                let side = |entity, _| region.side(space, &atlas.place(entity));
                 self.look_by(&probe, side, filter, atlas, entities);
             }
         }

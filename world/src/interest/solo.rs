@@ -198,7 +198,7 @@ impl Spot {
                 })
             }
             _ => self.split(leaf, hits, entities, |entity, _| {
-                self.region.side(space, atlas.place(entity))
+                self.region.side(space, &atlas.place(entity))
             }),
         }
     }

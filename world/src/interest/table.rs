@@ -74,11 +74,11 @@ impl Table {
 
     /// Leaves that grew may matter now.
     pub(super) fn take_in_reshaped(&mut self, index: &Index, reach: &GridBox) {
-        for &leaf in index.reshaped() {
-            if index.fat(leaf).touches(reach) && self.position(leaf).is_none() {
+        index.each_reshaped(reach, |leaf| {
+            if self.position(leaf).is_none() {
                 self.add(leaf);
             }
-        }
+        });
     }
 
     /// Leaves of which nobody sees anything are dropped unless `matters`.

@@ -143,3 +143,29 @@ pub(super) fn touched(sides: [&[i32; BLOCK]; 6], center: Grid, limit: f32, flat:
     let center = center.map(|c| _mm256_set1_epi32(c));
     u16::from_le_bytes([0, WIDTH].map(|at| near(sides, at, center, limit, flat)))
 }
+
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
+pub(super) fn round(axes: &Axes, lanes: u64) -> GridBox {
+    let bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    let (least, most) = (_mm256_set1_epi32(i32::MIN), _mm256_set1_epi32(i32::MAX));
+    let (mut min, mut max) = ([most; 3], [least; 3]);
+    for at in (0..LEAF).step_by(WIDTH) {
+        let byte = _mm256_set1_epi32((lanes >> at & 0xff) as i32);
+        let used = _mm256_cmpeq_epi32(_mm256_and_si256(byte, bit), bit);
+        for axis in 0..3 {
+            let lanes = load(&axes[axis], at);
+            min[axis] = _mm256_min_epi32(min[axis], _mm256_blendv_epi8(most, lanes, used));
+            max[axis] = _mm256_max_epi32(max[axis], _mm256_blendv_epi8(least, lanes, used));
+        }
+    }
+    let fold = |of: __m256i, by: fn(i32, i32) -> i32| {
+        let low = [of, _mm256_permute2x128_si256::<1>(of, of)].map(|half| {
+            let half = _mm256_castsi256_si128(half);
+            let (a, b) = (_mm_extract_epi32::<0>(half), _mm_extract_epi32::<1>(half));
+            let (c, d) = (_mm_extract_epi32::<2>(half), _mm_extract_epi32::<3>(half));
+            by(by(a, b), by(c, d))
+        });
+        by(low[0], low[1])
+    };
+    GridBox { min: min.map(|of| fold(of, i32::min)), max: max.map(|of| fold(of, i32::max)) }
+}

@@ -125,3 +125,19 @@ pub(super) fn touching(sides: [&[i32; BLOCK]; 6], bounds: &GridBox) -> u16 {
 pub(super) fn touched(sides: [&[i32; BLOCK]; 6], center: Grid, limit: f32, flat: bool) -> u16 {
     near(sides, center.map(|c| _mm512_set1_epi32(c)), limit, flat)
 }
+
+#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,bmi1,bmi2,popcnt,lzcnt")]
+pub(super) fn round(axes: &Axes, lanes: u64) -> GridBox {
+    let mut bounds = GridBox::EMPTY;
+    for (axis, coordinates) in axes.iter().enumerate() {
+        let (mut min, mut max) = (_mm512_set1_epi32(i32::MAX), _mm512_set1_epi32(i32::MIN));
+        for at in (0..LEAF).step_by(WIDTH) {
+            let (used, lanes) = ((lanes >> at) as u16, load(coordinates, at));
+            min = _mm512_mask_min_epi32(min, used, min, lanes);
+            max = _mm512_mask_max_epi32(max, used, max, lanes);
+        }
+        bounds.min[axis] = _mm512_reduce_min_epi32(min);
+        bounds.max[axis] = _mm512_reduce_max_epi32(max);
+    }
+    bounds
+}

@@ -97,3 +97,15 @@ pub(super) fn touched(sides: [&[i32; BLOCK]; 6], center: Grid, limit: f32, flat:
     }
     bits
 }
+
+pub(super) fn round(axes: &Axes, lanes: u64) -> GridBox {
+    let mut bounds = GridBox::EMPTY;
+    for (axis, coordinates) in axes.iter().enumerate() {
+        for (lane, c) in coordinates.iter().enumerate() {
+            let used = lanes >> lane & 1 == 1;
+            bounds.min[axis] = bounds.min[axis].min(if used { *c } else { i32::MAX });
+            bounds.max[axis] = bounds.max[axis].max(if used { *c } else { i32::MIN });
+        }
+    }
+    bounds
+}

@@ -11,7 +11,7 @@ struct Follower(BTreeMap<(LeafIdx, usize), EntityIdx>);
 
 impl Follower {
     fn follow(&mut self, index: &Index) {
-        for shift in &index.shifts {
+        for shift in &index.shifts.all {
             match *shift {
                 Shift::One { entity, from, to } => {
                     let old = self.0.remove(&(from.leaf(), from.lane()));
@@ -23,7 +23,7 @@ impl Follower {
                 Shift::Many { from, to, lanes, who } => {
                     for lane in bits(lanes) {
                         let Some(old) = self.0.remove(&(from, lane)) else { continue };
-                        assert_eq!(old.0, index.moved_out[who as usize + lane]);
+                        assert_eq!(old, index.moved_out(who, lane));
                         self.0.insert((to, lane), old);
                     }
                 }
@@ -72,13 +72,24 @@ fn assert_like_the_grid(index: &Index, now: &BTreeMap<u32, Grid>, probes: &[(Gri
 }
 
 fn assert_in_order(index: &Index) {
-    assert!(index.firsts.windows(2).all(|w| w[0] <= w[1]) && index.firsts[0] == 0);
-    for (place, number) in index.order.iter().enumerate() {
-        let leaf = &index.leaves[*number as usize];
-        assert_eq!(leaf.first, index.firsts[place]);
-        assert!(index.fat(*number).holds(&leaf.round(leaf.used)), "the fat box holds all");
-        assert!(index.bounds[*number as usize].holds(&leaf.round(leaf.used)));
+    let mut next = 0;
+    for number in &index.zones.order {
+        let zone = &index.zones.rows[*number as usize];
+        let mut len = 0;
+        for (leaf, first) in zone.order.iter().zip(&zone.firsts) {
+            let (bounds, leaf) = (index.bounds[*leaf as usize], &index.leaves[*leaf as usize]);
+            assert_eq!([leaf.first, *first], [next; 2], "one leaf begins where another ends");
+            assert_eq!(leaf.zone, *number);
+            assert!(leaf.fat.holds(&leaf.round(leaf.used)), "the fat box holds all");
+            assert!(bounds.holds(&leaf.round(leaf.used)));
+            assert!(leaf.after >= leaf.first);
+            next = leaf.after;
+            len += leaf.used.count_ones() as usize;
+        }
+        assert_eq!(len, zone.len);
+        assert!(len <= index.zones.limit, "{len} in a zone");
     }
+    assert_eq!(next, u64::MAX, "the zones cover the curve");
 }
 
 fn coordinate() -> impl Strategy<Value = i32> {
@@ -121,6 +132,19 @@ fn apply(index: &mut Index, now: &mut BTreeMap<u32, Grid>, (e, what, to): (u32, 
     }
 }
 
+/// Runs parts last first.
+struct Backwards(usize);
+
+impl Executor for Backwards {
+    fn width(&self) -> usize {
+        self.0
+    }
+
+    fn run<T: Send>(&self, parts: &mut [T], work: &(dyn Fn(&mut T) + Sync)) {
+        parts.iter_mut().rev().for_each(work);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -129,13 +153,16 @@ proptest! {
         rounds in prop::collection::vec(prop::collection::vec(event(), 0..200), 1..24),
         probes in prop::collection::vec((place(), 0..200_000u32), 1..6),
         globe: bool,
+        zone_entities_max in prop_oneof![Just(ZONE_ENTITIES_MAX), 2..40usize],
+        threads in 1..9usize,
     ) {
         let space = if globe { Space::Geodetic } else { Space::Metric };
-        let (mut index, mut now) = (Index::new(space), BTreeMap::new());
+        let mut now = BTreeMap::new();
+        let mut index = Index::with_zones(space, zone_entities_max);
         let mut follower = Follower::default();
         for events in rounds {
             events.into_iter().for_each(|event| apply(&mut index, &mut now, event));
-            index.settle();
+            index.settle_on(&Backwards(threads));
             prop_assert_eq!(index.len(), now.len());
             assert_in_order(&index);
             assert_like_the_grid(&index, &now, &probes);
@@ -185,4 +212,41 @@ fn only_kinds_that_are_asked_for_are_found() {
         index.probe(&Probe::Box(GridBox::ALL), kinds, |_, _| *hit += 1);
     }
     assert_eq!(hits, [0, 50, 100]);
+}
+
+/// Everyone in a square of sides 60, as many to a zone as a leaf holds at most.
+fn square(zone_entities_max: usize) -> Index {
+    let mut index = Index::with_zones(Space::Metric, zone_entities_max);
+    for e in 0..3_600i32 {
+        index.insert(EntityIdx(e as u32), KindId(0), [e % 60 * 2_000, e / 60 * 2_000, 0]);
+    }
+    index.settle();
+    index
+}
+
+#[test]
+fn zones_that_are_full_are_cut_and_sparse_ones_become_one() {
+    let mut index = square(100);
+    assert!((36..=72).contains(&index.zones()), "{}", index.zones());
+    (0..3_600).filter(|e| e % 60 != 0).for_each(|e| index.remove(EntityIdx(e)));
+    for i in 0..500 {
+        index.moved(EntityIdx(0), [i, 0, 0]);
+        index.settle();
+        assert_in_order(&index);
+    }
+    assert!(index.zones() <= 3, "{}", index.zones());
+    assert_eq!(found(&index, &Probe::Box(GridBox::ALL)).len(), 60);
+}
+
+#[test]
+fn who_crosses_from_zone_to_zone_is_handed_over() {
+    let mut index = square(100);
+    assert_eq!(index.handovers(), 0);
+    for step in 0..600 {
+        index.moved(EntityIdx(0), [step * 200, step * 200, 0]);
+        index.settle();
+        let near = found(&index, &Probe::sphere([step * 200, step * 200, 0], 1.0, false));
+        assert!(near.contains(&EntityIdx(0)), "found at once on either side of a border");
+    }
+    assert!((3..200).contains(&index.handovers()), "{}", index.handovers());
 }
