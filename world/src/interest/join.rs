@@ -37,7 +37,10 @@ impl Interests {
         exec: &impl Executor,
     ) {
         let scenery = Scenery { sessions, atlas, entities };
-        self.lanes.resize_with(width(exec), Lane::default);
+        // Never fewer: a tick that runs on one thread keeps the room of those that run on all.
+        if self.lanes.len() < width(exec) {
+            self.lanes.resize_with(width(exec), Lane::default);
+        }
         self.gone.clear();
         self.run(exec, |part| part.follow(scenery));
         self.seat_all(sessions, atlas, entities);

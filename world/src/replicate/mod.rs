@@ -196,7 +196,9 @@ impl World {
             cues: &self.cues,
             codes,
         };
-        lanes.resize_with(width(exec), || Lane::new(*space));
+        if lanes.len() < width(exec) {
+            lanes.resize_with(width(exec), || Lane::new(*space));
+        }
         let share = views.len().div_ceil(lanes.len()).max(1);
         let parts = views.chunks_mut(share).zip(lanes).enumerate();
         let part = |(at, (views, lane))| Part { first: at * share, views, lane };
