@@ -128,7 +128,7 @@ impl Sent {
         let Some((before, bits)) = self.arrived else { return Some(0) };
         match newest.wrapping_sub(before) {
             0 => Some(bits),
-            ahead @ 1..=0xffff => {
+            ahead @ 1..=0x7fff_ffff => {
                 let itself = 1u32.checked_shl(ahead - 1).unwrap_or(0);
                 Some(bits.checked_shl(ahead).unwrap_or(0) | itself)
             }
@@ -211,6 +211,18 @@ mod tests {
         assert_eq!(slots.base(slot), NO_BASE);
         assert!(sent.ack(&ack(300, 299, 0), &mut slots, |_, _| ()));
         assert_eq!(slots.base(slot), Tick(300));
+    }
+
+    #[test]
+    fn whoever_was_silent_for_an_hour_is_heard_again() {
+        let mut slots = Slots::default();
+        let slot = slots.take(EntityIdx(0), Tick(1)).expect("room");
+        let mut sent = sent_each_tick(2);
+        assert!(sent.ack(&ack(1, 0, 0), &mut slots, |_, _| ()));
+        (3..=72_000).for_each(|t| sent.push(Tick(t), Cover::ALL, &[], 0));
+        assert!(sent.ack(&ack(72_000, 71_999, 0), &mut slots, |_, _| ()));
+        assert_eq!(slots.base(slot), Tick(72_000));
+        assert!(!sent.ack(&ack(1, 0, 0), &mut slots, |_, _| ()), "long forgotten");
     }
 
     #[test]
