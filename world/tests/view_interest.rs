@@ -164,6 +164,26 @@ fn the_antimeridian_and_the_poles_are_no_walls() {
 }
 
 #[test]
+fn on_the_globe_whoever_climbs_straight_up_leaves_the_ground_behind() {
+    let mut sky = Sky::new(geodetic(), 1);
+    let owner = sky.client();
+    // Enough that they do not all lie in one leaf.
+    let parked: Vec<_> =
+        (0..200).map(|i| sky.spawn(owner, [10. + f64::from(i) * 1e-5, 20., 0.])).collect();
+    let drone = sky.player([10., 20., 0.], 300.);
+    sky.allowances.insert(sky.clients[drone].conn, 8 * 1_100);
+    sky.run(6);
+    let near = sky.seen(drone);
+    assert!(near.len() > 100 && near.len() <= parked.len());
+    sky.place(drone, [10., 20., 2_000.]);
+    sky.run(6);
+    assert_eq!(sky.seen(drone), [].into(), "two kilometres up");
+    sky.place(drone, [10., 20., 0.]);
+    sky.run(6);
+    assert_eq!(sky.seen(drone), near, "and down again");
+}
+
+#[test]
 fn random_worlds_show_what_brute_force_finds() {
     for seed in 0..20 {
         let mut sky = Sky::new(metric(), seed);

@@ -235,7 +235,14 @@ impl Stage {
                 let mut position = self.world.entities.accepted(entity).position;
                 let scale = if self.world.config.space == Space::Metric { 1024.0 } else { 90.0 };
                 let step = (unit * scale) as i64;
-                for (axis, shift) in [(0, 8), (1, 24)] {
+                let climbs = scale < 1_000.0 && dice >> 56 & 7 == 0;
+                if climbs {
+                    // Straight up or down, in centimetres.
+                    let part = (dice & 0xffff) as i64 - 0x8000;
+                    let moved = i64::from(position.0[2]) + part * (unit * 1_000.0) as i64 / 0x8000;
+                    position.0[2] = moved.clamp(-100_000, 1_000_000) as i32;
+                }
+                for (axis, shift) in [(0, 8), (1, 24)].into_iter().filter(|_| !climbs) {
                     let part = (dice >> shift & 0xffff) as i64 - 0x8000;
                     let moved = i64::from(position.0[axis]) + part * step / 0x8000;
                     let limit = if axis == 0 { 900_000_000 } else { 1_799_999_999 };

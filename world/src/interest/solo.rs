@@ -12,7 +12,7 @@ use crate::atlas::Atlas;
 use crate::entity::{Entities, EntityIdx};
 use crate::leaf::{Grid, GridBox, Leaf, Probe, bits};
 use crate::session::SessionIdx;
-use starling_protocol::space::{METRIC_STEPS, Space};
+use starling_protocol::space::{IPos, METRIC_STEPS, Space};
 
 /// In so many ticks once, leaves that no longer matter are dropped.
 const PRUNE_TICKS: u32 = 16;
@@ -37,7 +37,7 @@ pub(super) struct Solo {
     pub(super) standing: Standing,
     pub(super) table: Table,
     /// For each area: what its leaves were looked for in, and where its centre was.
-    reaches: Vec<(GridBox, Option<Grid>)>,
+    reaches: Vec<(GridBox, Option<IPos>)>,
     /// What changed since this round is not yet looked at.
     pub(super) looked: u32,
     /// An area moved since.
@@ -102,8 +102,9 @@ impl Solo {
                 Ready::Around { entity, radius_m, hysteresis, flat } => {
                     let center = viewer.center(*entity);
                     let place = center.map(|center| atlas.place(center));
-                    moved |= *was != place.map(|place| place.grid);
-                    *was = place.map(|place| place.grid);
+                    // On the globe who climbs moves, and its place in the index does not.
+                    moved |= *was != place.map(|place| place.pos);
+                    *was = place.map(|place| place.pos);
                     let Some(place) = place else { continue };
                     (Region::sphere(place.point, *radius_m, *hysteresis, *flat), place.grid)
                 }
