@@ -2,6 +2,7 @@
 
 mod view_stage;
 
+use starling_protocol::message::control::ControlUp;
 use starling_protocol::message::interest::{Interest, Shape};
 use starling_protocol::sample::{Fix, Orientation};
 use starling_protocol::schema::{Kind, OrientationKind, Schema};
@@ -389,5 +390,32 @@ fn a_slow_bulk_stream_is_never_mistaken_for_news() {
             assert!(!sees || away < 30. * 1.125 + 0.1, "still there at {away} m");
         }
         assert!(sky.world.counters().bulks >= 5, "{}", sky.world.counters().bulks);
+    }
+}
+
+/// The index of an entity that is gone is soon another's, while leaves and bulk messages are still
+/// under way.
+#[test]
+fn a_newcomer_is_never_taken_for_whoever_had_its_index() {
+    for delay in [1, 4, 9] {
+        let mut sky = Sky::new(metric(), u64::from(delay));
+        let owner = sky.client();
+        for i in 0..100 {
+            sky.spawn(owner, [f64::from(i % 10), f64::from(i / 10), 0.]);
+        }
+        let viewer = sky.player([5., 5., 0.], 30.);
+        sky.clients[viewer].bulk_delay = delay;
+        sky.clients[viewer].weather = Weather { delay: 3, ..Weather::default() };
+        sky.tick();
+        for round in 0..20 {
+            let gone = sky.clients[owner].own.remove(round * 3);
+            sky.send(owner, ControlUp::Despawn { handle: gone.handle });
+            sky.run(2);
+            let new = sky.spawn(owner, [f64::from(round as u8), 11., 0.]);
+            assert_eq!(new.index, gone.entity.index, "its index was free");
+        }
+        sky.run(40);
+        let own = sky.clients[owner].own.iter().map(|own| own.entity);
+        assert_eq!(sky.seen(viewer), own.collect(), "delay {delay}");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! An [`EntityIdx`] is reused, an [`EntityId`] never: its generation counts the entities that held
 //! the index before. A freed index rests until the end of the next tick, so that whoever compares
-//! what was visible with what is visible now cannot mistake one entity for another.
+//! what was visible with what is visible now cannot mistake one entity for another. Who keeps an index
+//! for longer, as slots do whose leave is not acknowledged, asks [`Entities::born`].
 
 mod fields;
 mod names;
@@ -79,6 +80,8 @@ pub struct Entities {
     entities_max: usize,
     generations: Vec<u32>,
     live: Vec<bool>,
+    /// The tick before it came into being.
+    born: Vec<Tick>,
     traits: Vec<Traits>,
     handles: Vec<Handle>,
     accepted: Vec<Accepted>,
@@ -111,6 +114,7 @@ impl Entities {
             entities_max: config.entities_max,
             generations: Vec::new(),
             live: Vec::new(),
+            born: Vec::new(),
             traits: Vec::new(),
             handles: Vec::new(),
             accepted: Vec::new(),
@@ -170,6 +174,7 @@ impl Entities {
         let idx = EntityIdx(self.live.len() as u32);
         self.generations.push(0);
         self.live.push(false);
+        self.born.push(Tick(0));
         self.traits.push(Traits {
             owner: NOBODY,
             avatar_of: NOBODY,
@@ -191,6 +196,7 @@ impl Entities {
     fn fill_row(&mut self, idx: EntityIdx, spec: &SpawnSpec, fields: FieldState, now: Tick) {
         let at = idx.at();
         self.live[at] = true;
+        self.born[at] = now;
         self.traits[at] = Traits {
             owner: spec.owner.map_or(NOBODY, |o| o.session.0),
             avatar_of: spec.avatar_of.map_or(NOBODY, |s| s.0),
@@ -212,6 +218,12 @@ impl Entities {
         self.fields[at] = fields;
         self.stirs.begin(idx, now);
         self.spawned.push(idx);
+    }
+
+    /// The tick before an entity came into being: who held its index earlier is another.
+    #[inline]
+    pub(crate) fn born(&self, idx: EntityIdx) -> Tick {
+        self.born[idx.at()]
     }
 
     /// Makes an entity disappear. Its index rests until the end of the next tick.

@@ -115,6 +115,12 @@ impl Block {
         self.leaving & !self.bulk
     }
 
+    /// Slots whose entity left after `born`.
+    fn leaving_since(&self, born: Tick) -> u64 {
+        let late = bits(self.leaving).filter(|slot| self.since[*slot] > born);
+        late.fold(0, |late, slot| late | 1 << slot)
+    }
+
     /// Slots that belong to the bulk stream for now.
     #[inline]
     pub(crate) const fn bulk(&self) -> u64 {
@@ -227,12 +233,12 @@ impl Slots {
     }
 
     /// Takes up again the slot of an entity that left and is back before its leave was
-    /// acknowledged.
-    pub(crate) fn revive(&mut self, entity: EntityIdx, now: Tick) -> Option<usize> {
+    /// acknowledged. `born` is when it came into being: what left before was another of its index.
+    pub(crate) fn revive(&mut self, entity: EntityIdx, born: Tick, now: Tick) -> Option<usize> {
         if self.leaving == 0 {
             return None;
         }
-        let slot = self.find(entity, |block| block.leaving)?;
+        let slot = self.find(entity, |block| block.leaving_since(born))?;
         let state = match self.state(slot) {
             SlotState::BulkLeaving => SlotState::Bulk,
             _ => SlotState::Entering,
@@ -510,10 +516,11 @@ mod tests {
         let mut slots = Slots::default();
         slots.take(EntityIdx(0), Tick(1));
         let slot = slots.take(EntityIdx(7), Tick(1)).expect("room");
-        assert_eq!(slots.revive(EntityIdx(7), Tick(2)), None, "it did not leave");
+        assert_eq!(slots.revive(EntityIdx(7), Tick(0), Tick(2)), None, "it did not leave");
         assert!(slots.depart(EntityIdx(7), Tick(3)));
         assert!(slots.visible_slot(EntityIdx(7)).is_none() && !slots.depart(EntityIdx(7), Tick(3)));
-        assert_eq!(slots.revive(EntityIdx(7), Tick(4)), Some(slot));
+        assert_eq!(slots.revive(EntityIdx(7), Tick(3), Tick(4)), None, "another of its index");
+        assert_eq!(slots.revive(EntityIdx(7), Tick(0), Tick(4)), Some(slot));
         assert_eq!(slots.visible_slot(EntityIdx(7)), Some(slot));
         assert_eq!(slots.state(slot), SlotState::Entering);
     }

@@ -158,7 +158,7 @@ impl View {
     ) {
         let changes = scene.interests.changes(idx);
         self.depart(&changes, &mut lane.tally, scene.now);
-        self.arrive(idx, &changes, lane, scene.now);
+        self.arrive(idx, &changes, lane, scene);
         if self.team != session.team {
             self.change_team(session.team, scene.now);
         }
@@ -172,9 +172,17 @@ impl View {
         }
     }
 
-    fn arrive(&mut self, idx: SessionIdx, changes: &Changes<'_>, lane: &mut Lane, now: Tick) {
+    fn arrive(
+        &mut self,
+        idx: SessionIdx,
+        changes: &Changes<'_>,
+        lane: &mut Lane,
+        scene: &Scene<'_>,
+    ) {
+        let now = scene.now;
         for &entity in changes.enters {
-            let slot = self.slots.revive(entity, now).or_else(|| self.slots.take(entity, now));
+            let slot = self.slots.revive(entity, scene.entities.born(entity), now);
+            let slot = slot.or_else(|| self.slots.take(entity, now));
             match slot {
                 Some(_) => lane.tally.enters += 1,
                 None => {
