@@ -2,7 +2,8 @@
 
 mod view_stage;
 
-use starling_protocol::units::{EntityId, Tick, TickRate};
+use starling_protocol::schema::{Kind, OrientationKind, Schema};
+use starling_protocol::units::{EntityId, KindId, Tick, TickRate};
 use starling_world::config::WorldConfig;
 use std::collections::BTreeMap;
 use view_stage::*;
@@ -107,6 +108,44 @@ fn in_a_dense_spot_nobody_is_left_out_for_long() {
     assert!((0..CROWDED).all(|client| sky.seen(client).len() == CROWDED - 1));
     assert!(sky.world.counters().skipped > 100_000, "the links bind");
     assert!(oldest <= 60, "two seconds: somebody waited for {oldest} ticks");
+}
+
+/// What is too wide for any datagram of the link waits for a wider one, and holds up nobody else.
+#[test]
+fn a_record_wider_than_the_link_holds_up_nobody() {
+    let kind = |name: &str, block| Kind {
+        name: name.into(),
+        orientation: OrientationKind::None,
+        fields: vec![],
+        block,
+    };
+    let schema = Schema { kinds: vec![kind("plain", false), kind("wide", true)] };
+    let mut sky = Sky::new(WorldConfig { schema, ..metric() }, 2);
+    let owner = sky.client();
+    for i in 0..30 {
+        sky.spawn(owner, [f64::from(i), 0., 0.]);
+    }
+    let viewer = sky.player([1., 1., 0.], 60.);
+    let conn = sky.clients[viewer].conn;
+    sky.run(40);
+    sky.allowances.insert(conn, 100);
+    let wide: Vec<_> = (0..5)
+        .map(|i| {
+            sky.spawn_as(owner, [f64::from(i), 3., 0.], |spawn| {
+                spawn.kind = KindId(1);
+                spawn.block = vec![7; 255];
+            })
+        })
+        .collect();
+    let worst = waits(&mut sky, owner, viewer, 300);
+    let longest = worst.values().max().expect("not empty");
+    assert!(*longest <= 40, "somebody waited for {longest} ticks");
+    assert!(wide.iter().all(|id| !sky.sees(viewer, *id)), "they cannot be told of");
+    sky.allowances.insert(conn, 1_100);
+    for _ in 0..40 {
+        stir(&mut sky, owner);
+    }
+    assert!(wide.iter().all(|id| sky.sees(viewer, *id)), "the link is wide again");
 }
 
 #[test]

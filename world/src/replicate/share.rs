@@ -2,7 +2,8 @@
 //!
 //! Who finds no place in this tick grows hungrier, the nearer the faster, and the hungriest are
 //! served first: the near are told of often and nobody starves. A slot that finds no place is
-//! skipped, so that its acknowledged state stays what it was.
+//! skipped, so that its acknowledged state stays what it was. A record that is wider than a whole
+//! datagram of a thin link can be is tried now and then only, or it would hold up everyone else.
 
 use super::Scene;
 use super::due::WordNews;
@@ -27,6 +28,8 @@ const PAGE_BITS: usize = 48;
 const SKIP_BITS: usize = 5;
 /// What the list of skipped slots of one page takes besides.
 const SKIPS_BITS: usize = 12;
+/// In how many ticks one record is tried that seems wider than a datagram may be.
+const WIDE_TICKS: u32 = 8;
 /// By how much a slot grows hungrier in a tick, by quarters of the distance of the farthest.
 const GROWTH: [(f64, u8); 3] = [(1.0 / 16.0, 5), (1.0 / 4.0, 3), (9.0 / 16.0, 2)];
 
@@ -59,7 +62,7 @@ pub(super) fn write_many(
     allowance: usize,
     focus: Option<Cartesian>,
 ) {
-    gather(view, lane, scene, reader, focus);
+    gather(view, lane, scene, reader, allowance, focus);
     choose(view, lane, allowance);
     let mut packer = Packer {
         view,
@@ -83,8 +86,12 @@ fn gather(
     lane: &mut Lane,
     scene: &Scene<'_>,
     reader: Reader,
+    allowance: usize,
     focus: Option<Cartesian>,
 ) {
+    let whole = allowance.min(DATAGRAM_BYTES_MAX) * 8;
+    let whole = whole.saturating_sub(HEAD_BITS + PAGE_BITS);
+    let try_wide = (scene.now.0.wrapping_add(reader.session.0)).is_multiple_of(WIDE_TICKS);
     let Lane { agenda, share, .. } = lane;
     share.candidates.clear();
     share.away2.clear();
@@ -92,15 +99,20 @@ fn gather(
         let block = &view.slots.blocks()[usize::from(news.word)];
         for at in bits(news.due()) {
             let entity = block.entity(at);
-            share.away2.push(away2(scene, entity, focus));
             let bits = match 1u64 << at {
                 bit if news.leaves & bit != 0 => size::LISTED_BITS,
                 bit if news.enters & bit != 0 => size::enter_bits(scene, &reader, entity),
                 _ => size::change_bits(scene, entity, block.base(at)),
             };
             let slot = news.word * BLOCK as u16 + at as u16;
-            let hunger = view.slots.hunger(usize::from(slot));
-            share.candidates.push(Candidate { slot, hunger, bits: bits as u16 });
+            let hunger = match bits > whole {
+                true if !try_wide => continue,
+                true => u8::MAX,
+                false => view.slots.hunger(usize::from(slot)),
+            };
+            share.away2.push(away2(scene, entity, focus));
+            let bits = bits.min(usize::from(u16::MAX)) as u16;
+            share.candidates.push(Candidate { slot, hunger, bits });
         }
     }
     let farthest2 = share.away2.iter().copied().fold(1.0, f64::max);
