@@ -106,6 +106,24 @@ fn a_run_of_losses_is_made_good() {
     assert!(wire.stream_at_server(conn.1, StreamKind::Bulk) == bytes);
 }
 
+#[test]
+fn a_loss_is_made_good_in_time_though_an_acknowledgement_waits_for_a_tick() {
+    let mut wire = Wire::new(1);
+    let conn = wire.connect();
+    wire.pass(500 * MS);
+    // The next acknowledgement is not one of those that go at once.
+    wire.client_send(conn.0, b"first");
+    wire.pass(500 * MS);
+    let now = wire.now();
+    wire.lose(1);
+    assert_eq!(wire.shards[0].write(now, conn.1, StreamKind::Events, b"lost"), Ok(4));
+    wire.pass(0);
+    wire.client_send(conn.0, b"acknowledge me");
+    // The server's probe is due when the client had its 25 ms to acknowledge and a round trip.
+    wire.pass(45 * MS);
+    assert_eq!(wire.stream_at_client(conn.0, StreamKind::Events), b"lost");
+}
+
 /// Something that either side does.
 #[derive(Clone, Debug)]
 enum Deed {

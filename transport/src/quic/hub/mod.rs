@@ -220,8 +220,7 @@ impl Hub {
         while let Some(&place) = self.dirty.front() {
             let place = place as usize;
             let peer = self.peer(place);
-            let transmit =
-                peer.and_then(|peer| peer.connection.poll_transmit(instant, segments_max, buffer));
+            let transmit = peer.and_then(|peer| peer.transmit(instant, segments_max, buffer));
             if let Some(transmit) = transmit {
                 return Some(Departure::of(&transmit));
             }

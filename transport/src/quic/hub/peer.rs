@@ -12,7 +12,7 @@ use crate::{Allowance, CLOSE_LINGER_NS, ConnKey, Event, SendError};
 use bytes::Bytes;
 use quinn_proto::{
     Connection, ConnectionError, ConnectionEvent, Dir, Event as QuicEvent, ReadError,
-    SendDatagramError, Side, StreamEvent, StreamId, WriteError,
+    SendDatagramError, Side, StreamEvent, StreamId, Transmit, WriteError,
 };
 use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
@@ -80,8 +80,8 @@ pub(in crate::quic) struct Peer {
     at_fault: bool,
     /// When the last packet arrived.
     received_at: Option<Instant>,
-    /// When QUIC wants to acknowledge a packet to which there is no other answer yet.
-    acknowledge_at: Option<Instant>,
+    /// When an acknowledgement goes at the latest that waits for something to ride with.
+    owed_until: Option<Instant>,
     /// When an acknowledgement goes at once next.
     prompt_at: Instant,
 }
@@ -104,7 +104,7 @@ impl Peer {
             datagram_space: 0,
             at_fault: false,
             received_at: None,
-            acknowledge_at: None,
+            owed_until: None,
             prompt_at: now,
         }
     }
@@ -133,8 +133,7 @@ impl Peer {
     /// When something is due.
     pub(super) fn next_timeout(&mut self) -> Option<Instant> {
         let quic = self.connection.poll_timeout();
-        let late = quic.map(|at| if self.is_acknowledgement(at) { at + DEFERRAL } else { at });
-        late.into_iter().chain(self.deadline()).min()
+        quic.into_iter().chain(self.owed_until).chain(self.deadline()).min()
     }
 
     /// A packet has arrived.
@@ -143,30 +142,39 @@ impl Peer {
         self.connection.handle_event(event);
     }
 
-    /// Acknowledges at once now and then, and says so: there is something to send then.
-    pub(super) fn acknowledges_promptly(&mut self, now: Instant) -> bool {
-        if now < self.prompt_at || !matches!(self.phase, Phase::Up) {
-            return false;
-        }
-        let Some(at) = self.connection.poll_timeout() else { return false };
-        let prompt = self.is_acknowledgement(at);
-        if prompt {
-            self.prompt_at = now + PROMPT_EVERY;
-            // Nothing else of it is due by then.
-            self.connection.handle_timeout(at);
-        }
-        prompt
+    /// Writes the next packet, or a run of them.
+    pub(super) fn transmit(
+        &mut self,
+        now: Instant,
+        segments_max: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        let transmit = self.connection.poll_transmit(now, segments_max, buffer)?;
+        // With it went whatever there was to acknowledge.
+        self.owed_until = None;
+        Some(transmit)
     }
 
-    /// Is this the time at which QUIC wants to acknowledge, and a server may wait for its tick?
+    /// Sees to the acknowledgement of a packet to which nothing was sent since. Says whether it goes
+    /// at once, as now and then one does; else a server's waits for what is sent next.
     ///
-    /// The timer is set when a packet arrives to which nothing was sent since, and stopped by
-    /// anything that is sent: while it runs, nothing else of this connection is due before it.
-    fn is_acknowledgement(&mut self, at: Instant) -> bool {
-        if self.received_at.is_some_and(|received| received + ACK_DELAY == at) {
-            self.acknowledge_at = Some(at);
+    /// QUIC's timer for it is met here, ahead of time, so that its other timers show and none of
+    /// them is late: from then on QUIC acknowledges as soon as it is asked for a packet. Nothing
+    /// else is due before that timer, or QUIC would have named the other.
+    pub(super) fn acknowledges_promptly(&mut self, now: Instant) -> bool {
+        let Some(at) = self.connection.poll_timeout() else { return false };
+        let acknowledgement = self.received_at.is_some_and(|received| received + ACK_DELAY == at);
+        if !acknowledgement || self.connection.side() == Side::Client {
+            return false;
         }
-        self.acknowledge_at == Some(at) && self.connection.side() == Side::Server
+        self.connection.handle_timeout(at);
+        let prompt = now >= self.prompt_at && matches!(self.phase, Phase::Up);
+        if prompt {
+            self.prompt_at = now + PROMPT_EVERY;
+        } else {
+            self.owed_until = Some(at + DEFERRAL);
+        }
+        prompt
     }
 
     /// When this side loses its patience.
@@ -180,6 +188,7 @@ impl Peer {
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.connection.handle_timeout(now);
+        self.owed_until = self.owed_until.filter(|until| *until > now);
         if self.deadline().is_none_or(|deadline| deadline > now) {
             return;
         }
