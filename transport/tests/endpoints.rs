@@ -4,6 +4,7 @@
 mod wire;
 
 use proptest::prelude::*;
+use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
 use starling_transport::Event;
@@ -122,6 +123,21 @@ fn a_loss_is_made_good_in_time_though_an_acknowledgement_waits_for_a_tick() {
     // The server's probe is due when the client had its 25 ms to acknowledge and a round trip.
     wire.pass(45 * MS);
     assert_eq!(wire.stream_at_client(conn.0, StreamKind::Events), b"lost");
+}
+
+#[test]
+fn connections_that_are_over_count_until_they_are_forgotten() {
+    let mut wire = Wire::with(1, |options| options.connections_max = 1);
+    let conn = wire.connect();
+    let now = wire.now();
+    wire.clients[0].close(now, conn.0, CloseCode::GOODBYE, "");
+    wire.pass(10 * MS);
+    assert_eq!(wire.shards[0].stats().open, 0);
+    wire.begin();
+    wire.pass(20 * MS);
+    assert_eq!(wire.shards[0].stats().refused, 1, "QUIC still answers for the first");
+    wire.pass(3_000 * MS);
+    wire.connect();
 }
 
 /// Something that either side does.

@@ -44,10 +44,16 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(shards: u8) -> Self {
+        Self::with(shards, |_| {})
+    }
+
+    /// A wire to a server that is set up otherwise.
+    pub(crate) fn with(shards: u8, setup: impl FnOnce(&mut ServerOptions)) -> Self {
         let identity = Identity::development().expect("a certificate can be made");
         let trust = ServerTrust::Fingerprint(identity.fingerprint());
         let server: SocketAddr = ([10, 0, 0, 1], 4433).into();
-        let options = ServerOptions { shards, ..ServerOptions::new(server, identity) };
+        let mut options = ServerOptions { shards, ..ServerOptions::new(server, identity) };
+        setup(&mut options);
         let tls = ClientTls::new(&trust).expect("a pin needs no roots");
         let mut wire = Self {
             shards: Vec::new(),

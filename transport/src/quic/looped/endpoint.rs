@@ -42,8 +42,8 @@ pub struct ServerEndpoint {
     connections_max: usize,
     segments_max: usize,
     admission: Admission,
-    /// Connections of all shards of the server, handshakes under way included, and those that this
-    /// one has put there.
+    /// Connections of all shards of the server, from the first packet of their handshake until QUIC
+    /// has forgotten them, and those that this one has put there.
     population: Arc<AtomicUsize>,
     counted: usize,
     keys: u32,
@@ -123,6 +123,7 @@ impl ServerEndpoint {
     /// Takes in a packet.
     pub fn handle_packet(&mut self, now: Nanos, arrival: &Arrival, bytes: &[u8]) {
         if let Some(incoming) = self.hub.deliver(now, arrival, bytes) {
+            self.sweep();
             self.judge(now, incoming);
         }
         self.sweep();
@@ -305,7 +306,8 @@ impl ServerEndpoint {
             self.admission.end(place);
         }
         self.hub.drain_forgotten().for_each(drop);
-        let count = self.hub.census().open + self.admission.count();
+        // One that is over takes its memory until QUIC has forgotten it.
+        let count = self.hub.connections();
         if count != self.counted {
             self.population.fetch_add(count.wrapping_sub(self.counted), Relaxed);
             self.counted = count;
