@@ -32,6 +32,8 @@ pub struct Settings {
     pub io: Io,
     /// Threads of our own loop; `None` to go by the machine.
     pub shards: Option<u8>,
+    /// May the system cut large sends into packets?
+    pub segmentation_offload: bool,
     /// Milliseconds of a drain.
     pub drain_ms: u32,
     /// Milliseconds over which clients spread their reconnects.
@@ -181,6 +183,7 @@ impl Config {
             congestion: self.server.congestion.into(),
             io: self.server.io.into(),
             shards: self.server.shards,
+            segmentation_offload: self.server.segmentation_offload,
             drain_ms: self.server.drain_s * 1_000,
             drain_jitter_ms: self.server.drain_jitter_ms,
             certificate: self.certificate()?,

@@ -93,6 +93,9 @@ section! {
         /// the machine has cores, but with two cores or fewer one, which saves a hand-over between
         /// threads for everything that comes and goes.
         pub shards: Option<u8> = None,
+        /// Lets the system, or the network card, cut runs of packets for one client: cheaper where
+        /// much goes to one client at once. Where it fails, packets leave one by one in any case.
+        pub segmentation_offload: bool = true,
         /// Clients spread their reconnects over this many milliseconds after a drain was told.
         pub drain_jitter_ms: u32 = 5_000,
     }

@@ -91,12 +91,33 @@ impl Socket {
         count == *batch
     }
 
+    /// Packets that one departure may hold. One from the moment on that the driver of a network
+    /// card has failed to cut a run of them, or where the system cuts none.
+    pub(in crate::quic) fn segments_max(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
     pub(in crate::quic) fn send(&self, departure: &Departure, bytes: &[u8]) -> Sent {
+        let bytes = &bytes[..departure.bytes];
+        let sent = self.try_send(departure, bytes, departure.segment_bytes);
+        let Some(segment) = departure.segment_bytes.filter(|_| sent == Sent::Failed) else {
+            return sent;
+        };
+        // Cut by hand; what does not leave now is lost, as packets may be.
+        bytes.chunks(segment).fold(Sent::Taken, |all, packet| {
+            match self.try_send(departure, packet, None) {
+                Sent::Taken => all,
+                Sent::Full | Sent::Failed => Sent::Failed,
+            }
+        })
+    }
+
+    fn try_send(&self, departure: &Departure, bytes: &[u8], segment: Option<usize>) -> Sent {
         let transmit = Transmit {
             destination: departure.to,
             ecn: EcnCodepoint::from_bits(departure.ecn_bits),
-            contents: &bytes[..departure.bytes],
-            segment_size: departure.segment_bytes,
+            contents: bytes,
+            segment_size: segment,
             src_ip: departure.from.filter(|_| self.answers_from),
         };
         match self.state.try_send((&self.io).into(), &transmit) {
@@ -104,5 +125,34 @@ impl Socket {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Sent::Full,
             Err(_) => Sent::Failed,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket as Plain;
+    use std::time::Duration;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_run_that_the_system_does_not_cut_leaves_packet_by_packet() {
+        const PACKETS: usize = 200;
+        let receiver = Plain::bind("127.0.0.1:0").expect("there are ports enough");
+        receiver.set_read_timeout(Some(Duration::from_secs(5))).expect("five seconds are some");
+        let sender = Plain::bind("127.0.0.1:0").expect("there are ports enough");
+        sender.set_nonblocking(true).expect("sockets can be so");
+        let sender = Socket::new(sender.into()).expect("it is a socket");
+        let bytes: Vec<u8> = (0..PACKETS).map(|n| n as u8).collect();
+        let to = receiver.local_addr().expect("it is bound");
+        // More packets than Linux cuts at once.
+        let run = Departure { segment_bytes: Some(1), ..Departure::one(to, 0, PACKETS) };
+        assert_eq!(sender.send(&run, &bytes), Sent::Taken);
+        for byte in bytes {
+            let mut packet = [0; 9];
+            assert_eq!(receiver.recv(&mut packet).ok(), Some(1));
+            assert_eq!(packet[0], byte);
+        }
+        assert_eq!(sender.segments_max(), 1, "and nobody tries again");
     }
 }

@@ -40,6 +40,7 @@ pub struct ServerEndpoint {
     ids: Ids,
     shard: u8,
     connections_max: usize,
+    /// Packets that may leave as one.
     segments_max: usize,
     admission: Admission,
     /// Connections of all shards of the server, from the first packet of their handshake until QUIC
@@ -91,6 +92,11 @@ impl ServerEndpoint {
     /// Counts its connections together with those of other shards from now on.
     pub(super) fn share_population(&mut self, population: Arc<AtomicUsize>) {
         self.population = population;
+    }
+
+    /// Lets at most so many packets leave as one from now on.
+    pub(super) fn limit_segments(&mut self, max: usize) {
+        self.segments_max = self.segments_max.min(max);
     }
 
     /// Keeps a list of connections whose allowance is fresh, from now on.

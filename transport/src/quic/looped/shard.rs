@@ -162,6 +162,7 @@ impl Shard {
         {
             return;
         }
+        self.endpoint.limit_segments(self.socket.segments_max());
         while let Some(departure) =
             self.endpoint.poll_transmit(self.clock.now(), &mut self.outgoing)
         {
