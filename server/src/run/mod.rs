@@ -1,11 +1,15 @@
 //! Wires the parts of a server together and runs them on threads.
 //!
 //! ```text
-//! socket  ->  front thread  ->  room threads   (one per core, each room on one at a time)
-//! socket  <-  front thread  <-  room threads
+//! socket   <->  front thread                      (where there is one shard)
+//! sockets  <->  shard threads  <->  front thread  (where there are several)
 //!
-//! sockets  <->  shard threads  <->  front thread       (where there are several shards)  <->  tick threads   (parts of long ticks)
-//! http thread   looks at the board
+//! front thread  ->  room threads  <->  tick threads
+//! front thread  <-  room threads
+//!
+//! room threads   one per core, each room on one at a time
+//! tick threads   one per core, for parts of long ticks
+//! http thread    looks at the board
 //! ```
 //!
 //! ```no_run
@@ -209,6 +213,7 @@ impl Server {
         let mut options = ServerOptions::new(self.settings.listen, identity.clone());
         options.connections_max = self.settings.limits.connections_max;
         options.congestion = self.settings.congestion;
+        options.segmentation_offload = self.settings.segmentation_offload;
         options.shards = u8::try_from(threads.network).unwrap_or(u8::MAX);
         options.runtime = RuntimeChoice::Own { threads: threads.network };
         Ok(QuicServer::bind(self.settings.io, &options)?)
