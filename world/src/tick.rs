@@ -1,7 +1,6 @@
 //! One tick: everything that changes by the passing of time, in one fixed order.
 
 use crate::World;
-use crate::entity::EntityIdx;
 use crate::executor::Executor;
 use crate::input::TickInputs;
 use crate::output::Output;
@@ -42,8 +41,15 @@ impl World {
                 self.counters.entries += 1;
             }
         }
+        for at in 0..self.tracks.take_samples(&self.entities, self.now, exec).len() {
+            self.entities.stir(self.tracks.made()[at], self.now);
+            self.counters.entries += 1;
+        }
         for at in 0..self.entities.fresh().len() {
-            self.move_entity(self.entities.fresh()[at]);
+            let entity = self.entities.fresh()[at];
+            if self.entities.is_live(entity) {
+                self.atlas.moved(entity, self.entities.accepted(entity).position);
+            }
         }
         for at in 0..self.tracks.hold(&self.entities, self.now).len() {
             self.entities.stir(self.tracks.held()[at], self.now);
@@ -51,18 +57,5 @@ impl World {
         }
         self.atlas.refresh(exec);
         self.counters.zone_handovers = self.atlas.index().handovers();
-    }
-
-    fn move_entity(&mut self, entity: EntityIdx) {
-        if !self.entities.is_live(entity) {
-            return;
-        }
-        let label = self.entities.label(entity);
-        if self.tracks.sample(entity, &self.entities, label, self.now) {
-            self.entities.stir(entity, self.now);
-            self.counters.entries += 1;
-        }
-        let position = self.entities.accepted(entity).position;
-        self.atlas.moved(entity, position);
     }
 }

@@ -70,31 +70,36 @@ impl Executor for Threads {
 
 #[test]
 fn an_executor_that_cuts_the_work_changes_nothing() {
-    assert_like_serial(&Backwards(4));
+    assert_like_serial(&Backwards(4), 30, 100);
 }
 
 #[test]
 fn any_number_of_threads_gives_the_same_checksum() {
-    [1, 2, 3, 8].iter().for_each(|threads| assert_like_serial(&Threads(*threads)));
+    [1, 2, 3, 8].iter().for_each(|threads| assert_like_serial(&Threads(*threads), 30, 100));
+}
+
+#[test]
+fn samples_that_are_taken_in_on_many_threads_make_the_same_tracks() {
+    [2, 3, 8].iter().for_each(|threads| assert_like_serial(&Threads(*threads), 1_100, 12));
 }
 
 /// Two worlds with the same inputs: one serial, one in parts and in tiny zones.
-fn assert_like_serial(exec: &impl Executor) {
+fn assert_like_serial(exec: &impl Executor, players: u64, ticks: u32) {
     let mut sky = Sky::new(metric(), 8);
     let mut twin = starling_world::World::new(WorldConfig { zone_entities_max: 8, ..metric() });
     let mirror = |world: &mut starling_world::World, commands: Vec<Command>| {
         world.step(0, &mut commands.clone(), &mut Output::default());
     };
     let mut commands = Vec::new();
-    for i in 0..30u64 {
+    for i in 0..players {
         commands.extend(join(i, [i as f64 * 3., 0., 0.]));
     }
     mirror(&mut sky.world, commands.clone());
     mirror(&mut twin, commands);
     let mut rng = Rng(4);
-    for tick in 1..100u32 {
+    for tick in 1..ticks {
         let mut inputs = TickInputs::default();
-        for i in 0..30u64 {
+        for i in 0..players {
             let x = i as f64 * 3. + rng.between(-2., 2.);
             inputs.push(starling_world::input::ConnId(i), 0, &sample(tick as u16, x));
         }
@@ -106,6 +111,13 @@ fn assert_like_serial(exec: &impl Executor) {
     }
 }
 
+/// One that nobody else has.
+fn token(conn: u64) -> [u8; 32] {
+    let mut token = [0; 32];
+    token[..8].copy_from_slice(&conn.to_le_bytes());
+    token
+}
+
 fn join(conn: u64, point: [f64; 3]) -> Vec<Command> {
     use starling_protocol::message::control::*;
     use starling_world::grants::{Grants, Principal};
@@ -114,8 +126,8 @@ fn join(conn: u64, point: [f64; 3]) -> Vec<Command> {
     let attach = Attach {
         conn,
         principal: Principal { subject: String::new(), grants: Grants::open(), expires_us: None },
-        token: [conn.0 as u8; 32],
-        token_digest: [conn.0 as u8; 32],
+        token: token(conn.0),
+        token_digest: token(conn.0),
         resume: None,
         schema_hash: None,
         capabilities: 0,

@@ -5,6 +5,7 @@ use crate::entity::{Accepted, EntityIdx};
 use crate::space::{cartesian, distance2};
 use starling_protocol::message::control::RejectReason;
 use starling_protocol::sample::Sample;
+use starling_protocol::space::IPos;
 use starling_protocol::units::Tick;
 
 /// Rejected samples that must agree with each other before the entity is taken to where they are.
@@ -51,13 +52,30 @@ pub(crate) enum Verdict {
     Reject(RejectReason),
 }
 
+/// What later claims are held against of an earlier one.
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    position: IPos,
+    label: Tick,
+    /// When its fix was taken, where it was one.
+    fix_ms: Option<u64>,
+}
+
+impl Past {
+    fn of(claim: &Claim) -> Self {
+        let Claim { sample, label } = claim;
+        let fix_ms = sample.fix.map(|fix| fix.time_ms);
+        Self { position: sample.position, label: *label, fix_ms }
+    }
+}
+
 /// What is remembered of one entity's samples.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Judge {
     /// The claim believed last.
-    believed: Option<Claim>,
+    believed: Option<Past>,
     /// The claim rejected last, and how many in a row agreed with each other.
-    doubted: Option<(Claim, u8)>,
+    doubted: Option<(Past, u8)>,
 }
 
 /// The judges of all entities.
@@ -94,13 +112,10 @@ impl Judge {
         if !context.config.space.contains(claim.sample.position) {
             return Verdict::Reject(RejectReason::OutOfRange);
         }
-        let before = self.believed.unwrap_or_else(|| Claim {
-            sample: Sample {
-                position: context.accepted.position,
-                fix: context.accepted.fix,
-                ..Sample::default()
-            },
+        let before = self.believed.unwrap_or_else(|| Past {
+            position: context.accepted.position,
             label: context.accepted.tick,
+            fix_ms: context.accepted.fix.map(|fix| fix.time_ms),
         });
         if is_repeat(&before, claim) {
             return Verdict::Repeat;
@@ -112,7 +127,7 @@ impl Judge {
     }
 
     fn believe(&mut self, claim: &Claim, verdict: Verdict) -> Verdict {
-        *self = Self { believed: Some(*claim), doubted: None };
+        *self = Self { believed: Some(Past::of(claim)), doubted: None };
         verdict
     }
 
@@ -126,17 +141,15 @@ impl Judge {
         if agreeing >= REBASE_SAMPLES && possible {
             return self.believe(claim, Verdict::Rebase);
         }
-        self.doubted = Some((*claim, agreeing));
+        self.doubted = Some((Past::of(claim), agreeing));
         Verdict::Reject(reason)
     }
 }
 
 /// Receivers repeat their last fix until they have a new one.
-fn is_repeat(before: &Claim, claim: &Claim) -> bool {
-    match (before.sample.fix, claim.sample.fix) {
-        (Some(a), Some(b)) => {
-            a.time_ms == b.time_ms && before.sample.position == claim.sample.position
-        }
+fn is_repeat(before: &Past, claim: &Claim) -> bool {
+    match (before.fix_ms, claim.sample.fix) {
+        (Some(a), Some(b)) => a == b.time_ms && before.position == claim.sample.position,
         _ => false,
     }
 }
@@ -147,9 +160,9 @@ fn is_future(claim: &Claim, context: &Context<'_>) -> bool {
 }
 
 /// Can a claim follow another?
-fn follows(before: &Claim, claim: &Claim, context: &Context<'_>) -> Result<(), RejectReason> {
-    let backwards = match (before.sample.fix, claim.sample.fix) {
-        (Some(a), Some(b)) => b.time_ms < a.time_ms,
+fn follows(before: &Past, claim: &Claim, context: &Context<'_>) -> Result<(), RejectReason> {
+    let backwards = match (before.fix_ms, claim.sample.fix) {
+        (Some(a), Some(b)) => b.time_ms < a,
         _ => false,
     };
     if backwards || is_future(claim, context) {
@@ -159,8 +172,8 @@ fn follows(before: &Claim, claim: &Claim, context: &Context<'_>) -> Result<(), R
     if config.speed_max_mps.is_none() && config.teleport_max_m.is_none() {
         return Ok(());
     }
-    let at = |claim: &Claim| cartesian(config.space, claim.sample.position);
-    let distance = distance2(at(before), at(claim)).sqrt();
+    let at = |position: IPos| cartesian(config.space, position);
+    let distance = distance2(at(before.position), at(claim.sample.position)).sqrt();
     if config.teleport_max_m.is_some_and(|most| distance > most) {
         return Err(RejectReason::Teleport);
     }
@@ -174,9 +187,9 @@ fn follows(before: &Claim, claim: &Claim, context: &Context<'_>) -> Result<(), R
 
 /// By the fixes' own times, else by the ticks that the samples are labelled with. Labels may not
 /// run ahead of the server: no more time can have passed than did here, and a second of jitter.
-fn seconds_between(before: &Claim, claim: &Claim, context: &Context<'_>) -> f64 {
-    if let Some((a, b)) = before.sample.fix.zip(claim.sample.fix) {
-        return b.time_ms.saturating_sub(a.time_ms) as f64 / 1000.0;
+fn seconds_between(before: &Past, claim: &Claim, context: &Context<'_>) -> f64 {
+    if let Some((a, b)) = before.fix_ms.zip(claim.sample.fix) {
+        return b.time_ms.saturating_sub(a) as f64 / 1000.0;
     }
     let hz = u32::from(context.config.tick_rate.hz());
     let here = context.now.since(context.accepted.tick).unwrap_or(0) + hz;
@@ -189,7 +202,7 @@ mod tests {
     use super::*;
     use crate::config::Profile;
     use starling_protocol::sample::Fix;
-    use starling_protocol::space::{IPos, Space};
+    use starling_protocol::space::Space;
 
     fn metric() -> WorldConfig {
         WorldConfig {

@@ -5,7 +5,7 @@
 //! it first makes it, and two that make it at once make the same.
 
 use crate::entity::{Entities, EntityIdx};
-use crate::track::{Ring, Rings, Tracks};
+use crate::track::{Entries, Ring, Tracks};
 use starling_protocol::limits::AGE_MAX;
 use starling_protocol::motion::{FixState, Knot};
 use starling_protocol::schema::OrientationKind;
@@ -97,9 +97,9 @@ impl CodeBook {
     ) -> Option<Code> {
         let kind = entities.schema().kind(entities.kind(entity));
         let kind = kind.map(|kind| kind.orientation).unwrap_or_default();
-        let code = match tracks.rings() {
-            Rings::Knots(rings) => code_knot(kind, &rings[entity.at()], base, now),
-            Rings::Fixes(rings) => code_fix(kind, self.space, &rings[entity.at()], base, now),
+        let code = match tracks.entries() {
+            Entries::Knots(rings) => code_knot(kind, rings.of(entity), base, now),
+            Entries::Fixes(rings) => code_fix(kind, self.space, rings.of(entity), base, now),
         };
         if let Some(cells) = self.rows.get(row) {
             self.used.fetch_or(1 << row, Ordering::Relaxed);
@@ -113,7 +113,7 @@ impl CodeBook {
     }
 }
 
-fn code_knot(kind: OrientationKind, ring: &Ring<Knot>, base: Tick, now: Tick) -> Option<Code> {
+fn code_knot(kind: OrientationKind, ring: Ring<'_, Knot>, base: Tick, now: Tick) -> Option<Code> {
     let count = ring.steps_to(base)?;
     let told = if count > KNOT_STEPS_MAX { 1 } else { count };
     let mut since = [Knot::default(); KNOT_STEPS_MAX];
@@ -126,7 +126,7 @@ fn code_knot(kind: OrientationKind, ring: &Ring<Knot>, base: Tick, now: Tick) ->
 fn code_fix(
     kind: OrientationKind,
     space: Space,
-    ring: &Ring<FixState>,
+    ring: Ring<'_, FixState>,
     base: Tick,
     now: Tick,
 ) -> Option<Code> {
@@ -144,10 +144,10 @@ fn code_fix(
 /// The newest state of an entity, as a record says it.
 #[must_use]
 pub(crate) fn newest_state(tracks: &Tracks, entity: EntityIdx) -> State {
-    match tracks.rings() {
-        Rings::Knots(rings) => {
-            State::Knot(rings[entity.at()].newest().copied().unwrap_or_default())
+    match tracks.entries() {
+        Entries::Knots(rings) => {
+            State::Knot(rings.of(entity).newest().copied().unwrap_or_default())
         }
-        Rings::Fixes(rings) => State::Fix(rings[entity.at()].newest().copied().unwrap_or_default()),
+        Entries::Fixes(rings) => State::Fix(rings.of(entity).newest().copied().unwrap_or_default()),
     }
 }
