@@ -104,19 +104,28 @@ pub(crate) fn uplink(data: &[u8]) {
 
 /// A session: the first byte chooses the world; then datagrams, each after its length.
 pub(crate) fn snapshot(data: &[u8]) {
-    let Some((&world, mut rest)) = data.split_first() else { return };
+    session(data);
+}
+
+/// Returns how many datagrams were taken in.
+pub(crate) fn session(data: &[u8]) -> usize {
+    let mut taken = 0;
+    let Some((&world, mut rest)) = data.split_first() else { return taken };
     let (mut table, schema) = table(world);
     while let Some((length, body)) = rest.split_first_chunk() {
         let length = usize::from(u16::from_le_bytes(*length));
-        let Some((datagram, next)) = body.split_at_checked(length) else { return };
+        let Some((datagram, next)) = body.split_at_checked(length) else { return taken };
         rest = next;
         let before = (table.newest_tick(), table.ack(), table.slots().count());
         if table.apply(&schema, datagram).is_err() {
             let after = (table.newest_tick(), table.ack(), table.slots().count());
             assert_eq!(before, after, "what is refused changes nothing");
+        } else {
+            taken += 1;
         }
         look(&table);
     }
+    taken
 }
 
 /// The records of a bulk message: world, count, tick, records.
@@ -134,12 +143,13 @@ pub(crate) fn bulk_records(data: &[u8]) {
     look(&table);
 }
 
-/// An empty table of one of three worlds.
+/// An empty table of one of four worlds.
 fn table(world: u8) -> (Table, Schema) {
-    let (track, space, orientation) = match world % 3 {
+    let (track, space, orientation) = match world % 4 {
         0 => (TrackKind::Knots, Space::Metric, OrientationKind::Look),
         1 => (TrackKind::Fixes, Space::Geodetic, OrientationKind::Heading),
-        _ => (TrackKind::Fixes, Space::Metric, OrientationKind::Quaternion),
+        2 => (TrackKind::Fixes, Space::Metric, OrientationKind::Quaternion),
+        _ => (TrackKind::Knots, Space::Metric, OrientationKind::Quaternion),
     };
     let field = |name: &str, ty| Field { name: name.into(), ty, visibility: Visibility::All };
     let kind = Kind {
@@ -159,6 +169,7 @@ fn look(table: &Table) {
         assert!(table.state_at(slot, newest).is_some() && table.covered(slot).is_some());
         for tick in [Tick(0), view.state.tick(), newest, Tick(u32::MAX)] {
             assert!(table.position(slot, tick).is_some());
+            let _ = view.state.orientation(tick);
         }
     }
 }

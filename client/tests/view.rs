@@ -60,7 +60,8 @@ fn between_two_ticks_something_is_on_the_line_between_its_places() {
 fn a_track_moves_on_by_itself_until_the_server_owes_a_heartbeat() {
     let mut bench = behind(welcome(), 0);
     enter(&mut bench, ms(0), 100, knot(100, 0.0, 4.0));
-    let speed = 4.0 * (51.0 * 4.0 * 20.0 / 1024.0) / 4.0; // 51 quarter units are 3.984 m/s
+    // As near to 4 m/s as units of 1/512 m a tick come.
+    let speed = (4.0 * 512.0 / 20.0f64).floor() / 512.0 * 20.0;
     for now in [0, 333, 1_000, 4_990] {
         let error = x(&mut bench, ms(now)) - speed * now as f64 / 1e3;
         assert!(error.abs() < 1e-6, "{error} m at {now} ms");

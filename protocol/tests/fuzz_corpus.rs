@@ -28,3 +28,14 @@ fn every_input_of_the_corpus_passes_its_target() {
         assert!(replayed > 0, "{name} has no corpus");
     }
 }
+
+/// A seed that is refused at once exercises nothing.
+#[test]
+fn every_session_of_the_corpus_is_taken_in() {
+    let corpus = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/snapshot");
+    for name in ["snapshot-game", "snapshot-fleet", "snapshot-spin"] {
+        let seed = std::fs::read(corpus.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let taken = targets::session(&seed);
+        assert!(taken >= 4, "{name}: {taken} datagrams were taken in");
+    }
+}

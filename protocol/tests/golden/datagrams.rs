@@ -6,7 +6,7 @@ use starling_protocol::codec;
 use starling_protocol::limits::DATAGRAM_BYTES_MAX;
 use starling_protocol::message::bulk::BulkDown;
 use starling_protocol::message::control::{Authority, ControlDown, ResumeAnswer, Welcome};
-use starling_protocol::motion::{FixState, Gain, Knot, Step, TrackKind, snap_fix};
+use starling_protocol::motion::{FixState, Gain, Knot, Spin, Step, TrackKind, snap_fix};
 use starling_protocol::sample::{Fix, FixSource, Orientation, Sample};
 use starling_protocol::schema::{Field, FieldType, Kind, OrientationKind, Schema, Visibility};
 use starling_protocol::snapshot::{
@@ -17,6 +17,7 @@ use starling_protocol::space::{IPos, Space};
 use starling_protocol::units::{EntityId, Epoch, Handle, KindId, SessionId, Slot, Tick, TickRate};
 use starling_protocol::uplink::{Ack, CueScope, CueUp, SampleUp, Uplink, UplinkWriter};
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 const ANN: EntityId = EntityId { index: 5, generation: 2 };
 const BOB: EntityId = EntityId { index: 70_000, generation: 0 };
@@ -107,6 +108,8 @@ struct Script {
     space: Space,
     table: Table,
     lines: Vec<Line>,
+    /// Its datagrams, each behind its length: what fuzzers begin with.
+    seed: Vec<u8>,
 }
 
 impl Script {
@@ -129,7 +132,18 @@ impl Script {
             "{space:?} {track:?} tick 70000; one kind `thing`: {orientation:?}, `health` of 7 bits, `open` bool, a block"
         );
         let lines = vec![Line { name: "welcome".into(), bytes, says }];
-        Self { schema, space, table, lines }
+        Self { schema, space, table, lines, seed: Vec::new() }
+    }
+
+    /// Compares its lines with a file, and its datagrams with the seed of the fuzz target.
+    fn check(&self, name: &str, world: u8) {
+        check(&format!("{name}.tsv"), &self.lines);
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/snapshot");
+        let (path, seed) = (folder.join(name.replace('_', "-")), [&[world], &*self.seed].concat());
+        if std::env::var_os("STARLING_REGENERATE").is_some() {
+            std::fs::write(&path, &seed).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        }
+        assert_eq!(std::fs::read(&path).ok(), Some(seed), "{} is out of date", path.display());
     }
 
     fn kind(&self) -> Kind {
@@ -159,6 +173,8 @@ impl Script {
             write!(says, " {cue:?}").expect("a string takes everything");
         }
         says.push_str(&self.table_text());
+        self.seed.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
+        self.seed.extend_from_slice(&bytes);
         self.lines.push(Line { name: name.into(), bytes, says });
     }
 
@@ -340,7 +356,58 @@ fn snapshots_of_a_game_keep_their_bytes() {
         &[],
     );
     script.page("leave", 70_076, None, |page| page.leave(200));
-    check("snapshot_game.tsv", &script.lines);
+    script.check("snapshot_game", 0);
+}
+
+#[test]
+fn snapshots_of_what_spins_keep_their_bytes() {
+    let turn = OrientationKind::Quaternion;
+    let mut script = Script::new(Space::Metric, TrackKind::Knots, turn);
+    let kind = script.kind();
+    let face = |x, y, z, w| Orientation::from_quaternion([x, y, z, w]);
+    let first = Knot {
+        tick: Tick(70_001),
+        pos: [160, 320, 480],
+        vel: [40, 0, 0],
+        orientation: face(0.0, 0.0, 0.1, 1.0),
+        spin: [900, -20, 1_500],
+        ..Knot::default()
+    };
+    let spins = |from: &Knot, tick, orientation, spin| {
+        let next = from.turned(Tick(tick), orientation);
+        Knot { spin: from.spin_after(&next, spin), ..next }
+    };
+    script.page("enter", 70_002, None, |page| {
+        page.enter(0, &kind, &enter(ANN, None, Fields::default()), &State::Knot(first));
+        page.enter(9, &kind, &enter(BOB, None, Fields::default()), &State::Knot(first));
+    });
+    let soft = spins(&first, 70_006, face(0.1, 0.0, 0.3, 1.0), Spin::Soft);
+    let code = knot_code(turn, &first, &[soft], Tick(70_006), 4).expect("a small change");
+    script.page("a_soft_turn", 70_006, Some(70_002), |page| page.code(0, code));
+    let hard = spins(&soft, 70_007, face(0.0, 0.0, 0.0, 1.0), Spin::Hard);
+    let code = knot_code(turn, &soft, &[hard], Tick(70_007), 1).expect("a small change");
+    script.page("a_hard_turn", 70_007, Some(70_006), |page| page.code(0, code));
+    let none = spins(&hard, 70_008, face(0.0, 0.0, 0.0, 1.0), Spin::None);
+    let code = knot_code(turn, &hard, &[none], Tick(70_008), 1).expect("within a word");
+    script.page("a_turn_without_spin", 70_008, Some(70_007), |page| page.code(0, code));
+    // Beyond 60 degrees in one tick: what leads there is more than a spin can say.
+    let flip = spins(&none, 70_009, face(1.0, 0.0, 0.0, 0.1), Spin::Hard);
+    assert_eq!(flip.spin[0], i16::MAX, "{:?}", flip.spin);
+    let code = knot_code(turn, &none, &[flip], Tick(70_009), 1).expect("within a word");
+    script.page("a_turn_that_is_clamped", 70_009, Some(70_008), |page| page.code(0, code));
+    let told = Knot { spin: [32_700, -6, 7], ..flip.turned(Tick(70_010), flip.orientation) };
+    let code = knot_code(turn, &flip, &[told], Tick(70_010), 1).expect("within a word");
+    script.page("a_spin_that_is_told", 70_010, Some(70_009), |page| page.code(0, code));
+    let one = spins(&told, 70_011, told.faces(Tick(70_011)), Spin::None);
+    let [x, y, z, w] = one.orientation.to_quaternion().expect("it is one");
+    let two = spins(&one, 70_013, face(x, y, z + 0.02, w), Spin::Soft);
+    let chain = knot_code(turn, &told, &[one, two], Tick(70_013), 3).expect("small changes");
+    script.page("a_chain_of_turns", 70_013, Some(70_010), |page| page.code(0, chain));
+    script.page("a_record_with_spin", 70_014, None, |page| {
+        page.absolute(9, &State::Knot(Knot { tick: Tick(70_014), ..hard }));
+        page.skip(0);
+    });
+    script.check("snapshot_spin", 3);
 }
 
 #[test]
@@ -378,5 +445,5 @@ fn snapshots_of_a_fleet_keep_their_bytes() {
     script.bulk("bulk_enter_at_the_pole", &writer.message(1));
     let far = fourth.then(Tick(70_090), at(-330_000_000, 1_512_000_000), heading(1));
     script.page("absolute", 70_090, Some(70_085), |page| page.absolute(0, &State::Fix(far)));
-    check("snapshot_fleet.tsv", &script.lines);
+    script.check("snapshot_fleet", 1);
 }

@@ -1,7 +1,7 @@
 //! What a client knows: one row per slot, each with the last few states of its entity.
 //!
 //! A server may code against any baseline that the client acknowledged, so a row keeps its states
-//! back to the oldest baseline still in use, 32 at most. All states of a table share one pool.
+//! back to the oldest baseline still in use, 32 at most. Each row keeps its own newest states.
 
 mod apply;
 mod decode;
