@@ -387,7 +387,7 @@ mod tests {
             assert!((0..32).all(|mask| knots(age).head.symbol(mask).is_some()), "age {age}");
         }
         assert!((0..16).all(|mask| FIXES.head.symbol(mask).is_some()));
-        for class in 0..crate::motion::STEP_CLASSES {
+        for class in 0..STEP_CLASSES {
             assert!((0..14).all(|head| steps(class).head.symbol(head).is_some()), "class {class}");
         }
     }
