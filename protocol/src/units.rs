@@ -48,6 +48,7 @@ impl Add<u64> for Nanos {
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[repr(transparent)]
 pub struct Tick(pub u32);
 
 impl Tick {

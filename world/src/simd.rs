@@ -1,4 +1,4 @@
-//! Kernels over the 64 lanes of a leaf: the one module with `unsafe`.
+//! Kernels over the 64 lanes of a leaf, or of a block of slots: the one module with `unsafe`.
 //!
 //! Each kernel has a scalar twin and one for AVX2 and for AVX-512, chosen once at run time by
 //! [`Level::detect`]. All of them do the same operations in the same order and never fuse a
@@ -11,6 +11,9 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod scalar;
+mod slots;
+
+pub(crate) use slots::{fetch, fetch_row, newer, same};
 
 use crate::leaf::{Axes, Grid, GridBox, LEAF, Leaf};
 

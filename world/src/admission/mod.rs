@@ -11,7 +11,7 @@ use crate::World;
 use crate::cue::GivenCue;
 use crate::entity::{Accepted, EntityIdx};
 use crate::input::{Datagram, TickInputs};
-use crate::replicate::{Arrival, GROUP};
+use crate::replicate::{AHEAD, Arrival};
 use crate::session::SessionIdx;
 use judge::{Claim, Verdict};
 use starling_protocol::close::CloseCode;
@@ -28,17 +28,23 @@ const LABEL_TICKS_MAX: u32 = 200;
 impl World {
     /// Folds the datagrams that arrived since the last tick.
     pub(crate) fn fold_datagrams(&mut self, inputs: &TickInputs) {
-        for group in inputs.datagrams.chunks(GROUP) {
-            let mut sessions = [SessionIdx(u32::MAX); GROUP];
-            for (idx, datagram) in sessions.iter_mut().zip(group) {
-                *idx = self.sessions.by_conn(datagram.conn).unwrap_or(*idx);
+        let session = |world: &Self, at: usize| {
+            let datagram = inputs.datagrams.get(at);
+            datagram.and_then(|datagram| world.sessions.by_conn(datagram.conn))
+        };
+        let mut soon: [_; AHEAD[0]] = std::array::from_fn(|at| session(self, at));
+        for (at, datagram) in inputs.datagrams.iter().enumerate() {
+            let [far, near] = AHEAD.map(|ahead| at + ahead);
+            soon[far % AHEAD[0]] = session(self, far);
+            if let Some(far) = soon[far % AHEAD[0]] {
+                self.replication.fetch_rows(far, &self.sessions);
             }
-            self.replication.warm(&sessions, &self.sessions);
-            for datagram in group {
-                match self.sessions.by_conn(datagram.conn) {
-                    Some(idx) => self.fold_datagram(idx, datagram, inputs),
-                    None => self.counters.uplinks_unknown += 1,
-                }
+            if let Some(near) = soon[near % AHEAD[0]] {
+                self.replication.fetch_rest(near, &self.sessions);
+            }
+            match self.sessions.by_conn(datagram.conn) {
+                Some(idx) => self.fold_datagram(idx, datagram, inputs),
+                None => self.counters.uplinks_unknown += 1,
             }
         }
     }

@@ -28,6 +28,7 @@ use stirs::Stirs;
 
 /// A row of the slab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
 pub struct EntityIdx(pub u32);
 
 impl EntityIdx {

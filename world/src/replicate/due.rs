@@ -1,7 +1,8 @@
 //! What a session is to be told in this tick.
 
-use super::slots::{BLOCKS_PER_PAGE, Block, Slots, WordMask, bits};
+use super::slots::{BLOCK, BLOCKS_PER_PAGE, Slots, WordMask, bits};
 use crate::entity::EntityIdx;
+use crate::simd::Level;
 use starling_protocol::limits::ENTERS_PER_DATAGRAM_TICK_MAX;
 use starling_protocol::units::Tick;
 
@@ -55,6 +56,17 @@ impl WordNews {
     }
 }
 
+/// Since when there is news of each entity.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stirred<'a> {
+    /// By entity: the tick that first carries what is newest.
+    pub(crate) at: &'a [Tick],
+    /// The newest of them.
+    pub(crate) newest: Tick,
+    /// How to look through them.
+    pub(crate) level: Level,
+}
+
 /// What a session is to be told, and what it must not be thought to know.
 #[derive(Debug, Default)]
 pub(crate) struct Agenda {
@@ -66,25 +78,26 @@ pub(crate) struct Agenda {
 }
 
 impl Agenda {
-    /// Goes through the slots of a session. `newest` is the newest tick of `stirred`.
-    pub(crate) fn collect(&mut self, slots: &Slots, stirred: &[Tick], newest: Tick, now: Tick) {
+    /// Goes through the slots of a session.
+    pub(crate) fn collect(&mut self, slots: &Slots, stirs: &Stirred<'_>, now: Tick) {
         self.words.clear();
         (self.enters, self.is_due) = (0, false);
         for (word, block) in slots.blocks().iter().enumerate() {
-            let changed = if newest > block.common() || block.odd() != 0 {
-                block.changed(stirred)
+            let changed = if stirs.newest > block.common() || block.odd() != 0 {
+                slots.changed(word, stirs.at, stirs.level)
             } else {
                 0
             };
             let eventful = block.entering() | block.leaving() | block.bulk();
             if changed | eventful != 0 {
-                self.note(word as u16, block, changed, now);
+                self.note(word as u16, slots, changed, now);
             }
         }
     }
 
-    fn note(&mut self, word: u16, block: &Block, changed: u64, now: Tick) {
-        let forgotten = forgotten(block, changed, now);
+    fn note(&mut self, word: u16, slots: &Slots, changed: u64, now: Tick) {
+        let block = &slots.blocks()[usize::from(word)];
+        let forgotten = forgotten(word, slots, changed, now);
         let news = WordNews {
             word,
             changed: changed & !forgotten,
@@ -159,10 +172,12 @@ impl Agenda {
 }
 
 /// Changed slots whose baseline is so old that no datagram can name it.
-fn forgotten(block: &Block, changed: u64, now: Tick) -> u64 {
+fn forgotten(word: u16, slots: &Slots, changed: u64, now: Tick) -> u64 {
+    let block = &slots.blocks()[usize::from(word)];
+    let base = |slot: usize| slots.base(usize::from(word) * BLOCK + slot);
     let is_old = |base: Tick| now.0 - base.0 > BASE_TICKS_MAX;
     let even = if is_old(block.common()) { changed & !block.odd() } else { 0 };
-    let odd = bits(changed & block.odd()).filter(|slot| is_old(block.base(*slot)));
+    let odd = bits(changed & block.odd()).filter(|slot| is_old(base(*slot)));
     odd.fold(even, |old, slot| old | 1 << slot)
 }
 
@@ -173,13 +188,18 @@ pub(crate) fn common_base(page: &[WordNews], slots: &Slots) -> Option<Tick> {
     if let Some(news) = page.iter().find(|news| news.changed & !block(news).odd() != 0) {
         return Some(block(news).common());
     }
-    let odd = page.iter().flat_map(|news| bits(news.changed).map(|s| block(news).base(s)));
+    let base = |news: &WordNews, slot| slots.base(usize::from(news.word) * BLOCK + slot);
+    let odd = page.iter().flat_map(|news| bits(news.changed).map(move |s| base(news, s)));
     odd.max()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn news(at: &[Tick]) -> Stirred<'_> {
+        Stirred { at, newest: at.iter().copied().max().unwrap_or_default(), level: Level::detect() }
+    }
 
     #[test]
     fn news_is_what_stirred_after_its_baseline() {
@@ -191,7 +211,7 @@ mod tests {
         let mut stirred = vec![Tick(4); 130];
         stirred[7] = Tick(5);
         let mut agenda = Agenda::default();
-        agenda.collect(&slots, &stirred, Tick(5), Tick(6));
+        agenda.collect(&slots, &news(&stirred), Tick(6));
         let told: Vec<_> =
             agenda.words.iter().map(|n| (n.word, n.changed, n.enters, n.leaves)).collect();
         assert_eq!(told, [(0, 1 << 7, 0, 0), (1, 1 << 2, 0, 0), (2, 0, 0, 0b10)]);
@@ -208,7 +228,7 @@ mod tests {
         slots.ack(0, 0, Tick(3), [].into_iter());
         let mut agenda = Agenda::default();
         let now = Tick(4 + BASE_TICKS_MAX);
-        agenda.collect(&slots, &[now; 2], now, now);
+        agenda.collect(&slots, &news(&[now; 2]), now);
         assert_eq!((agenda.words[0].changed, agenda.words[0].enters), (0b01, 0b10));
     }
 
@@ -218,7 +238,7 @@ mod tests {
         assert!(slots.take(EntityIdx(0), Tick(1)).is_some());
         slots.ack(0, 0, Tick(4), [].into_iter());
         let mut agenda = Agenda::default();
-        agenda.collect(&slots, &[Tick(4)], Tick(4), Tick(5));
+        agenda.collect(&slots, &news(&[Tick(4)]), Tick(5));
         assert!(agenda.words.is_empty() && !agenda.is_due);
     }
 }

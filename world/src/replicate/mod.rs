@@ -6,6 +6,7 @@
 //! News goes into datagrams ([`write`], and [`share`] where it is too much for one); what was not
 //! acknowledged is news again in the next tick. Nothing is ever queued.
 
+mod block;
 mod bulk;
 mod codes;
 mod due;
@@ -37,9 +38,11 @@ use crate::input::TickInputs;
 use crate::interest::{Area, Interests};
 use crate::output::{Outgoing, Output};
 use crate::session::{Session, SessionIdx, Sessions};
+use crate::simd;
 use crate::space::Cartesian;
 use crate::track::Tracks;
 use codes::CodeBook;
+use due::Stirred;
 use lane::Lane;
 use starling_protocol::limits::DATAGRAM_BYTES_MAX;
 use starling_protocol::message::control::Ring;
@@ -49,8 +52,10 @@ use starling_protocol::units::Tick;
 use trace::Spoke;
 use write::Reader;
 
-/// Sessions that are made ready together: as many as there are reads that a core has under way.
-pub(crate) const GROUP: usize = 8;
+/// How many sessions ahead what a session needs begins to come: its rows first, then what they
+/// point to. A session's state is cold when its turn comes, and to wait for its lines one after
+/// another would take longer than the work on them.
+pub(crate) const AHEAD: [usize; 2] = [16, 8];
 
 /// The views of all live sessions.
 #[derive(Debug)]
@@ -76,6 +81,7 @@ pub(super) struct Scene<'a> {
     interests: &'a Interests,
     cues: &'a CueBook,
     codes: &'a CodeBook,
+    stirred: Stirred<'a>,
 }
 
 impl Scene<'_> {
@@ -138,10 +144,20 @@ impl Replication {
         self.codes.code(entity, base, now, tracks, entities)
     }
 
-    /// Makes ready what the datagrams of a few sessions will change.
-    pub(crate) fn warm(&self, group: &[SessionIdx], sessions: &Sessions) {
-        let views = group.iter().filter_map(|idx| Some((*idx, self.views.get(idx.at())?)));
-        warm(views, sessions);
+    /// Begins to bring the rows of a session whose turn comes soon.
+    #[inline]
+    pub(crate) fn fetch_rows(&self, session: SessionIdx, sessions: &Sessions) {
+        if let Some(view) = self.views.get(session.at()) {
+            simd::fetch_row(std::slice::from_ref(view), size_of::<View>());
+        }
+        sessions.get(session).inspect(|session| session.fetch());
+    }
+
+    /// Begins to bring what those rows point to, once they have come.
+    #[inline]
+    pub(crate) fn fetch_rest(&self, session: SessionIdx, sessions: &Sessions) {
+        self.views.get(session.at()).inspect(|view| view.fetch());
+        sessions.get(session).inspect(|session| session.owned.fetch());
     }
 
     /// The sessions that see an entity, in order.
@@ -195,6 +211,11 @@ impl World {
             interests: &self.interests,
             cues: &self.cues,
             codes,
+            stirred: Stirred {
+                at: self.entities.stirred(),
+                newest: self.entities.newest_stir(),
+                level: self.atlas.index().simd(),
+            },
         };
         if lanes.len() < width(exec) {
             lanes.resize_with(width(exec), || Lane::new(*space));
@@ -229,37 +250,29 @@ impl World {
 
 impl Part<'_> {
     fn run(&mut self, scene: &Scene<'_>) {
-        let mut first = self.first;
-        for group in self.views.chunks_mut(GROUP) {
-            let idx = |at: usize| SessionIdx((first + at) as u32);
-            warm(group.iter().enumerate().map(|(at, view)| (idx(at), view)), scene.sessions);
-            for (at, view) in group.iter_mut().enumerate().filter(|(_, view)| view.is_open()) {
-                if let Some(session) = scene.sessions.get(idx(at)) {
-                    view.tick(idx(at), session, self.lane, scene);
-                }
+        let Self { first, views, lane } = self;
+        let idx = |at: usize| SessionIdx((*first + at) as u32);
+        for at in 0..views.len() {
+            let [far, near] = AHEAD.map(|ahead| at + ahead);
+            if let Some(view) = views.get(far) {
+                simd::fetch_row(std::slice::from_ref(view), size_of::<View>());
+                scene.sessions.get(idx(far)).inspect(|session| session.fetch_link());
             }
-            first += GROUP;
+            views.get(near).inspect(|view| view.fetch());
+            if let (view, Some(session)) = (&mut views[at], scene.sessions.get(idx(at)))
+                && view.is_open()
+            {
+                view.tick(idx(at), session, lane, scene);
+            }
         }
     }
-}
-
-/// Reads a little of everything that the next few sessions will need, all at once: a session's
-/// state is cold when its turn comes, and to wait for its lines one after another would take longer
-/// than the work on them.
-fn warm<'a>(group: impl Iterator<Item = (SessionIdx, &'a View)>, sessions: &Sessions) {
-    let mut sum = 0;
-    for (idx, view) in group {
-        sum ^= view.touch() ^ sessions.get(idx).map_or(0, Session::touch);
-    }
-    std::hint::black_box(sum);
 }
 
 impl View {
     fn tick(&mut self, idx: SessionIdx, session: &Session, lane: &mut Lane, scene: &Scene<'_>) {
         self.uplinks.advance(scene.now);
         self.refresh(idx, session, lane, scene);
-        let (stirred, newest) = (scene.entities.stirred(), scene.entities.newest_stir());
-        lane.agenda.collect(&self.slots, stirred, newest, scene.now);
+        lane.agenda.collect(&self.slots, &scene.stirred, scene.now);
         if !scene.rings.is_empty() {
             rings::defer(lane, &self.slots, idx, session, scene);
         }

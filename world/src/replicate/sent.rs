@@ -1,6 +1,7 @@
 //! Datagrams that were sent and may still be acknowledged.
 
 use super::slots::{Slots, WordMask};
+use crate::simd;
 use starling_protocol::limits::ACK_BITS;
 use starling_protocol::snapshot::Cover;
 use starling_protocol::units::Tick;
@@ -57,10 +58,10 @@ impl Sent {
         self.next
     }
 
-    /// Reads where the next datagram will be noted.
+    /// Begins to bring the newest datagrams, and where the next will be noted.
     #[inline]
-    pub(super) fn touch(&self) -> u32 {
-        self.datagrams.back().map_or(0, |datagram| datagram.tick.0)
+    pub(super) fn fetch(&self) {
+        self.datagrams.back().inspect(|newest| simd::fetch(*newest));
     }
 
     /// Remembers the datagram with the sequence [`Sent::next`]; `skipped` is in order of words.

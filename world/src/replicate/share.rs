@@ -102,7 +102,11 @@ fn gather(
             let bits = match 1u64 << at {
                 bit if news.leaves & bit != 0 => size::LISTED_BITS,
                 bit if news.enters & bit != 0 => size::enter_bits(scene, &reader, entity),
-                _ => size::change_bits(scene, entity, block.base(at)),
+                _ => size::change_bits(
+                    scene,
+                    entity,
+                    view.slots.base(usize::from(news.word) * BLOCK + at),
+                ),
             };
             let slot = news.word * BLOCK as u16 + at as u16;
             let hunger = match bits > whole {

@@ -10,16 +10,12 @@
 //! arrived: it is kept once for the block, and an acknowledgement moves it by one store. Slots
 //! with another baseline are *odd* and keep their own.
 
+use super::block::Past;
+pub(crate) use super::block::{BLOCK, BLOCKS_PER_PAGE, Block, NO_BASE, WordMask, bits};
 use crate::entity::EntityIdx;
-use starling_protocol::limits::{PAGE_SLOTS, SLOTS_MAX};
+use crate::simd::{self, Level};
+use starling_protocol::limits::SLOTS_MAX;
 use starling_protocol::units::Tick;
-
-/// Slots of one block.
-pub(crate) const BLOCK: usize = 64;
-/// Blocks of one page.
-pub(crate) const BLOCKS_PER_PAGE: usize = PAGE_SLOTS / BLOCK;
-
-const _: () = assert!(BLOCK == u64::BITS as usize && SLOTS_MAX.is_multiple_of(BLOCK));
 
 /// What a slot means at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,164 +35,12 @@ pub(crate) enum SlotState {
     BulkLeaving,
 }
 
-/// No baseline: ticks begin with 1.
-pub(crate) const NO_BASE: Tick = Tick(0);
-
-/// 64 slots: first what every tick reads, then what only changes read.
-#[derive(Clone, Debug)]
-pub(crate) struct Block {
-    /// The baseline of every slot that is not odd.
-    common: Tick,
-    used: u64,
-    entering: u64,
-    leaving: u64,
-    bulk: u64,
-    odd: u64,
-    entities: [EntityIdx; BLOCK],
-    /// Of odd slots.
-    bases: [Tick; BLOCK],
-    since: [Tick; BLOCK],
-    /// How long each has waited for a place in a datagram, weighted by nearness.
-    hunger: [u8; BLOCK],
-}
-
-/// Some slots of one datagram: a word of the table, and which of its slots.
-pub(crate) type WordMask = (u16, u64);
-
-impl Block {
-    fn new(common: Tick) -> Self {
-        Self {
-            common,
-            used: 0,
-            entering: 0,
-            leaving: 0,
-            bulk: 0,
-            odd: 0,
-            entities: [EntityIdx(0); BLOCK],
-            bases: [NO_BASE; BLOCK],
-            since: [Tick(0); BLOCK],
-            hunger: [0; BLOCK],
-        }
-    }
-
-    /// The baseline of every slot that is not odd.
-    #[inline]
-    pub(crate) const fn common(&self) -> Tick {
-        self.common
-    }
-
-    /// Slots that are not free.
-    #[inline]
-    pub(crate) const fn used(&self) -> u64 {
-        self.used
-    }
-
-    /// Slots whose entity the session sees.
-    #[inline]
-    pub(crate) const fn visible(&self) -> u64 {
-        self.used & !self.leaving
-    }
-
-    /// Slots whose entity the client holds.
-    #[inline]
-    pub(crate) const fn held(&self) -> u64 {
-        self.used & !(self.entering | self.leaving | self.bulk)
-    }
-
-    /// Slots whose enter is to be told by datagrams.
-    #[inline]
-    pub(crate) const fn entering(&self) -> u64 {
-        self.entering
-    }
-
-    /// Slots whose leave is to be told by datagrams.
-    #[inline]
-    pub(crate) const fn leaving(&self) -> u64 {
-        self.leaving & !self.bulk
-    }
-
-    /// Slots whose entity left after `born`.
-    fn leaving_since(&self, born: Tick) -> u64 {
-        let late = bits(self.leaving).filter(|slot| self.since[*slot] > born);
-        late.fold(0, |late, slot| late | 1 << slot)
-    }
-
-    /// Slots that belong to the bulk stream for now.
-    #[inline]
-    pub(crate) const fn bulk(&self) -> u64 {
-        self.bulk
-    }
-
-    /// Slots with a baseline of their own.
-    #[inline]
-    pub(crate) const fn odd(&self) -> u64 {
-        self.odd
-    }
-
-    /// Which entity is in a slot.
-    #[inline]
-    pub(crate) const fn entity(&self, slot: usize) -> EntityIdx {
-        self.entities[slot % BLOCK]
-    }
-
-    /// The baseline of a slot, or [`NO_BASE`].
-    #[inline]
-    pub(crate) const fn base(&self, slot: usize) -> Tick {
-        if self.odd >> (slot % BLOCK) & 1 == 1 { self.bases[slot % BLOCK] } else { self.common }
-    }
-
-    /// Held slots of which there is news: their entity stirred after their baseline.
-    #[inline]
-    pub(crate) fn changed(&self, stirred: &[Tick]) -> u64 {
-        let (held, mut changed) = (self.held(), 0);
-        let even = held & !self.odd;
-        let top = BLOCK - even.leading_zeros() as usize;
-        for (i, entity) in self.entities[..top].iter().enumerate() {
-            changed |= u64::from(stirred[entity.at()] > self.common) << i;
-        }
-        changed &= even;
-        for slot in bits(held & self.odd) {
-            let news = stirred[self.entities[slot].at()] > self.bases[slot];
-            changed |= u64::from(news) << slot;
-        }
-        changed
-    }
-
-    /// A datagram of `tick` that did not skip the slots `counts` has arrived; returns those whose
-    /// leave it told.
-    fn settle(&mut self, counts: u64, tick: Tick) -> u64 {
-        let mut left = 0;
-        for slot in bits(self.odd & counts & !self.bulk) {
-            let bit = 1 << slot;
-            if self.since[slot] <= tick && self.bases[slot] < tick {
-                self.bases[slot] = tick;
-                self.entering &= !bit;
-                left |= self.leaving & bit;
-            }
-            if self.bases[slot] == self.common {
-                self.odd &= !bit;
-            }
-        }
-        left
-    }
-
-    fn ack(&mut self, tick: Tick, skipped: u64) -> u64 {
-        if tick > self.common {
-            let kept = self.used & skipped & !self.odd;
-            for slot in bits(kept) {
-                self.bases[slot] = self.common;
-            }
-            self.odd |= kept;
-            self.common = tick;
-        }
-        if self.odd == 0 { 0 } else { self.settle(!skipped, tick) }
-    }
-}
-
 /// The slots of one session.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     blocks: Vec<Block>,
+    /// Of each block what few ticks need.
+    pasts: Vec<Past>,
     count: usize,
     leaving: usize,
 }
@@ -207,8 +51,8 @@ impl Slots {
         let slot = self.lowest_free()?;
         let block = &mut self.blocks[slot / BLOCK];
         block.used |= 1 << (slot % BLOCK);
-        block.entities[slot % BLOCK] = entity;
-        block.hunger[slot % BLOCK] = 0;
+        block.put(slot, entity);
+        self.set_hunger(slot, 0);
         self.count += 1;
         self.set(slot, SlotState::Entering, now);
         Some(slot)
@@ -224,11 +68,13 @@ impl Slots {
         }
         if self.blocks.capacity() == blocks {
             self.blocks.reserve_exact(blocks.max(1));
+            self.pasts.reserve_exact(blocks.max(1));
         }
         // The blocks of a page move together: what covers one covers all.
         let page = &self.blocks[blocks - blocks % BLOCKS_PER_PAGE..];
         let common = page.first().map_or(NO_BASE, Block::common);
         self.blocks.push(Block::new(common));
+        self.pasts.push(Past::new());
         Some(blocks * BLOCK)
     }
 
@@ -238,7 +84,7 @@ impl Slots {
         if self.leaving == 0 {
             return None;
         }
-        let slot = self.find(entity, |block| block.leaving_since(born))?;
+        let slot = self.find(entity, |block, past| block.leaving_since(past, born))?;
         let state = match self.state(slot) {
             SlotState::BulkLeaving => SlotState::Bulk,
             _ => SlotState::Entering,
@@ -259,13 +105,10 @@ impl Slots {
     }
 
     /// The slot of an entity among those that `of` names.
-    fn find(&self, entity: EntityIdx, of: impl Fn(&Block) -> u64) -> Option<usize> {
-        self.blocks.iter().enumerate().find_map(|(at, block)| {
-            let mut same = 0;
-            for (i, other) in block.entities.iter().enumerate() {
-                same |= u64::from(*other == entity) << i;
-            }
-            same &= of(block);
+    fn find(&self, entity: EntityIdx, of: impl Fn(&Block, &Past) -> u64) -> Option<usize> {
+        self.blocks.iter().zip(&self.pasts).enumerate().find_map(|(at, (block, past))| {
+            let with = block.with(entity);
+            let same = if with == 0 { 0 } else { with & of(block, past) };
             (same != 0).then(|| at * BLOCK + same.trailing_zeros() as usize)
         })
     }
@@ -281,8 +124,8 @@ impl Slots {
         put(&mut block.bulk, matches!(state, SlotState::Bulk | SlotState::BulkLeaving));
         self.leaving += usize::from(block.leaving & bit != 0);
         block.odd |= bit;
-        block.bases[at] = NO_BASE;
-        block.since[at] = now;
+        let past = &mut self.pasts[slot / BLOCK];
+        (past.bases[at], past.since[at]) = (NO_BASE, now);
     }
 
     /// The client holds the entity as of `base`.
@@ -291,7 +134,7 @@ impl Slots {
         let (at, bit) = (slot % BLOCK, 1 << (slot % BLOCK));
         block.entering &= !bit;
         block.bulk &= !bit;
-        block.bases[at] = base;
+        self.pasts[slot / BLOCK].bases[at] = base;
         block.odd |= bit;
         if base == block.common {
             block.odd &= !bit;
@@ -322,7 +165,8 @@ impl Slots {
         for at in first..end.min(self.blocks.len()) {
             while skipped.next_if(|(word, _)| usize::from(*word) < at).is_some() {}
             let here = skipped.next_if(|(word, _)| usize::from(*word) == at);
-            let left = self.blocks[at].ack(tick, here.map_or(0, |(_, mask)| mask));
+            let left =
+                self.blocks[at].ack(&mut self.pasts[at], tick, here.map_or(0, |(_, mask)| mask));
             for slot in bits(left) {
                 self.free(at * BLOCK + slot);
             }
@@ -336,11 +180,17 @@ impl Slots {
         &self.blocks
     }
 
-    /// Reads one number of every cache line that a tick looks at.
+    /// Begins to bring what a tick looks at.
     #[inline]
-    pub(crate) fn touch(&self) -> u32 {
-        let lines = |block: &Block| block.entities.iter().step_by(16).fold(0, |sum, e| sum ^ e.0);
-        self.blocks.iter().take(BLOCKS_PER_PAGE).fold(0, |sum, b| sum ^ lines(b) ^ b.common.0)
+    pub(crate) fn fetch(&self) {
+        simd::fetch_row(&self.blocks, BLOCKS_PER_PAGE * size_of::<Block>());
+    }
+
+    /// Which slots of a block changed.
+    #[inline]
+    #[must_use]
+    pub(crate) fn changed(&self, at: usize, stirred: &[Tick], level: Level) -> u64 {
+        self.blocks[at].changed(&self.pasts[at], stirred, level)
     }
 
     /// The slots in use, in order.
@@ -384,41 +234,41 @@ impl Slots {
     #[inline]
     #[must_use]
     pub(crate) fn base(&self, slot: usize) -> Tick {
-        self.blocks[slot / BLOCK].base(slot)
+        self.blocks[slot / BLOCK].base(slot, &self.pasts[slot / BLOCK])
     }
 
     /// Since when it has its present meaning.
     #[must_use]
     pub(crate) fn since(&self, slot: usize) -> Tick {
-        self.blocks[slot / BLOCK].since[slot % BLOCK]
+        self.pasts[slot / BLOCK].since[slot % BLOCK]
     }
 
     /// The slot of an entity, visible or leaving.
     #[must_use]
     pub(crate) fn slot_of(&self, entity: EntityIdx) -> Option<usize> {
-        self.find(entity, Block::used)
+        self.find(entity, |block, _| block.used())
     }
 
     /// How long it has waited.
     #[must_use]
     pub(crate) fn hunger(&self, slot: usize) -> u8 {
-        self.blocks[slot / BLOCK].hunger[slot % BLOCK]
+        self.pasts[slot / BLOCK].hunger[slot % BLOCK]
     }
 
     /// It waited once more, or got its place.
     pub(crate) fn set_hunger(&mut self, slot: usize, hunger: u8) {
-        self.blocks[slot / BLOCK].hunger[slot % BLOCK] = hunger;
+        self.pasts[slot / BLOCK].hunger[slot % BLOCK] = hunger;
     }
 
     /// Everyone got a place.
     pub(crate) fn sate(&mut self) {
-        self.blocks.iter_mut().for_each(|block| block.hunger.fill(0));
+        self.pasts.iter_mut().for_each(|past| past.hunger.fill(0));
     }
 
     /// The slot in which the session sees this entity.
     #[must_use]
     pub(crate) fn visible_slot(&self, entity: EntityIdx) -> Option<usize> {
-        self.find(entity, Block::visible)
+        self.find(entity, |block, _| block.visible())
     }
 
     /// Slots in use.
@@ -426,17 +276,6 @@ impl Slots {
     pub(crate) fn len(&self) -> usize {
         self.count
     }
-}
-
-/// The bits of a word that are set, lowest first.
-#[inline]
-pub(crate) fn bits(word: u64) -> impl Iterator<Item = usize> {
-    let mut left = word;
-    std::iter::from_fn(move || {
-        let bit = left.trailing_zeros() as usize;
-        left &= left.wrapping_sub(1);
-        (bit < BLOCK).then_some(bit)
-    })
 }
 
 #[cfg(test)]

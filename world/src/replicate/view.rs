@@ -79,10 +79,11 @@ impl View {
         self.open
     }
 
-    /// Reads one number of every cache line that a tick needs, so that they come together.
+    /// Begins to bring what a tick needs and the view itself does not hold.
     #[inline]
-    pub(super) fn touch(&self) -> u32 {
-        self.slots.touch() ^ self.sent.touch()
+    pub(super) fn fetch(&self) {
+        self.slots.fetch();
+        self.sent.fetch();
     }
 
     /// Does the session see this entity?

@@ -69,7 +69,7 @@ impl PageScribe<'_> {
             self.enter(page, offset + slot as u8, block.entity(slot));
         }
         for slot in bits(news.changed) {
-            let own = block.base(slot);
+            let own = slots.base(usize::from(news.word) * BLOCK + slot);
             self.change(page, offset + slot as u8, block.entity(slot), own, base);
         }
         bits(news.withheld).for_each(|slot| page.skip(offset + slot as u8));

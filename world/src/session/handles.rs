@@ -1,6 +1,7 @@
 //! A session's short names for its own entities.
 
 use crate::entity::EntityIdx;
+use crate::simd;
 use starling_protocol::limits::SESSION_ENTITIES_MAX;
 use starling_protocol::units::Handle;
 use std::collections::VecDeque;
@@ -53,6 +54,12 @@ impl Owned {
     #[must_use]
     pub fn first(&self) -> Option<EntityIdx> {
         self.iter().next().map(|(_, entity)| entity)
+    }
+
+    /// Begins to bring the first names.
+    #[inline]
+    pub(crate) fn fetch(&self) {
+        simd::fetch_row(&self.rows, 1);
     }
 
     /// All of them, in order of handle.

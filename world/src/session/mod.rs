@@ -31,6 +31,7 @@ use crate::entity::EntityIdx;
 use crate::grants::Principal;
 use crate::input::{ConnId, Link};
 use crate::mail::Mail;
+use crate::simd;
 use rate::TokenBucket;
 use repeats::Repeats;
 use starling_protocol::message::control::Capabilities;
@@ -103,37 +104,38 @@ impl Allowance {
     }
 }
 
-/// One session.
+/// One session. What every datagram of its client needs comes first.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Session {
-    /// Its name in messages.
-    pub(crate) id: SessionId,
     /// The connection that carries it; `None` while it is parked.
     pub(crate) conn: Option<ConnId>,
-    /// When it was parked.
-    pub(crate) parked: Option<Tick>,
-    /// Who it is and what it may do now.
-    pub(crate) principal: Principal,
-    /// The tick in which the token ends.
-    pub(crate) expires: Option<Tick>,
-    /// What takes it up again.
-    pub(crate) tokens: ResumeTokens,
-    /// Bits of [`Capabilities`].
-    pub(crate) capabilities: u32,
     /// What its link may carry.
     pub(crate) link: Allowance,
     /// The newest tick with a sign of life.
     pub(crate) contact: Tick,
-    /// It counts as present: joined and not left.
-    pub(crate) here: bool,
-    /// Its entities by handle.
-    pub(crate) owned: Owned,
-    /// Team of its first entity or avatar, 0 for none.
-    pub(crate) team: u8,
     /// The entity that a game or a host moves for it.
     pub(crate) avatar: Option<EntityIdx>,
+    /// Bits of [`Capabilities`].
+    pub(crate) capabilities: u32,
+    /// Team of its first entity or avatar, 0 for none.
+    pub(crate) team: u8,
+    /// It counts as present: joined and not left.
+    pub(crate) here: bool,
     /// Numbered inputs on their way to a game or a host.
     pub(crate) inputs: InputQueue,
+    /// Its entities by handle.
+    pub(crate) owned: Owned,
+    /// What takes it up again.
+    pub(crate) tokens: ResumeTokens,
+    /// Who it is and what it may do now.
+    pub(crate) principal: Principal,
+    /// Its name in messages.
+    pub(crate) id: SessionId,
+    /// When it was parked.
+    pub(crate) parked: Option<Tick>,
+    /// The tick in which the token ends.
+    pub(crate) expires: Option<Tick>,
     /// When it was last told that its inputs are not taken.
     pub(crate) input_refusal_told: Option<Tick>,
     /// What waits to be written.
@@ -151,6 +153,11 @@ pub struct Session {
     publish_rate: TokenBucket,
     subscribe_rate: TokenBucket,
 }
+
+/// The length of what a datagram down needs of a session.
+const LINK_BYTES: usize = std::mem::offset_of!(Session, owned);
+/// The length of what a datagram up needs of it.
+const HOT_BYTES: usize = std::mem::offset_of!(Session, id);
 
 /// What it takes to make a session.
 pub(crate) struct NewSession {
@@ -223,13 +230,16 @@ impl Session {
         &self.owned
     }
 
-    /// Reads a number of every part that datagrams and replication need.
+    /// Begins to bring what every datagram from its client needs.
     #[inline]
-    pub(crate) fn touch(&self) -> u32 {
-        let owned = self.owned.first().map_or(0, |entity| entity.0);
-        let bits = u32::from(self.team) ^ self.link.datagram_bytes ^ self.contact.0;
-        let rights = self.principal.grants.r#move ^ self.tokens.is_sure() ^ self.conn.is_some();
-        owned ^ bits ^ u32::from(rights) ^ u32::from(self.inputs.applied.unwrap_or(0))
+    pub(crate) fn fetch(&self) {
+        simd::fetch_row(std::slice::from_ref(self), HOT_BYTES);
+    }
+
+    /// Begins to bring what every datagram to its client needs.
+    #[inline]
+    pub(crate) fn fetch_link(&self) {
+        simd::fetch_row(std::slice::from_ref(self), LINK_BYTES);
     }
 
     /// Does it only look?
