@@ -116,6 +116,7 @@ const QUIC: &[Quic] = &[
         q.forwarded
     }),
     ("forwards_dropped", "Packets for a shard that was behind.", |q| q.forwards_dropped),
+    ("sends_late", "Sends whose connection had ended meanwhile.", |q| q.sends_late),
 ];
 
 /// Everything in Prometheus text: the Fronts by transport, QUIC, the worlds, the process.

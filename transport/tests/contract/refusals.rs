@@ -4,7 +4,6 @@ use super::stage::{QuicServer, QuicStage, Stage, Troupe, on_each_server};
 use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
-use starling_transport::ConnKey;
 use starling_transport::conditioner::LinkProfile;
 use starling_transport::quic::{
     ClientEndpoint, ConnectError, ConnectOptions, ServerError, ServerOptions, ServerSecret, Sockets,
@@ -12,6 +11,7 @@ use starling_transport::quic::{
 use starling_transport::tls::{
     ClientTls, Fingerprint, Identity, ServerTrust, development_certificate,
 };
+use starling_transport::{ConnKey, SendError};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ on_each_server!(
     a_handshake_that_is_never_finished_is_given_up,
     under_a_flood_of_handshakes_addresses_have_to_be_proven_and_the_honest_get_in,
     a_server_that_shuts_down_tells_its_clients,
+    a_server_that_shuts_down_says_goodbye_to_whoever_it_did_not_close,
+    a_datagram_that_finds_no_room_is_refused_and_counted,
     a_server_that_came_back_with_its_secret_tells_old_clients_at_once,
 );
 
@@ -186,6 +188,25 @@ fn a_server_that_shuts_down_tells_its_clients<V: QuicServer>() {
     assert_eq!(troupe.stream_at_client(StreamKind::Control), b"we close");
     assert_eq!(troupe.closed_at_client().map(|end| end.0), Some(CloseCode::GOING_AWAY));
     stopping.join().expect("a shutdown does not panic");
+}
+
+fn a_server_that_shuts_down_says_goodbye_to_whoever_it_did_not_close<V: QuicServer>() {
+    let (mut troupe, _) = Troupe::connected(QuicStage::<V>::new());
+    let spare = QuicStage::<V>::new().server;
+    let server = std::mem::replace(&mut troupe.stage.server, spare);
+    let stopping = std::thread::spawn(move || server.shutdown(Duration::from_millis(300)));
+    troupe.until("the client knows", |t| t.closed_at_client().is_some());
+    assert_eq!(troupe.closed_at_client().map(|end| end.0), Some(CloseCode::GOING_AWAY));
+    stopping.join().expect("a shutdown does not panic");
+}
+
+fn a_datagram_that_finds_no_room_is_refused_and_counted<V: QuicServer>() {
+    let (mut troupe, pair) = Troupe::connected(QuicStage::<V>::new());
+    let now = troupe.stage.now();
+    let mut send = || troupe.stage.server.send_datagram(now, pair.server, &[1; 1_000]);
+    let refused = (0..100).find_map(|_| send().err());
+    assert_eq!(refused, Some(SendError::Full));
+    troupe.until("it is counted", |t| t.stage.server.stats().datagrams_full == 1);
 }
 
 /// Binds the address as soon as its last owner has let go of it.

@@ -55,6 +55,13 @@ pub struct ServerEndpoint {
     failed: u64,
 }
 
+/// Its connections make room on the server.
+impl Drop for ServerEndpoint {
+    fn drop(&mut self) {
+        self.population.fetch_sub(self.counted, Relaxed);
+    }
+}
+
 /// Connection ids, whose key stays out of logs.
 struct Ids(MarkedIds);
 

@@ -88,6 +88,8 @@ pub(super) struct Report {
     pub(super) standings: HashMap<ConnKey, Standing>,
     /// As of a while ago; they stay.
     pub(super) stats: ServerStats,
+    /// The shard's thread has ended, told to or not, and the front does not know it yet.
+    pub(super) over: bool,
 }
 
 /// Both directions, and a way to wake the shard.

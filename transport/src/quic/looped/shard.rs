@@ -6,6 +6,7 @@ use crate::quic::hub::{Arrival, Clock, Departure, Inlet, Sent, Socket};
 use crate::quic::server::{ServerError, ServerOptions, ServerStats};
 use crate::quic::setup;
 use mio::{Events, Interest, Poll, Token, Waker};
+use starling_protocol::close::CloseCode;
 use starling_protocol::units::Nanos;
 use std::io;
 use std::net::SocketAddr;
@@ -186,11 +187,6 @@ impl Shard {
         self.refused.is_none()
     }
 
-    /// The driver's time.
-    pub(super) fn now(&self) -> Nanos {
-        self.clock.now()
-    }
-
     /// When [`Shard::step`] has work, at the latest, unless something arrives.
     pub(super) fn next_timeout(&self) -> Option<Nanos> {
         if self.endpoint.events_waiting() > 0 {
@@ -240,6 +236,13 @@ impl Shard {
         stats.socket_full = self.socket_full;
         stats.socket_errors = self.socket_errors;
         stats
+    }
+
+    /// Closes whatever connection is left.
+    pub(super) fn say_goodbye(&mut self) {
+        let now = self.clock.now();
+        self.endpoint.close_all(now, CloseCode::GOING_AWAY, "the server stops");
+        self.flush();
     }
 
     /// Runs until every connection that was closed is gone, or `patience` is over.

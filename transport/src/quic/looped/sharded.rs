@@ -5,7 +5,7 @@
 
 use super::lane::{Lane, Order, Orders, Report, Standing, lock};
 use super::shard::Shard;
-use super::worker::Worker;
+use super::worker::{EndsWith, Worker};
 use crate::quic::server::{ServerError, ServerOptions, ServerStats};
 use crate::quic::setup;
 use crate::quic::{ServerEndpoint, outbox::OUTBOX_BYTES};
@@ -76,6 +76,8 @@ pub struct ShardedServer {
     first: usize,
     /// Shards have more to say than the last poll took.
     more: bool,
+    /// Datagrams for which a connection had no room.
+    datagrams_full: u64,
 }
 
 impl ShardedServer {
@@ -109,11 +111,18 @@ impl ShardedServer {
             accounts: HashMap::new(),
             first: 0,
             more: false,
+            datagrams_full: 0,
         };
         for (shard, number) in shards.into_iter().zip(0_u8..) {
             let worker = Worker::new(shard, number, Arc::clone(&lanes), Arc::clone(&bell), start);
             let thread = std::thread::Builder::new().name(format!("shard {number}"));
-            let thread = thread.spawn(move || worker.run()).map_err(ServerError::Threads)?;
+            let lane = Arc::clone(&lanes[usize::from(number)]);
+            let end = EndsWith { lane, bell: Arc::clone(&bell) };
+            let run = move || {
+                let _end = end;
+                worker.run();
+            };
+            let thread = thread.spawn(run).map_err(ServerError::Threads)?;
             server.threads.push(thread);
         }
         Ok(server)
@@ -142,7 +151,8 @@ impl ShardedServer {
     /// What was counted so far, by all shards: each tells its figures once a second.
     #[must_use]
     pub fn stats(&self) -> ServerStats {
-        let mut sum = ServerStats::default();
+        let datagrams_full = self.datagrams_full;
+        let mut sum = ServerStats { datagrams_full, ..ServerStats::default() };
         for lane in self.lanes.iter() {
             sum.add_all(&lock(&lane.report).stats);
             sum.forwards_dropped += lane.forwards_dropped.load(Relaxed);
@@ -174,8 +184,11 @@ impl ShardedServer {
         // None of them is always last.
         *first = (*first + 1) % lanes.len();
         *more = false;
-        for lane in lanes[*first..].iter().chain(&lanes[..*first]) {
-            let mut report = lock(&lane.report);
+        for shard in (*first..lanes.len()).chain(0..*first) {
+            let mut report = lock(&lanes[shard].report);
+            if report.over && report.events.is_empty() {
+                bury(shard, accounts, &mut report);
+            }
             while events.len() < full
                 && let Some(mut event) = report.events.pop_front()
             {
@@ -186,7 +199,7 @@ impl ShardedServer {
                     events.push(event);
                 }
             }
-            *more |= !report.events.is_empty();
+            *more |= !report.events.is_empty() || report.over;
             settle(accounts, &mut report);
         }
     }
@@ -204,6 +217,21 @@ impl ShardedServer {
     fn orders_for(&mut self, conn: ConnKey) -> Option<&mut Orders> {
         self.orders.get_mut(usize::from(ServerEndpoint::shard_of_key(conn)))
     }
+}
+
+/// A shard's thread has ended and nobody told it to: what it had is lost, and the other shards go on
+/// with whoever comes.
+fn bury(shard: usize, accounts: &HashMap<ConnKey, Account>, report: &mut Report) {
+    tracing::error!(shard, "a shard broke down");
+    report.over = false;
+    (report.stats.open, report.stats.handshaking) = (0, 0);
+    let of = |conn: ConnKey| usize::from(ServerEndpoint::shard_of_key(conn));
+    let lost = accounts.keys().filter(|&&conn| of(conn) == shard).map(|&conn| Event::Closed {
+        conn,
+        code: CloseCode::LOST,
+        reason: "the shard that had it broke down".to_owned(),
+    });
+    report.events.extend(lost);
 }
 
 /// Opens and closes accounts. What happened on a connection that the front has closed is no news.
@@ -251,6 +279,7 @@ impl Transport for ShardedServer {
             return Err(SendError::TooLarge(max));
         }
         if payload.len() > account.datagram_space() {
+            self.datagrams_full += 1;
             return Err(SendError::Full);
         }
         account.datagrams += payload.len() as u64;

@@ -119,8 +119,6 @@ impl Transport for UdpServer {
 /// Says goodbye to whoever is still there.
 impl Drop for UdpServer {
     fn drop(&mut self) {
-        let now = self.shard.now();
-        self.shard.endpoint.close_all(now, CloseCode::GOING_AWAY, "the server stops");
-        self.shard.flush();
+        self.shard.say_goodbye();
     }
 }

@@ -6,7 +6,6 @@ use super::sharded::Bell;
 use crate::quic::hub::Arrival;
 use crate::quic::server::ServerStats;
 use crate::{ConnKey, Event};
-use starling_protocol::close::CloseCode;
 use starling_protocol::units::Nanos;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,6 +39,19 @@ impl Forward for Others {
     }
 }
 
+/// Tells the front that a thread has ended, however it did.
+pub(super) struct EndsWith {
+    pub(super) lane: Arc<Lane>,
+    pub(super) bell: Arc<Bell>,
+}
+
+impl Drop for EndsWith {
+    fn drop(&mut self) {
+        lock(&self.lane.report).over = true;
+        self.bell.ring();
+    }
+}
+
 /// What was carried out for one connection.
 #[derive(Clone, Copy, Debug, Default)]
 struct Done {
@@ -56,6 +68,8 @@ pub(super) struct Worker {
     done: HashMap<ConnKey, Done>,
     orders: Orders,
     fresh: Vec<ConnKey>,
+    /// Datagrams and writes that found their connection ended.
+    late: u64,
     /// When figures are told next.
     stats_at: Instant,
     stop: Option<Duration>,
@@ -79,6 +93,7 @@ impl Worker {
             done: HashMap::new(),
             orders: Orders::default(),
             fresh: Vec::new(),
+            late: 0,
             stats_at: start,
             stop: None,
         }
@@ -91,14 +106,8 @@ impl Worker {
             self.step();
             self.sleep(looked);
         }
-        let linger = self.stop.unwrap_or_default();
-        if linger.is_zero() {
-            let now = self.now();
-            self.shard.endpoint.close_all(now, CloseCode::GOING_AWAY, "the server stops");
-            self.shard.flush();
-        } else {
-            self.shard.linger(linger, &mut self.others);
-        }
+        self.shard.linger(self.stop.unwrap_or_default(), &mut self.others);
+        self.shard.say_goodbye();
     }
 
     fn now(&self) -> Nanos {
@@ -119,9 +128,11 @@ impl Worker {
         let endpoint = &mut self.shard.endpoint;
         for order in orders.list.drain(..) {
             match order {
-                // It has ended meanwhile.
                 Order::Datagram { conn, .. } | Order::Write { conn, .. }
-                    if endpoint.allowance(conn).is_none() => {}
+                    if endpoint.allowance(conn).is_none() =>
+                {
+                    self.late += 1;
+                }
                 Order::Datagram { conn, bytes } => {
                     self.done.entry(conn).or_default().datagrams += bytes.len() as u64;
                     // One that finds no room is counted by the endpoint.
@@ -180,7 +191,8 @@ impl Worker {
         let now = Instant::now();
         (now >= self.stats_at).then(|| {
             self.stats_at = now + STATS_EVERY;
-            ServerStats { forwarded: self.others.forwarded, ..self.shard.stats() }
+            let (forwarded, sends_late) = (self.others.forwarded, self.late);
+            ServerStats { forwarded, sends_late, ..self.shard.stats() }
         })
     }
 

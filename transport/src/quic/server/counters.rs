@@ -47,6 +47,8 @@ pub struct ServerStats {
     pub forwarded: u64,
     /// Packets for another shard that were dropped because it was behind.
     pub forwards_dropped: u64,
+    /// Datagrams and writes that a shard took over and whose connection had ended meanwhile.
+    pub sends_late: u64,
 }
 
 impl ServerStats {
@@ -73,6 +75,7 @@ impl ServerStats {
         self.socket_errors += other.socket_errors;
         self.forwarded += other.forwarded;
         self.forwards_dropped += other.forwards_dropped;
+        self.sends_late += other.sends_late;
     }
 
     pub(super) fn add(&mut self, stats: &quinn::ConnectionStats) {

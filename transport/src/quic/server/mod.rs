@@ -40,6 +40,9 @@ use tokio::runtime::{Builder, Handle, Runtime};
 /// Connections that one server holds unless told otherwise.
 const CONNECTIONS_MAX_DEFAULT: usize = 20_000;
 
+/// How long a last goodbye may take to leave.
+const GOODBYE: Duration = Duration::from_millis(50);
+
 /// Where the server's tasks run.
 #[derive(Clone, Debug)]
 pub enum RuntimeChoice {
@@ -213,10 +216,21 @@ impl QuinnServer {
     /// Blocks: for a driver's thread, after it has closed its connections.
     pub fn shutdown(self, patience: Duration) {
         self.stop_accepting();
-        let idle = async { tokio::time::timeout(patience, self.endpoint.wait_idle()).await };
-        if self.handle.block_on(idle).is_err() {
+        if !self.is_idle_within(patience) {
             tracing::debug!("connections were still up when the server stopped");
+            self.say_goodbye();
+            // Its tasks send it.
+            self.is_idle_within(GOODBYE);
         }
+    }
+
+    fn is_idle_within(&self, patience: Duration) -> bool {
+        let idle = async { tokio::time::timeout(patience, self.endpoint.wait_idle()).await };
+        self.handle.block_on(idle).is_ok()
+    }
+
+    fn say_goodbye(&self) {
+        self.endpoint.close(ending::to_wire(CloseCode::GOING_AWAY), b"the server stops");
     }
 
     fn take_note(&mut self, note: Note, clock: &Clock) -> Option<Event> {
@@ -325,7 +339,7 @@ impl Transport for QuinnServer {
 
 impl Drop for QuinnServer {
     fn drop(&mut self) {
-        self.endpoint.close(ending::to_wire(CloseCode::GOING_AWAY), b"the server stops");
+        self.say_goodbye();
         if let Some(own) = self.own.take() {
             own.shutdown_background();
         }

@@ -12,6 +12,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 struct Scene {
     server: ShardedServer,
     client: UdpClient,
+    options: ConnectOptions,
     conn: ConnKey,
     begun: Instant,
 }
@@ -27,7 +28,7 @@ impl Scene {
         let tls = ClientTls::new(&trust).expect("a pin needs no roots");
         let options = ConnectOptions::new(server.local_addr(), tls);
         let conn = client.connect(Nanos(0), &options).expect("the address is right");
-        let mut scene = Self { server, client, conn, begun: Instant::now() };
+        let mut scene = Self { server, client, options, conn, begun: Instant::now() };
         scene.until("it is connected", |scene| scene.waiting() == 1);
         scene
     }
@@ -110,4 +111,42 @@ fn figures_are_there_without_waiting_for_a_shard() {
     scene.server.stop(Duration::ZERO);
     // Nobody is left to ask.
     assert_eq!(scene.server.stats().accepted, 1);
+}
+
+#[test]
+fn a_shard_that_breaks_down_loses_its_connections_and_no_others_do() {
+    let mut scene = Scene::of(2);
+    let Some(Event::Connected { conn, .. }) = scene.poll(1).pop() else { panic!("not told of") };
+    // Bytes that are not there.
+    let mut orders = Orders::default();
+    orders.list.push(Order::Datagram { conn, bytes: 0..1 });
+    let broken = usize::from(ServerEndpoint::shard_of_key(conn));
+    scene.server.lanes[broken].order(&mut orders);
+    let mut events = Vec::new();
+    scene.until("it is told of", |scene| {
+        events.extend(scene.poll(10));
+        !events.is_empty()
+    });
+    assert!(
+        matches!(events[..], [Event::Closed { conn: c, code: CloseCode::LOST, .. }] if c == conn)
+    );
+    assert_eq!(scene.server.allowance(conn), None);
+    assert_eq!(scene.server.stats().open, 0);
+
+    scene.conn = scene.client.connect(scene.now(), &scene.options).expect("the address is right");
+    scene.until("another gets in", |scene| scene.waiting() == 1);
+    let Some(Event::Connected { conn, .. }) = scene.poll(1).pop() else { panic!("not told of") };
+    assert_ne!(usize::from(ServerEndpoint::shard_of_key(conn)), broken);
+}
+
+#[test]
+fn what_is_sent_after_a_connection_has_ended_is_counted() {
+    let mut scene = Scene::of(2);
+    let Some(Event::Connected { conn, .. }) = scene.poll(1).pop() else { panic!("not told of") };
+    scene.client.close(scene.now(), scene.conn, CloseCode::GOODBYE, "");
+    scene.until("the shard knows", |scene| scene.waiting() == 1);
+    // The front does not know yet.
+    assert_eq!(scene.server.send_datagram(scene.now(), conn, b"late"), Ok(()));
+    scene.server.flush(scene.now());
+    scene.until("it is counted", |scene| scene.server.stats().sends_late == 1);
 }
