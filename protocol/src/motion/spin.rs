@@ -18,6 +18,7 @@ const TICKS_MAX: u32 = 255;
 const SHIFTS: [u32; 3] = [20, 10, 0];
 
 /// What an orientation becomes after so many ticks of a spin. Only quaternions spin.
+#[inline]
 #[must_use]
 pub fn spun(orientation: Orientation, spin: [i16; 3], ticks: u32) -> Orientation {
     match orientation {

@@ -137,10 +137,18 @@ impl Knot {
     #[inline]
     #[must_use]
     pub fn step(&self, tick: Tick, step: &Step) -> Option<Self> {
+        let mut next = *self;
+        self.step_to_line(tick, step, &mut next)?;
+        Some(next)
+    }
+
+    /// The same in a copy of this knot, so that it is built where it will lie.
+    #[inline]
+    pub(crate) fn step_to_line(&self, tick: Tick, step: &Step, next: &mut Self) -> Option<()> {
         let at = self.predict(tick).0;
         let unit = i64::from(self.step_unit(tick, step.gain));
         let ticks = i64::from(self.followed(tick));
-        let mut next = Self { tick, run: 0, orientation: self.faces(tick), ..*self };
+        (next.tick, next.run, next.orientation) = (tick, 0, self.faces(tick));
         for (axis, at) in at.into_iter().enumerate() {
             let by = unit * i64::from(step.residual[axis]);
             let units = i64::from(nearest_unit(at)) + by;
@@ -157,7 +165,7 @@ impl Knot {
             };
             next.vel[axis] = i16::try_from(vel).ok()?;
         }
-        Some(next)
+        Some(())
     }
 
     /// The step that leads from this knot to the line of `next`, if there is one.

@@ -242,7 +242,10 @@ fn read_turned(
     Ok(())
 }
 
-/// Reads what [`knot_code`] made.
+/// Reads what [`knot_code`] made into a copy of its base.
+///
+/// It is built where it will lie: to move what was just put together of small pieces takes longer than
+/// to read it.
 #[inline]
 pub(super) fn read_knot(
     bits: &mut BitReader<'_>,
@@ -250,15 +253,15 @@ pub(super) fn read_knot(
     base: &Knot,
     tick: Tick,
     age: u32,
-) -> Result<Knot, SnapshotError> {
+    now: &mut Knot,
+) -> Result<(), SnapshotError> {
     let mut word = Word::new(bits);
-    let now = if age == 1 {
-        read_step(&mut word, kind, base, tick, true)?
+    if age == 1 {
+        read_step(&mut word, kind, base, tick, true, now)?;
     } else {
-        read_older(&mut word, kind, base, tick, age)?
-    };
-    word.finish(bits)?;
-    Ok(now)
+        read_older(&mut word, kind, base, tick, age, now)?;
+    }
+    word.finish(bits)
 }
 
 fn read_older(
@@ -267,14 +270,16 @@ fn read_older(
     base: &Knot,
     tick: Tick,
     age: u32,
-) -> Result<Knot, SnapshotError> {
+    now: &mut Knot,
+) -> Result<(), SnapshotError> {
     if word.take(1)? == 0 {
         let lag = read_lag(word, &knots(age).lag)?;
-        return read_step(word, kind, base, later(base.tick, tick, lag)?, false);
+        return read_step(word, kind, base, later(base.tick, tick, lag)?, false, now);
     }
     if word.take(1)? == 0 {
         let lag = read_lag(word, &knots(age).lag)?;
-        return read_state(word, kind, base, later(base.tick, tick, lag)?, age);
+        *now = read_state(word, kind, base, later(base.tick, tick, lag)?, age)?;
+        return Ok(());
     }
     if age > CHAIN_AGE_MAX {
         return Err(SnapshotError::Malformed("a chain of steps from too old a baseline"));
@@ -283,16 +288,17 @@ fn read_older(
     if ticks.count_ones() < 2 {
         return Err(SnapshotError::Malformed("a chain of less than two steps"));
     }
-    let mut knot = *base;
     for after in (0..age).filter(|after| ticks >> after & 1 == 1) {
-        knot = read_step(word, kind, &knot, tick - age + 1 + after, false)?;
+        let from = *now;
+        read_step(word, kind, &from, tick - age + 1 + after, false, now)?;
     }
-    Ok(knot)
+    Ok(())
 }
 
 const UNKNOWN_STEP: SnapshotError = SnapshotError::Malformed("a step that knots do not take");
 const OUT_OF_RANGE: SnapshotError = SnapshotError::Malformed("a knot out of range");
 
+/// Reads a step from `from`, of which `to` is a copy.
 #[inline]
 fn read_step(
     word: &mut Word,
@@ -300,19 +306,21 @@ fn read_step(
     from: &Knot,
     tick: Tick,
     may_be_state: bool,
-) -> Result<Knot, SnapshotError> {
+    to: &mut Knot,
+) -> Result<(), SnapshotError> {
     if tick <= from.tick {
         return Err(SnapshotError::Malformed("a change before its baseline"));
     }
     let codes: &StepCodes = steps(from.step_class(tick));
     let head = codes.head.read_symbol(word)?;
     if head == TURNED {
-        let mut next = from.turned(tick, from.faces(tick));
-        read_turned(word, &codes.turn, kind, from, &mut next)?;
-        return Ok(next);
+        let turned = from.turned(tick, from.faces(tick));
+        (to.tick, to.run, to.orientation) = (tick, turned.run, turned.orientation);
+        return read_turned(word, &codes.turn, kind, from, to);
     }
     if head == STATE && may_be_state {
-        return read_state(word, kind, from, tick, 1);
+        *to = read_state(word, kind, from, tick, 1)?;
+        return Ok(());
     }
     if head >= STATE {
         return Err(UNKNOWN_STEP);
@@ -322,11 +330,11 @@ fn read_step(
     let y = codes.plane.read_residual(word)?;
     let z = if parts & 2 != 0 { codes.height.read_residual(word)? } else { 0 };
     let step = Step { gain: Gain::ALL[parts >> 2], residual: [x, y, z] };
-    let mut next = from.step(tick, &step).ok_or(OUT_OF_RANGE)?;
+    from.step_to_line(tick, &step, to).ok_or(OUT_OF_RANGE)?;
     if parts & 1 != 0 {
-        read_turned(word, &codes.turn, kind, from, &mut next)?;
+        read_turned(word, &codes.turn, kind, from, to)?;
     }
-    Ok(next)
+    Ok(())
 }
 
 fn read_state(

@@ -8,7 +8,6 @@ use crate::schema::Schema;
 use crate::snapshot::SnapshotError;
 use crate::snapshot::cue::Cue;
 use crate::snapshot::header::{Clock, Cover, Fold};
-use crate::snapshot::presence::SlotSet;
 use crate::snapshot::state::State;
 use crate::units::{EntityId, Slot, Tick};
 
@@ -214,10 +213,7 @@ impl Table {
 
     fn note(&mut self, front: &Front) {
         let skipped = std::mem::take(&mut self.scratch.skipped);
-        self.cover(front.tick, front.cover, |page| {
-            let found = skipped.iter().find(|(number, _)| *number == page);
-            found.map_or(SlotSet::EMPTY, |(_, set)| *set)
-        });
+        self.cover(front.tick, front.cover, &skipped);
         self.scratch.skipped = skipped;
         self.ack.note(front.tick, front.sequence);
         self.newest = self.newest.max(Some(front.tick));

@@ -142,8 +142,12 @@ impl Table {
     }
 
     fn is_stale(&self, tick: Tick, sequence: u8, cover: Cover) -> bool {
-        let pages = &self.pages[usize::from(cover.first)..=usize::from(cover.last)];
-        self.ack.has(tick, sequence) || pages.iter().any(|page| page.newest > Some(tick))
+        let newer = match cover {
+            // Whatever was applied covered some page.
+            Cover::ALL => self.newest > Some(tick),
+            _ => (cover.first..=cover.last).any(|number| self.page(number).newest > Some(tick)),
+        };
+        newer || self.ack.has(tick, sequence)
     }
 
     /// Reads the records of a bulk message into the scratch.
@@ -360,8 +364,12 @@ impl<'a> PagesReader<'a, '_, '_> {
         let held = row.states.at(base.tick);
         match held.ok_or(SnapshotError::NoBaseline { slot, tick: base.tick })? {
             State::Knot(knot) => {
-                let state = read_knot(self.bits, orientation, knot, self.tick, base.age)?;
-                self.push_code(slot, base, State::Knot(state));
+                self.push_code(slot, base, State::Knot(*knot));
+                let Some(Op::Code { state: State::Knot(now), .. }) = self.scratch.ops.last_mut()
+                else {
+                    unreachable!("it was pushed just now");
+                };
+                read_knot(self.bits, orientation, knot, self.tick, base.age, now)?;
             }
             State::Fix(fix) => {
                 let (steps, count) = read_fixes(self.bits, orientation, space, fix, self.tick)?;

@@ -37,6 +37,9 @@ pub struct Table {
     newest: Option<Tick>,
     ack: AckState,
     pages: [PageState; PAGES_MAX],
+    /// The tick of the newest datagram that covered all pages, and skipped nothing of those that are
+    /// not as new in `pages`: nearly every one does.
+    whole: Option<Tick>,
     rows: Vec<Row>,
     scratch: Scratch,
     changes: Changes,
@@ -67,6 +70,7 @@ impl Table {
             newest: None,
             ack: AckState::default(),
             pages: [PageState::default(); PAGES_MAX],
+            whole: None,
             rows: Vec::new(),
             scratch: Scratch::default(),
             changes: Changes::default(),
@@ -135,23 +139,40 @@ impl Table {
     pub fn covered(&self, slot: Slot) -> Option<Tick> {
         let row = self.rows.get(usize::from(slot.0)).filter(|row| row.entity.is_some())?;
         let (page, within) = page_of(slot);
-        let page = self.pages.get(usize::from(page))?;
+        let page = self.page(page);
         let newest = page.newest.filter(|_| !page.skipped.has(within));
         newest.max(row.covered)
     }
 
+    /// What was heard of a page.
+    fn page(&self, number: u8) -> PageState {
+        let page = self.pages[usize::from(number)];
+        let outdated = page.newest < self.whole;
+        if outdated { PageState { newest: self.whole, ..PageState::default() } } else { page }
+    }
+
     /// Takes note that a datagram of `tick` covered these pages but for the slots it skipped.
-    fn cover(&mut self, tick: Tick, cover: Cover, skipped: impl Fn(u8) -> SlotSet) {
-        for number in cover.first..=cover.last {
-            let skipped = skipped(number);
-            let page = &mut self.pages[usize::from(number)];
-            for slot in skipped.iter().filter(|slot| !page.skipped.has(*slot)) {
-                let slot = usize::from(super::slot_of(number, slot).0);
+    fn cover(&mut self, tick: Tick, cover: Cover, skipped: &[(u8, SlotSet)]) {
+        for (number, skipped) in skipped {
+            let before = self.page(*number);
+            for slot in skipped.iter().filter(|slot| !before.skipped.has(*slot)) {
+                let slot = usize::from(super::slot_of(*number, slot).0);
                 if let Some(row) = self.rows.get_mut(slot) {
-                    row.covered = row.covered.max(page.newest);
+                    row.covered = row.covered.max(before.newest);
                 }
             }
-            (page.newest, page.skipped) = (Some(tick), skipped);
+        }
+        if cover == Cover::ALL {
+            self.whole = Some(tick);
+        } else {
+            for number in cover.first..=cover.last {
+                let skipped = SlotSet::EMPTY;
+                self.pages[usize::from(number)] = PageState { newest: Some(tick), skipped };
+            }
+        }
+        for (number, skipped) in skipped {
+            let skipped = *skipped;
+            self.pages[usize::from(*number)] = PageState { newest: Some(tick), skipped };
         }
     }
 }
