@@ -234,6 +234,9 @@ impl Leaf {
         if self.kinds & !kinds == 0 {
             return self.used;
         }
+        if self.kinds & kinds == 0 {
+            return 0;
+        }
         let passes = |lane: &usize| kinds >> self.sorts[*lane] & 1 == 1;
         bits(self.used).filter(passes).fold(0, |mask, lane| mask | 1 << lane)
     }

@@ -2,7 +2,8 @@
 //!
 //! One point per tree element is what makes R-trees slow. Here an element is a leaf of neighbours
 //! on a Hilbert curve; their coordinates lie axis by axis and are tested 64 at a time. A leaf owns
-//! a stretch of the curve: a leaf that is full is cut in two, two that are nearly empty become one.
+//! a stretch of the curve: a leaf that is full lends to a neighbour or is cut in two, two that are
+//! nearly empty become one.
 //! An entity stays in its leaf until it leaves the leaf's fat box, or is found off its stretch when
 //! its leaf's turn comes; then it goes to the leaf to which the curve sends it. Nothing is ever
 //! built anew, so that every tick costs the same, and whoever keeps masks over lanes follows by
@@ -35,7 +36,11 @@ const NO_LANE: u32 = u32::MAX;
 /// Each leaf's turn comes once in so many ticks.
 const TURN_TICKS: u32 = 8;
 /// Leaves with at most so many entities together become one.
-const MERGED_MAX: u32 = 52;
+const MERGED_MAX: u32 = 58;
+/// A leaf that is full gives some of its entities to a neighbour with at most so many.
+const LENT_MAX: u32 = 56;
+/// Leaves that a probe tests before it looks at who is in them.
+const BATCH: usize = 16;
 /// The least that a fat box reaches beyond the core, in grid steps.
 const MARGIN_MIN: u32 = 2_048;
 
@@ -171,12 +176,12 @@ impl Index {
         self.grids[entity.at()] = at;
         self.len += 1;
         self.is_stirred = true;
-        self.settle_in(entity, kind.0 & 63, at, curve::key(self.space, at));
+        let number = self.make_room(curve::key(self.space, at), None);
+        self.put(number, entity, kind.0 & 63, at);
     }
 
-    /// Gives an entity a lane in the leaf to which the curve sends it.
-    fn settle_in(&mut self, entity: EntityIdx, sort: u8, at: Grid, key: u64) -> Lane {
-        let number = self.make_room(key);
+    /// Puts an entity into a free lane of a leaf.
+    fn put(&mut self, number: LeafIdx, entity: EntityIdx, sort: u8, at: Grid) -> Lane {
         let leaf = &mut self.leaves[number as usize];
         let lane = leaf.used.trailing_ones() as usize;
         leaf.put(lane, entity, sort, at);
@@ -188,17 +193,20 @@ impl Index {
         lane
     }
 
-    /// The leaf to which the curve sends a key, with a free lane, in a zone with room.
-    fn make_room(&mut self, key: u64) -> LeafIdx {
+    /// The leaf to which the curve sends a key, with a free lane, in a zone with room. Whoever is in
+    /// that zone already takes no more room there.
+    fn make_room(&mut self, key: u64, who: Option<EntityIdx>) -> LeafIdx {
         loop {
             let (at, place) = self.zones.find(key);
             let zone = self.zones.order[at];
             let row = &self.zones.rows[zone as usize];
             let number = row.order[place];
-            if row.len >= self.zones.limit {
+            let from = who.and_then(|who| self.lane(who)).map(|from| from.leaf() as usize);
+            let stays = from.is_some_and(|leaf| self.leaves[leaf].zone == zone);
+            if row.len - usize::from(stays) >= self.zones.limit {
                 self.split(at);
             } else if self.leaves[number as usize].used == u64::MAX {
-                self.cut(zone, place);
+                self.relieve(zone, place);
             } else {
                 return number;
             }
@@ -367,46 +375,55 @@ impl Index {
         for sweep in &mut sweeps {
             self.reshaped.append(&mut sweep.reshaped);
             for (entity, key) in sweep.departures.drain(..) {
-                let from = self.lane(entity).expect("who departs is in a leaf");
-                // Its leaf may have been cut or merged since it was looked at.
-                if self.leaves[from.leaf() as usize].owns(key) {
-                    self.reach(from.leaf(), self.grids[entity.at()]);
-                } else {
-                    self.send(entity, from, key);
-                }
+                self.send(entity, key);
             }
         }
         self.sweeps = sweeps;
     }
 
-    fn send(&mut self, entity: EntityIdx, from: Lane, key: u64) {
+    /// Sends an entity to where the curve says. Room is made there first: that may move the entity,
+    /// too, and no lane is given to another before who was in it is noted to have left.
+    fn send(&mut self, entity: EntityIdx, key: u64) {
+        let (number, at) = (self.make_room(key, Some(entity)), self.grids[entity.at()]);
+        let from = self.lane(entity).expect("who departs is in a leaf");
+        if from.leaf() == number {
+            return self.reach(number, at);
+        }
         let leaf = &mut self.leaves[from.leaf() as usize];
         let (sort, zone) = (leaf.sorts[from.lane()], leaf.zone);
         leaf.vacate(1 << from.lane());
         self.zones.rows[zone as usize].len -= 1;
         self.stamps[from.leaf() as usize] = self.round;
-        let to = self.settle_in(entity, sort, self.grids[entity.at()], key);
-        self.zones.handovers += u64::from(self.leaves[to.leaf() as usize].zone != zone);
+        let to = self.put(number, entity, sort, at);
+        self.zones.handovers += u64::from(self.leaves[number as usize].zone != zone);
         self.shifts.note(Shift::One { entity, from, to });
     }
 
     /// Calls `found` with every entity that the probe hits and whose kind passes, and with its
     /// place, leaf by leaf.
+    ///
+    /// Some leaves are tested before anyone in them is looked at: to wait for the lines of a leaf is
+    /// what takes time, and those of the next can be under way.
     #[inline]
     pub fn probe(&self, probe: &Probe, kinds: u64, mut found: impl FnMut(EntityIdx, Grid)) {
+        let mut batch = [(0, 0u64); BATCH];
+        let mut count = 0;
+        let mut tell = |batch: &[(LeafIdx, u64)]| {
+            for &(number, hits) in batch {
+                let leaf = &self.leaves[number as usize];
+                bits(hits).for_each(|lane| found(EntityIdx(leaf.entities[lane]), leaf.at(lane)));
+            }
+        };
         self.zones.touching(self.simd, probe, |number| {
             let leaf = &self.leaves[number as usize];
-            if leaf.kinds & kinds == 0 {
-                return;
-            }
-            let mut hits = leaf.mask(self.simd, probe);
-            if leaf.kinds & !kinds != 0 {
-                hits &= leaf.of_kinds(kinds);
-            }
-            for lane in bits(hits) {
-                found(EntityIdx(leaf.entities[lane]), leaf.at(lane));
+            batch[count] = (number, leaf.mask(self.simd, probe) & leaf.of_kinds(kinds));
+            count += 1;
+            if count == BATCH {
+                tell(&batch);
+                count = 0;
             }
         });
+        tell(&batch[..count]);
     }
 }
 

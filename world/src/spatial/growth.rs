@@ -1,41 +1,109 @@
-//! Leaves that are full are cut in two, and two that are nearly empty become one.
+//! Leaves that are full lend to a neighbour or are cut in two, and two that are nearly empty become
+//! one.
 
 use super::zone::ZoneIdx;
-use super::{Index, Lane, LeafIdx, MERGED_MAX, Shift, TURN_TICKS, fat};
+use super::{Index, LENT_MAX, Lane, LeafIdx, MERGED_MAX, Shift, TURN_TICKS, fat};
 use crate::curve;
 use crate::entity::EntityIdx;
 use crate::leaf::{GridBox, LEAF, Leaf, bits};
 
 impl Index {
+    /// Makes room in a leaf that is full: the emptier of its neighbours takes some of its entities,
+    /// or, where both are nearly full, it is cut in two.
+    pub(super) fn relieve(&mut self, zone: ZoneIdx, place: usize) {
+        let row = &self.zones.rows[zone as usize];
+        let count = |place: &usize| self.leaves[row.order[*place] as usize].used.count_ones();
+        let neighbours = [place.checked_sub(1), Some(place + 1).filter(|at| *at < row.order.len())];
+        let emptier = neighbours.into_iter().flatten().min_by_key(count);
+        match emptier.filter(|other| count(other) <= LENT_MAX) {
+            Some(other) => self.lend(zone, place, other),
+            None => self.cut(zone, place),
+        }
+    }
+
+    /// Who is in a leaf, along the curve: keys and lanes.
+    fn members<'a>(&self, leaf: LeafIdx, all: &'a mut [(u64, u8); LEAF]) -> &'a [(u64, u8)] {
+        let leaf = &self.leaves[leaf as usize];
+        for (member, lane) in all.iter_mut().zip(bits(leaf.used)) {
+            *member = (curve::key(self.space, leaf.at(lane)), lane as u8);
+        }
+        let members = &mut all[..leaf.used.count_ones() as usize];
+        members.sort_unstable();
+        members
+    }
+
     /// Cuts a leaf of a zone in two where half of its entities lie on either side.
     pub(super) fn cut(&mut self, zone: ZoneIdx, place: usize) {
         let number = self.zones.rows[zone as usize].order[place];
-        let leaf = &self.leaves[number as usize];
-        let mut members = [(u64::MAX, 0u8); LEAF];
-        let count = leaf.used.count_ones() as usize;
-        for (member, lane) in members.iter_mut().zip(bits(leaf.used)) {
-            *member = (curve::key(self.space, leaf.at(lane)), lane as u8);
-        }
-        let members = &mut members[..count];
-        members.sort_unstable();
-        let half = &members[count / 2..];
-        let (begins, after) = (leaf.first, leaf.after);
-        let first = half.first().map_or(begins, |(key, _)| (*key).clamp(begins, after));
-        let lanes = half.iter().fold(0, |mask, (_, lane)| mask | 1u64 << lane);
+        let mut all = [(0, 0); LEAF];
+        let members = self.members(number, &mut all);
+        let half = &members[members.len() / 2..];
+        let leaf = &mut self.leaves[number as usize];
+        let after = leaf.after;
+        let first = half.first().map_or(leaf.first, |(key, _)| (*key).clamp(leaf.first, after));
+        leaf.after = first;
         let other = self.take_leaf(zone, first, after);
-        self.leaves[number as usize].after = first;
         let row = &mut self.zones.rows[zone as usize];
         row.order.insert(place + 1, other);
         row.firsts.insert(place + 1, first);
-        self.give(number, other, lanes);
-        for number in [number, other] {
-            let bounds = self.leaves[number as usize].round(self.leaves[number as usize].used);
-            self.bounds[number as usize] = bounds;
-            let leaf = &mut self.leaves[number as usize];
-            leaf.core = bounds;
-            leaf.fat = fat(&bounds);
-            self.reshaped.push(number);
+        self.hand(number, other, lanes_of(half));
+        self.redraw(number);
+        self.redraw(other);
+    }
+
+    /// Moves the border between two leaves so that both have as much room.
+    fn lend(&mut self, zone: ZoneIdx, place: usize, to: usize) {
+        let row = &self.zones.rows[zone as usize];
+        let (number, other) = (row.order[place], row.order[to]);
+        let mut all = [(0, 0); LEAF];
+        let members = self.members(number, &mut all);
+        let room = LEAF - self.leaves[other as usize].used.count_ones() as usize;
+        let (border, lent) = if to > place {
+            let lent = &members[members.len() - room / 2..];
+            (lent[0].0, lent)
+        } else {
+            (members[room / 2].0, &members[..room / 2])
+        };
+        let leaf = &mut self.leaves[number as usize];
+        let border = border.clamp(leaf.first, leaf.after);
+        if to > place {
+            leaf.after = border;
+            self.leaves[other as usize].first = border;
+        } else {
+            leaf.first = border;
+            self.leaves[other as usize].after = border;
         }
+        self.zones.rows[zone as usize].firsts[place.max(to)] = border;
+        self.hand(number, other, lanes_of(lent));
+        self.redraw(number);
+        self.redraw(other);
+    }
+
+    /// Draws a leaf's boxes round who is in it.
+    fn redraw(&mut self, number: LeafIdx) {
+        let leaf = &mut self.leaves[number as usize];
+        leaf.core = leaf.round(leaf.used);
+        leaf.fat = fat(&leaf.core);
+        self.bounds[number as usize] = leaf.core;
+        self.reshaped.push(number);
+    }
+
+    /// Hands entities over to another leaf, which has room for them: into the same lanes where those
+    /// are free.
+    fn hand(&mut self, from: LeafIdx, to: LeafIdx, lanes: u64) {
+        let clash = lanes & self.leaves[to as usize].used;
+        if lanes != clash {
+            self.give(from, to, lanes & !clash);
+        }
+        for lane in bits(clash) {
+            let free = self.leaves[to as usize].used.trailing_ones() as usize;
+            let (from, to) = (Lane::new(from, lane), Lane::new(to, free));
+            let entity = self.carry(from, to);
+            self.shifts.note(Shift::One { entity, from, to });
+        }
+        self.leaves[from as usize].vacate(clash);
+        self.stamps[from as usize] = self.round;
+        self.stamps[to as usize] = self.round;
     }
 
     /// Gives all in these lanes to the same lanes of another leaf, which are free.
@@ -45,8 +113,6 @@ impl Index {
             self.carry(Lane::new(from, lane), Lane::new(to, lane));
         }
         self.leaves[from as usize].vacate(lanes);
-        self.stamps[from as usize] = self.round;
-        self.stamps[to as usize] = self.round;
         self.shifts.note(Shift::Many { from, to, lanes, who });
     }
 
@@ -83,20 +149,7 @@ impl Index {
         let row = &mut self.zones.rows[zone as usize];
         let (number, next) = (row.order[place], row.order.remove(place + 1));
         row.firsts.remove(place + 1);
-        let clash = self.leaves[next as usize].used & self.leaves[number as usize].used;
-        let lanes = self.leaves[next as usize].used & !clash;
-        if lanes != 0 {
-            self.give(next, number, lanes);
-        }
-        for lane in bits(clash) {
-            let from = Lane::new(next, lane);
-            let free = self.leaves[number as usize].used.trailing_ones() as usize;
-            let to = Lane::new(number, free);
-            let entity = self.carry(from, to);
-            self.leaves[next as usize].vacate(1 << lane);
-            self.shifts.note(Shift::One { entity, from, to });
-        }
-        self.stamps[number as usize] = self.round;
+        self.hand(next, number, self.leaves[next as usize].used);
         let bounds = self.bounds[next as usize];
         self.bounds[number as usize] = self.bounds[number as usize].with(&bounds);
         let (core, after) = (self.leaves[next as usize].core, self.leaves[next as usize].after);
@@ -109,4 +162,8 @@ impl Index {
         self.bounds[next as usize] = GridBox::EMPTY;
         self.free.push(next);
     }
+}
+
+fn lanes_of(members: &[(u64, u8)]) -> u64 {
+    members.iter().fold(0, |mask, (_, lane)| mask | 1u64 << lane)
 }
