@@ -74,11 +74,20 @@ pub struct ViewOptions {
     /// A step or correction of more metres than this is a jump: it is neither interpolated nor
     /// blended. `None` is 20 m in games and 2 km in fleets.
     pub teleport_m: Option<f64>,
+    /// How far back states are kept for drawing, and four ticks at least: more than the view lies
+    /// behind. They are kept of every entity, which a program with thousands of sessions feels.
+    pub history_ms: u32,
 }
 
 impl Default for ViewOptions {
     fn default() -> Self {
-        Self { interpolation_ms: None, extrapolation_ms: None, blend_ms: 100, teleport_m: None }
+        Self {
+            interpolation_ms: None,
+            extrapolation_ms: None,
+            blend_ms: 100,
+            teleport_m: None,
+            history_ms: 1_000,
+        }
     }
 }
 

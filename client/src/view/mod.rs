@@ -34,8 +34,8 @@ use starling_protocol::units::{EntityId, Nanos, Slot, Tick, TickRate};
 use starling_protocol::uplink::Ack;
 use std::collections::BTreeMap;
 
-/// States are kept for drawing this far back.
-const HISTORY_MS: u64 = 1_000;
+/// States are kept for drawing this far back at least, however slow the ticks are.
+const HISTORY_TICKS_MIN: u32 = 4;
 /// Nothing of a fleet is drawn on for longer than this without news, unless options say so.
 const FIX_EXTRAPOLATION_MS: u64 = 10_000;
 /// Jumps in games and in fleets, unless options say otherwise.
@@ -115,7 +115,8 @@ impl View {
         self.ack_is_news = false;
         self.losses.restart();
         let (rate, track) = (welcome.tick_rate, welcome.track);
-        let history_ticks = rate.ticks_in_ms(HISTORY_MS);
+        let history_ms = u64::from(self.options.history_ms);
+        let history_ticks = rate.ticks_in_ms(history_ms).max(HISTORY_TICKS_MIN);
         self.world = Some(World {
             table: Table::new(track, welcome.space, welcome.tick, history_ticks),
             schema: welcome.schema.clone(),
