@@ -10,14 +10,11 @@ use starling_client_sim::metrics::MetricsUrl;
 use starling_client_sim::report::Report;
 use starling_client_sim::report::html;
 use starling_client_sim::report::summary;
-use starling_client_sim::swarm::{Progress, SwarmError, SwarmOptions, Work, run};
+use starling_client_sim::swarm::{Progress, SwarmError, SwarmOptions, Work, run, threads};
 use starling_client_sim::verdict::Verdict;
 use starling_transport::conditioner::LinkProfile;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
-
-/// Clients that one thread of the swarm drives before a second one helps.
-const CLIENTS_PER_THREAD: usize = 250;
 
 pub(crate) fn run_args(args: &SwarmArgs) -> Result<Exit> {
     let options = options(args)?;
@@ -62,12 +59,6 @@ pub(crate) fn line(progress: &Progress) -> String {
         kib(progress.bytes_down),
         kib(progress.bytes_up),
     )
-}
-
-/// How many threads drive so many clients well on this machine.
-pub(crate) fn threads(clients: usize) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    clients.div_ceil(CLIENTS_PER_THREAD).clamp(1, cores)
 }
 
 fn options(args: &SwarmArgs) -> Result<SwarmOptions> {

@@ -9,7 +9,7 @@ use super::words::{
 };
 use crate::space::Space;
 use crate::target::{
-    ChannelNo, ClientPlan, CueNo, Delivery, EntityNo, EventNo, EventScope, Frame, GivenCue,
+    ChannelNo, ClientPlan, Clock, CueNo, Delivery, EntityNo, EventNo, EventScope, Frame, GivenCue,
     HeardCue, Held, Link, Publish, Received, Sample, View,
 };
 use crate::truth::Area;
@@ -42,18 +42,16 @@ pub(super) struct SimClient {
     run: u64,
     pub session: Session,
     pub conn: Option<ConnKey>,
-    /// When the session wants to be looked after though nothing arrives.
-    pub due_ns: u64,
-    /// Something happened to it since it was last looked after.
-    pub touched: bool,
     /// Samples are wanted of this moment before the next datagram leaves.
     pub wants_ns: Option<u64>,
     own: Vec<Own>,
     uplinks: Uplinks,
     /// The newest tick that a frame was made of.
     frame_tick: Option<u32>,
-    /// A datagram of a newer tick was applied since.
-    news: bool,
+    /// When the datagram was decoded that was applied since.
+    decoded_at: Option<Nanos>,
+    /// The newest tick that is through, of which there is no frame yet.
+    through: Option<u32>,
     channels: Vec<(ChannelKey, ChannelNo)>,
     messages: BTreeMap<MessageId, EventNo>,
     /// Events that the session itself refused.
@@ -82,12 +80,11 @@ impl SimClient {
             own: own.collect(),
             session: Session::new(now, options),
             conn: None,
-            due_ns: now.0,
-            touched: true,
             wants_ns: None,
             uplinks: Uplinks::new(common.faulted),
             frame_tick: None,
-            news: false,
+            decoded_at: None,
+            through: None,
             channels: Vec::new(),
             messages: BTreeMap::new(),
             unpublished: Vec::new(),
@@ -147,23 +144,26 @@ impl SimClient {
     /// A datagram arrived.
     pub(super) fn hear(
         &mut self,
-        at: Nanos,
+        clock: &dyn Clock,
         bytes: &[u8],
         registry: &Registry,
         into: &mut Received,
     ) {
-        self.touched = true;
+        let at = Nanos(clock.now_ns());
         // Ticks before its own are over: what the client holds in them is what it holds now.
         if let Some(tick) = self.tick_of(bytes) {
-            self.frames_to(tick.0.saturating_sub(1), at, registry, into);
+            let over = tick.0.saturating_sub(1);
+            self.close(over, into);
+            self.frames_to(over, at, registry, into);
         }
         if !self.session.handle_datagram(at, bytes) {
             return;
         }
+        // Staleness ends here, not before decoding.
+        self.decoded_at = Some(Nanos(clock.now_ns()));
         self.hear_cues(into);
         let heard = self.session.view().heard();
         self.records += (heard.updated.len() + heard.left.len()) as u64;
-        self.news = true;
         if let Some(fold) = heard.fold {
             let tick = heard.tick.0;
             self.uplinks.report(self.plan.client, tick, &fold, into);
@@ -203,6 +203,11 @@ impl SimClient {
         }
         into.refused_events.append(&mut self.unpublished);
         into.refused_cues.append(&mut self.ungiven);
+        self.settle_removals(now, into);
+    }
+
+    /// Entities of which nothing more is to be expected.
+    pub(super) fn settle_removals(&mut self, now: Nanos, into: &mut Received) {
         self.removing.retain(|(entity, due_ns)| {
             let waits = now.0 < *due_ns;
             if !waits {
@@ -274,7 +279,7 @@ impl SimClient {
         }
         self.uplinks.restart();
         self.frame_tick = None;
-        self.news = false;
+        (self.decoded_at, self.through) = (None, None);
     }
 
     fn deliver(&self, event: &Event, now: Nanos, into: &mut Received) {
@@ -307,7 +312,6 @@ impl SimClient {
         if let Some(sequence) = self.session.sample_sequence(key) {
             own.note(sequence, sample.number);
         }
-        self.touched = true;
     }
 
     pub(super) fn remove(&mut self, now: Nanos, entity: EntityNo) {
@@ -319,7 +323,6 @@ impl SimClient {
         own.forget();
         self.uplinks.forget(entity);
         self.removing.push((entity, now.0 + DESPAWN_NS + 2 * self.last_rtt_ns));
-        self.touched = true;
     }
 
     pub(super) fn publish(&mut self, event: &Publish) {
@@ -334,7 +337,6 @@ impl SimClient {
             }
             Err(_) => self.unpublished.push(event.event),
         }
-        self.touched = true;
     }
 
     pub(super) fn give(&mut self, given: &GivenCue) {
@@ -345,7 +347,6 @@ impl SimClient {
         if !matches!(sent, Some(Ok(_))) {
             self.ungiven.push(given.cue);
         }
-        self.touched = true;
     }
 
     /// A datagram is about to leave: remembers which samples it carries.
@@ -370,38 +371,57 @@ impl SimClient {
         Some(newest.unwrap16(u16::from_le_bytes(low)))
     }
 
-    /// Frames of the ticks that are through: the newest heard, and those that should have been.
-    pub(super) fn frames(&mut self, now: Nanos, registry: &Registry, into: &mut Received) {
+    /// Finds out which ticks are through: the newest heard, and those that should have been.
+    pub(super) fn conclude(&mut self, now: Nanos, into: &mut Received) {
         let Some(clock) = self.session.clock().filter(|_| self.is_live()) else { return };
         let arrival = Nanos(clock.server_time(now).0.saturating_sub(self.last_rtt_ns / 2));
         let expected = clock.tick_of(arrival).0.0.saturating_sub(OVERDUE_TICKS);
-        let heard = self.heard_tick().unwrap_or(expected);
-        self.frames_to(heard.max(expected), now, registry, into);
+        let newest = self.heard_tick().unwrap_or(expected).max(expected);
+        self.through = Some(newest);
+        self.close(newest, into);
+    }
+
+    /// Frames of the ticks that are through.
+    pub(super) fn frames(&mut self, now: Nanos, registry: &Registry, into: &mut Received) {
+        if let Some(newest) = self.through.take() {
+            self.frames_to(newest, now, registry, into);
+            self.session.view_mut().clear_changes();
+        }
     }
 
     /// The newest tick of which something was heard since the last frame.
     fn heard_tick(&self) -> Option<u32> {
         let newest = self.session.view().table()?.newest_tick();
-        newest.filter(|_| self.news).map(|tick| tick.0)
+        newest.filter(|_| self.decoded_at.is_some()).map(|tick| tick.0)
+    }
+
+    /// The first tick that has no frame yet, if it is not after `newest`.
+    fn first_to(&self, newest: u32) -> Option<u32> {
+        let first = self.frame_tick.map_or(newest, |tick| tick + 1);
+        (first <= newest && self.is_live()).then_some(first)
+    }
+
+    /// Ticks up to this one are over. To be called before anything new is sent.
+    fn close(&mut self, newest: u32, into: &mut Received) {
+        if self.first_to(newest).is_some() {
+            self.uplinks.quiet(self.plan.client, newest, into);
+        }
     }
 
     fn frames_to(&mut self, newest: u32, now: Nanos, registry: &Registry, into: &mut Received) {
-        let first = self.frame_tick.map_or(newest, |tick| tick + 1);
+        let Some(first) = self.first_to(newest) else { return };
         let heard = self.heard_tick();
         let session = &self.session;
         let (Some(table), Some(welcome)) = (session.view().table(), session.welcome()) else {
             return;
         };
-        if first > newest || !self.is_live() {
-            return;
-        }
         for tick in first.max(newest.saturating_sub(FRAMES_MAX))..=newest {
-            let moment = Moment { tick, now, decoded: heard == Some(tick), space: welcome.space };
+            let decoded_at = self.decoded_at.filter(|_| heard == Some(tick));
+            let moment = Moment { tick, now, decoded_at, space: welcome.space };
             frame(&self.plan, table, moment, registry, into);
         }
-        self.news &= heard > Some(newest);
+        self.decoded_at = self.decoded_at.filter(|_| heard > Some(newest));
         self.frame_tick = Some(newest);
-        self.uplinks.quiet(self.plan.client, newest, into);
     }
 
     /// What this client would draw now.
@@ -427,7 +447,8 @@ impl SimClient {
 struct Moment {
     tick: u32,
     now: Nanos,
-    decoded: bool,
+    /// When something of this tick was decoded.
+    decoded_at: Option<Nanos>,
     space: WireSpace,
 }
 
@@ -458,8 +479,8 @@ fn frame(
     into.frames.push(Frame {
         client: plan.client,
         tick: moment.tick,
-        at_ns: moment.now.0,
-        decoded: moment.decoded,
+        at_ns: moment.decoded_at.unwrap_or(moment.now).0,
+        decoded: moment.decoded_at.is_some(),
         visible,
         first,
         len: into.copies.len() - first,

@@ -9,13 +9,14 @@ use crate::target::{
     Traffic,
 };
 use anyhow::Result;
-use starling_client::{ConnectOptions, KeepAlive, LinkWish, Reconnect};
+use rustc_hash::FxHashMap;
+use starling_client::{ConnectOptions, KeepAlive, LinkWish, Reconnect, ViewOptions};
 use starling_protocol::close::CloseCode;
 use starling_protocol::space::Space as WireSpace;
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
 use starling_transport::{ConnKey, Event};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ const DIALS_PER_PASS: usize = 16;
 const DIALS_OPEN_MAX: usize = 64;
 /// Every client is looked after this often, for the frames of quiet ticks.
 const ROUND_NS: u64 = 25_000_000;
+/// States are kept for drawing this far back on a link without faults.
+const HISTORY_MS: u32 = 250;
 /// Goodbyes are given this many passes to leave, of so many nanoseconds each.
 const GOODBYE_PASSES: u32 = 100;
 const GOODBYE_PASS_NS: u64 = 5_000_000;
@@ -56,17 +59,30 @@ pub struct StarlingTarget<W> {
     options: StarlingOptions,
     registry: Registry,
     clients: Vec<SimClient>,
-    index: HashMap<ClientNo, usize>,
-    owners: HashMap<EntityNo, usize>,
-    conns: HashMap<ConnKey, usize>,
+    /// By client, apart from the rest because every pass goes through all of them.
+    agenda: Vec<Agenda>,
+    index: FxHashMap<ClientNo, usize>,
+    owners: FxHashMap<EntityNo, usize>,
+    conns: FxHashMap<ConnKey, usize>,
     to_dial: VecDeque<usize>,
     dials_open: usize,
     events: Vec<Event>,
     datagram: Vec<u8>,
     /// Clients to be looked after in this pass.
     queue: Vec<usize>,
+    /// Clients with ticks that are through and not told yet, perhaps more than once.
+    unseen: Vec<usize>,
     round_ns: u64,
     traffic: Traffic,
+}
+
+/// When a client is to be looked after.
+#[derive(Clone, Copy)]
+struct Agenda {
+    /// When its session wants to be, though nothing arrives.
+    due_ns: u64,
+    /// Something happened to it since it last was.
+    touched: bool,
 }
 
 impl<W: Wire> StarlingTarget<W> {
@@ -77,14 +93,16 @@ impl<W: Wire> StarlingTarget<W> {
             options,
             registry,
             clients: Vec::new(),
-            index: HashMap::new(),
-            owners: HashMap::new(),
-            conns: HashMap::new(),
+            agenda: Vec::new(),
+            index: FxHashMap::default(),
+            owners: FxHashMap::default(),
+            conns: FxHashMap::default(),
             to_dial: VecDeque::new(),
             dials_open: 0,
             events: Vec::new(),
             datagram: Vec::new(),
             queue: Vec::new(),
+            unseen: Vec::new(),
             round_ns: 0,
             traffic: Traffic::default(),
         }
@@ -97,7 +115,14 @@ impl<W: Wire> StarlingTarget<W> {
             .create(space)
             .seed(self.options.seed.wrapping_add(u64::from(plan.client.0)));
         let options = if plan.entities.is_empty() { options.viewer() } else { options };
+        // Without faults a view lies behind by a few ticks and no more, and states that are kept
+        // longer push everything else out of the processor's caches.
+        let view = match self.options.faulted {
+            true => ViewOptions::default(),
+            false => ViewOptions { history_ms: HISTORY_MS, ..ViewOptions::default() },
+        };
         ConnectOptions {
+            view,
             keep_alive: KeepAlive::Auto,
             reconnect: Reconnect {
                 after_loss: true,
@@ -124,7 +149,7 @@ impl<W: Wire> StarlingTarget<W> {
                 }
                 Err(_) => self.clients[at].session.handle_closed(now, CloseCode::LOST),
             }
-            self.clients[at].touched = true;
+            self.agenda[at].touched = true;
         }
     }
 
@@ -145,7 +170,7 @@ impl<W: Wire> StarlingTarget<W> {
     fn handle(&mut self, event: Event, clock: &dyn Clock, into: &mut Received) {
         let Some(&at) = self.conns.get(&event.conn()) else { return };
         let client = &mut self.clients[at];
-        client.touched = true;
+        self.agenda[at].touched = true;
         // What counts is when it was decoded, not when the pass began.
         let now = Nanos(clock.now_ns());
         match event {
@@ -153,7 +178,7 @@ impl<W: Wire> StarlingTarget<W> {
                 self.dials_open = self.dials_open.saturating_sub(1);
                 client.session.handle_connected(now);
             }
-            Event::Datagram { payload, .. } => client.hear(now, &payload, &self.registry, into),
+            Event::Datagram { payload, .. } => client.hear(clock, &payload, &self.registry, into),
             Event::Stream { stream, bytes, .. } => {
                 client.session.handle_stream(now, stream, &bytes);
             }
@@ -168,28 +193,35 @@ impl<W: Wire> StarlingTarget<W> {
         }
     }
 
-    /// Clients to which something happened, that are due, or whose turn it is.
+    /// Clients to which something happened, or that are due.
     fn choose(&mut self, now: Nanos) {
-        let round = now.0 >= self.round_ns;
-        if round {
-            self.round_ns = now.0 + ROUND_NS;
-        }
+        let agenda = self.agenda.iter().enumerate();
+        let chosen = agenda.filter(|(_, client)| client.touched || client.due_ns <= now.0);
         self.queue.clear();
-        for (at, client) in self.clients.iter().enumerate() {
-            if round || client.touched || client.due_ns <= now.0 {
-                self.queue.push(at);
-            }
+        self.queue.extend(chosen.map(|(at, _)| at));
+    }
+
+    /// Time passes for clients to which nothing happens, too.
+    fn go_round(&mut self, now: Nanos, into: &mut Received) {
+        if now.0 < self.round_ns {
+            return;
+        }
+        self.round_ns = now.0 + ROUND_NS;
+        for client in &mut self.clients {
+            client.conclude(now, into);
+            client.frames(now, &self.registry, into);
+            client.settle_removals(now, into);
         }
     }
 
     /// Does what a session wishes and moves what it wants to send onto the wire.
     fn pump(&mut self, at: usize, now: Nanos) {
-        self.clients[at].touched = false;
+        self.agenda[at].touched = false;
         self.meet_wishes(at, now);
         self.pump_streams(at, now);
         self.pump_datagrams(at, now);
-        let client = &mut self.clients[at];
-        client.due_ns = client.session.next_timeout(now).map_or(u64::MAX, |at| at.0);
+        let due = self.clients[at].session.next_timeout(now);
+        self.agenda[at].due_ns = due.map_or(u64::MAX, |at| at.0);
     }
 
     fn meet_wishes(&mut self, at: usize, now: Nanos) {
@@ -228,7 +260,7 @@ impl<W: Wire> StarlingTarget<W> {
             // A round that begins only now is for the next pass, which brings its samples.
             client.ask(now);
             if client.wants_ns.is_some() {
-                client.touched = true;
+                self.agenda[at].touched = true;
                 return;
             }
         }
@@ -251,6 +283,7 @@ impl<W: Wire> Target for StarlingTarget<W> {
             self.index.insert(plan.client, self.clients.len());
             self.owners.extend(plan.entities.iter().map(|e| (e.entity, self.clients.len())));
             self.clients.push(client);
+            self.agenda.push(Agenda { due_ns: now.0, touched: true });
         }
         Ok(())
     }
@@ -277,18 +310,32 @@ impl<W: Wire> Target for StarlingTarget<W> {
         self.take_in(now, clock, into);
         self.registry.refresh();
         self.choose(now);
-        for at in std::mem::take(&mut self.queue) {
+        for &at in &self.queue {
             let now = Nanos(clock.now_ns());
             let client = &mut self.clients[at];
             client.session.advance_blind(now);
             client.drain(now, &self.registry, &self.options.names, into);
-            client.frames(now, &self.registry, into);
+            client.conclude(now, into);
             client.ask(now);
             into.wanted.extend(client.wants_ns.map(|at_ns| (client.plan.client, at_ns)));
-            client.touched = true;
+            self.agenda[at].touched = true;
         }
+        self.unseen.extend_from_slice(&self.queue);
         self.traffic.socket_drops = self.wire.socket_drops(now);
         self.dial_some(now);
+    }
+
+    fn is_pressed(&mut self) -> bool {
+        self.wire.sleep(Duration::ZERO);
+        self.wire.next_timeout() == Some(Nanos(0))
+    }
+
+    fn observe(&mut self, clock: &dyn Clock, into: &mut Received) {
+        let now = Nanos(clock.now_ns());
+        for at in self.unseen.drain(..) {
+            self.clients[at].frames(now, &self.registry, into);
+        }
+        self.go_round(now, into);
     }
 
     fn submit(&mut self, clock: &dyn Clock, samples: &[Sample]) {
@@ -296,9 +343,10 @@ impl<W: Wire> Target for StarlingTarget<W> {
             let Some(&at) = self.owners.get(&sample.entity) else { continue };
             let now = Nanos(clock.now_ns());
             self.clients[at].move_to(now, self.options.unix_ms, self.options.space, sample);
+            self.agenda[at].touched = true;
         }
-        for at in 0..self.clients.len() {
-            if self.clients[at].touched {
+        for at in 0..self.agenda.len() {
+            if self.agenda[at].touched {
                 self.pump(at, Nanos(clock.now_ns()));
             }
         }
@@ -309,6 +357,7 @@ impl<W: Wire> Target for StarlingTarget<W> {
         for entity in entities {
             if let Some(&at) = self.owners.get(entity) {
                 self.clients[at].remove(Nanos(clock.now_ns()), *entity);
+                self.agenda[at].touched = true;
             }
         }
     }
@@ -317,6 +366,7 @@ impl<W: Wire> Target for StarlingTarget<W> {
         for event in events {
             if let Some(&at) = self.index.get(&event.client) {
                 self.clients[at].publish(event);
+                self.agenda[at].touched = true;
                 self.pump_streams(at, Nanos(clock.now_ns()));
             }
         }
@@ -327,6 +377,7 @@ impl<W: Wire> Target for StarlingTarget<W> {
         for given in cues {
             if let Some(&at) = self.index.get(&given.cue.giver) {
                 self.clients[at].give(given);
+                self.agenda[at].touched = true;
             }
         }
     }
@@ -339,7 +390,7 @@ impl<W: Wire> Target for StarlingTarget<W> {
 
     fn wait(&mut self, clock: &dyn Clock, until_ns: u64) {
         let now_ns = clock.now_ns();
-        let sessions = self.clients.iter().map(|client| client.due_ns).min();
+        let sessions = self.agenda.iter().map(|client| client.due_ns).min();
         let wire = self.wire.next_timeout().map(|at| at.0);
         let due = [Some(until_ns), sessions, wire, Some(self.round_ns)];
         let until_ns = due.into_iter().flatten().min().unwrap_or(until_ns);
@@ -362,9 +413,9 @@ impl<W: Wire> Target for StarlingTarget<W> {
     }
 
     fn leave(&mut self, clock: &dyn Clock) {
-        for client in &mut self.clients {
+        for (client, agenda) in self.clients.iter_mut().zip(&mut self.agenda) {
             client.session.goodbye(Nanos(clock.now_ns()));
-            client.touched = true;
+            agenda.touched = true;
         }
         let mut nothing = Received::default();
         for _ in 0..GOODBYE_PASSES {

@@ -142,6 +142,10 @@ impl Uplinks {
         let from = if late { tick } else { from };
         into.known.push(Known { client, from, to: tick });
         (self.known_to, self.newest) = (Some(tick), Some(fold.newest));
+        // What was folded is told: reports go through what is left.
+        while self.sent.front().is_some_and(|sent| sent.folded) {
+            self.sent.pop_front();
+        }
     }
 
     fn take_run(&mut self, run: Run, fold: &Fold, into: &mut Received) {

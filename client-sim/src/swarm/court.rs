@@ -12,6 +12,10 @@ use std::thread::JoinHandle;
 /// Passes whose news may wait for the judge.
 const QUEUE: usize = 256;
 
+/// Niceness of the judge's thread: it has until the queue is full, the swarm has until the tick.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+
 enum Message {
     News(Box<News>, u64),
     Terms(Terms),
@@ -43,7 +47,10 @@ impl Court {
         let (back, spare) = sync_channel(QUEUE);
         let settled = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&settled);
-        let work = move || judge_all(judge, &from, &back, &flag);
+        let work = move || {
+            step_back();
+            judge_all(judge, &from, &back, &flag)
+        };
         let thread = std::thread::Builder::new().name("truth".to_owned()).spawn(work)?;
         Ok(Self { thread, to, spare: Arc::new(std::sync::Mutex::new(spare)), settled })
     }
@@ -73,6 +80,13 @@ impl Court {
         found.frames_shed += shed;
         Ok(found)
     }
+}
+
+/// Lets others run first who have work at the same time. On Linux niceness is a thread's own.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    // It judges as well without; only lateness would tell.
+    let _refused = rustix::process::setpriority_process(None, NICENESS);
 }
 
 fn judge_all(

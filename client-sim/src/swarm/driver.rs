@@ -1,24 +1,28 @@
 //! One thread's share of the swarm, stepped: the caller owns the clock, the waiting and the truth.
 
 use super::calendar::{Calendar, Entry};
-use super::giver::Giver;
 use super::lateness::Lateness;
+use super::member::Member;
 use super::mover::{Mover, Say};
 use super::phase::{Phase, Schedule};
 use super::plan::Crew;
-use super::publisher::Publisher;
 use crate::meter::{Current, GeneratorMeter};
 use crate::target::{
-    Accepted, ClientNo, Clock, EntityNo, GivenCue, Link, Publish, Received, Resumption, Sample,
-    Target, Terms, Traffic,
+    Accepted, ClientNo, Clock, EntityNo, GivenCue, Link, Publish, Received, Sample, Target, Terms,
+    Traffic,
 };
 use crate::truth::{News, Taken};
 use anyhow::Result;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
-/// Clients whose drawing is compared with the truth in each pass with news.
-const DRAWN_PER_PASS: usize = 2;
+/// Clients whose drawing is compared with the truth each time that there are news.
+const DRAWN_AT_ONCE: usize = 4;
+
+/// In a tick's burst so many passes may go by before what they brought is measured.
+const PASSES_UNSETTLED_MAX: u32 = 64;
+/// Traffic is summed over all connections, so it is not asked for in every pass.
+const COUNT_NS: u64 = 20_000_000;
 
 /// Moves, samples and publishes for some clients of a target, and measures on the way.
 pub struct Driver<T> {
@@ -27,8 +31,8 @@ pub struct Driver<T> {
     crew: Crew,
     members: Vec<Member>,
     /// Where each client and each entity of this thread is.
-    client_at: HashMap<ClientNo, usize>,
-    mover_at: HashMap<EntityNo, (usize, usize)>,
+    client_at: FxHashMap<ClientNo, usize>,
+    mover_at: FxHashMap<EntityNo, (usize, usize)>,
     lateness: Lateness,
     meter: GeneratorMeter,
     second: Current,
@@ -39,6 +43,10 @@ pub struct Driver<T> {
     cues: Vec<GivenCue>,
     before: Traffic,
     before_second: Traffic,
+    /// When traffic is asked for next.
+    count_ns: u64,
+    /// Passes since the last one that was settled.
+    unsettled: u32,
     phase: Phase,
     drawn: usize,
     totals: Totals,
@@ -58,18 +66,6 @@ pub struct Totals {
     pub visible: u64,
 }
 
-struct Member {
-    client: ClientNo,
-    looks: bool,
-    connected: bool,
-    ever_connected: bool,
-    lost_ns: Option<u64>,
-    movers: Vec<Mover>,
-    publisher: Option<Publisher>,
-    giver: Option<Giver>,
-    sampled_ns: u64,
-}
-
 impl<T: Target> Driver<T> {
     /// Begins to connect the clients of a crew.
     ///
@@ -84,7 +80,7 @@ impl<T: Target> Driver<T> {
     ) -> Result<Self> {
         target.connect(clock, &crew.plans)?;
         let members: Vec<Member> = (0..crew.plans.len()).map(|at| crew.member(at)).collect();
-        let mut mover_at = HashMap::new();
+        let mut mover_at = FxHashMap::default();
         for (at, member) in members.iter().enumerate() {
             let numbered = member.movers.iter().enumerate();
             mover_at.extend(numbered.map(|(m, mover)| (mover.entity, (at, m))));
@@ -106,6 +102,8 @@ impl<T: Target> Driver<T> {
             cues: Vec::new(),
             before: Traffic::default(),
             before_second: Traffic::default(),
+            count_ns: 0,
+            unsettled: 0,
             phase: Phase::Connect,
             drawn: 0,
             totals: Totals::default(),
@@ -144,12 +142,16 @@ impl<T: Target> Driver<T> {
         movers.peek().is_some() && movers.all(Mover::is_over)
     }
 
-    /// One pass: take in what has come, answer it, and append the news for the truth.
-    pub fn pass(&mut self, clock: &dyn Clock, news: &mut News) {
+    /// One pass: take in what has come, answer it, and append the news for the truth. True if more
+    /// has come meanwhile, which another pass should answer before anything else is done.
+    pub fn pass(&mut self, clock: &dyn Clock, news: &mut News) -> bool {
         let now_ns = clock.now_ns();
         self.turn(now_ns);
+        let received = &news.received;
+        let (links, rtts) = (received.links.len(), received.rtt_ns.len());
         self.target.receive(clock, &mut news.received);
-        self.note_links(&news.received, now_ns);
+        self.note_links(&news.received.links[links..], now_ns);
+        self.note_rtts(&news.received.rtt_ns[rtts..]);
         self.samples.clear();
         self.vanished.clear();
         self.meet_wishes(news);
@@ -157,13 +159,24 @@ impl<T: Target> Driver<T> {
         self.submit(clock);
         self.publish(clock, now_ns, news);
         self.give(clock, now_ns, news);
-        self.take(news);
-        self.draw(clock, &mut news.received);
-        self.count(&news.received, now_ns);
+        self.unsettled += 1;
+        self.unsettled < PASSES_UNSETTLED_MAX && self.target.is_pressed()
     }
 
-    /// Waits for news, for at most so long.
+    /// Measures what the last passes brought. News are complete only then.
+    pub fn settle(&mut self, clock: &dyn Clock, news: &mut News) {
+        self.unsettled = 0;
+        self.target.observe(clock, &mut news.received);
+        self.take(news);
+        self.draw(clock, &mut news.received);
+        self.count(&news.received, clock.now_ns());
+    }
+
+    /// Waits for news, for at most so long. A burst that goes on is no wait.
     pub fn wait(&mut self, clock: &dyn Clock, until_ns: u64) {
+        if self.target.is_pressed() {
+            return;
+        }
         self.lateness.before_wait();
         self.target.wait(clock, until_ns);
         self.lateness.after_wait(clock.now_ns());
@@ -224,13 +237,16 @@ impl<T: Target> Driver<T> {
         measured.contains(&now_ns).then(|| ((now_ns - measured.start) / 1_000_000_000) as usize)
     }
 
-    fn note_links(&mut self, received: &Received, now_ns: u64) {
-        for (client, link) in &received.links {
+    fn note_links(&mut self, links: &[(ClientNo, Link)], now_ns: u64) {
+        for (client, link) in links {
             let Some(&at) = self.client_at.get(client) else { continue };
             self.members[at].note(link, now_ns, &mut self.meter);
         }
-        for (_, rtt_ns) in &received.rtt_ns {
-            if self.phase == Phase::Measure {
+    }
+
+    fn note_rtts(&mut self, rtts: &[(ClientNo, u64)]) {
+        if self.phase == Phase::Measure {
+            for (_, rtt_ns) in rtts {
                 self.meter.rtt_ms.record_ns(*rtt_ns);
                 self.second.rtt_ms.record_ns(*rtt_ns);
             }
@@ -240,12 +256,12 @@ impl<T: Target> Driver<T> {
     /// Samples for the clients that want some. What is sent late is measured as late.
     fn meet_wishes(&mut self, news: &mut News) {
         let start_ns = self.schedule.motion_start_ns();
-        let wanted = std::mem::take(&mut news.received.wanted);
-        for (client, at_ns) in &wanted {
-            let Some(&at) = self.client_at.get(client) else { continue };
+        let mut wanted = std::mem::take(&mut news.received.wanted);
+        for (client, at_ns) in wanted.drain(..) {
+            let Some(&at) = self.client_at.get(&client) else { continue };
             let member = &mut self.members[at];
             // Motion never runs backwards, whatever a clock that was corrected says.
-            member.sampled_ns = member.sampled_ns.max(*at_ns);
+            member.sampled_ns = member.sampled_ns.max(at_ns);
             let at_ns = member.sampled_ns;
             let since_ns = start_ns.map_or(0, |start| at_ns.saturating_sub(start));
             let t_s = since_ns as f64 / 1e9;
@@ -353,7 +369,7 @@ impl<T: Target> Driver<T> {
         if received.frames.is_empty() || self.phase != Phase::Measure {
             return;
         }
-        for _ in 0..DRAWN_PER_PASS.min(self.members.len()) {
+        for _ in 0..DRAWN_AT_ONCE.min(self.members.len()) {
             self.drawn = (self.drawn + 1) % self.members.len();
             let member = &self.members[self.drawn];
             if member.looks && member.connected {
@@ -363,9 +379,6 @@ impl<T: Target> Driver<T> {
     }
 
     fn count(&mut self, received: &Received, now_ns: u64) {
-        let traffic = self.target.traffic();
-        let fresh = traffic.since(self.before_second);
-        self.before_second = traffic;
         let (mut frames, mut visible) = (0, 0);
         for frame in &received.frames {
             let at = self.client_at.get(&frame.client);
@@ -374,18 +387,33 @@ impl<T: Target> Driver<T> {
                 visible += u64::from(frame.visible);
             }
         }
-        self.totals.bytes_down += fresh.bytes_down;
-        self.totals.bytes_up += fresh.bytes_up;
         self.totals.frames += frames;
         self.totals.visible += visible;
-        let Some(second) = self.second_at(now_ns) else { return };
-        self.meter.frames += frames;
-        self.meter.visible += visible;
-        if let Some(row) = self.meter.timeline.second(second) {
-            row.bytes_down += fresh.bytes_down;
-            row.bytes_up += fresh.bytes_up;
+        let second = self.second_at(now_ns);
+        if second.is_some() {
+            self.meter.frames += frames;
+            self.meter.visible += visible;
+        }
+        if let Some(row) = second.and_then(|second| self.meter.timeline.second(second)) {
             row.frames += frames;
             row.visible += visible;
+        }
+        if now_ns >= self.count_ns {
+            self.count_ns = now_ns + COUNT_NS;
+            self.count_traffic(second);
+        }
+    }
+
+    /// What has come and gone since this was last asked is of this second.
+    fn count_traffic(&mut self, second: Option<usize>) {
+        let traffic = self.target.traffic();
+        let fresh = traffic.since(self.before_second);
+        self.before_second = traffic;
+        self.totals.bytes_down += fresh.bytes_down;
+        self.totals.bytes_up += fresh.bytes_up;
+        if let Some(row) = second.and_then(|second| self.meter.timeline.second(second)) {
+            row.bytes_down += fresh.bytes_down;
+            row.bytes_up += fresh.bytes_up;
         }
     }
 
@@ -399,68 +427,5 @@ impl<T: Target> Driver<T> {
     #[must_use]
     pub fn crew(&self) -> &Crew {
         &self.crew
-    }
-}
-
-impl Member {
-    /// What it publishes or gives is near its first entity.
-    fn may_publish(&self) -> bool {
-        self.connected && self.movers.first().is_some_and(Mover::is_known)
-    }
-
-    fn note(&mut self, link: &Link, now_ns: u64, meter: &mut GeneratorMeter) {
-        match link {
-            Link::Connected => {
-                self.connected = true;
-                meter.connected += u64::from(!std::mem::replace(&mut self.ever_connected, true));
-            }
-            Link::Refused(why) => {
-                meter.refused += 1;
-                meter.reason(format!("client {} refused: {why}", self.client.0));
-            }
-            Link::Lost(why) => {
-                self.connected = false;
-                self.lost_ns = Some(now_ns);
-                meter.lost += 1;
-                meter.reason(format!("client {} lost: {why}", self.client.0));
-            }
-            Link::Resumed(answer) => self.resume(*answer, now_ns, meter),
-        }
-    }
-
-    fn resume(&mut self, answer: Resumption, now_ns: u64, meter: &mut GeneratorMeter) {
-        self.connected = true;
-        match answer {
-            Resumption::Resumed => meter.resumed += 1,
-            Resumption::Reset => meter.reset += 1,
-            Resumption::Denied => meter.denied += 1,
-        }
-        if let Some(lost_ns) = self.lost_ns.take() {
-            meter.gap_ms.record_ns(now_ns.saturating_sub(lost_ns));
-        }
-        if answer != Resumption::Resumed {
-            self.movers.iter_mut().for_each(Mover::forget);
-        }
-    }
-}
-
-impl Crew {
-    fn member(&self, at: usize) -> Member {
-        let plan = &self.plans[at];
-        let movers = plan.entities.iter().map(|e| Mover::new(e.entity, self.cast.motion(e.entity)));
-        let channel = plan.channels.first().copied();
-        let acts = if plan.entities.is_empty() { 0.0 } else { 1.0 };
-        let events_per_s = acts * self.events_per_s;
-        Member {
-            client: plan.client,
-            looks: !plan.areas.is_empty(),
-            connected: false,
-            ever_connected: false,
-            lost_ns: None,
-            movers: movers.collect(),
-            publisher: Publisher::new(self.seed, plan.client, channel, events_per_s),
-            giver: Giver::new(self.seed, plan.client, acts * self.cues_per_s),
-            sampled_ns: 0,
-        }
     }
 }

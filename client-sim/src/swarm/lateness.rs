@@ -40,7 +40,8 @@ impl Lateness {
         self.tick_ns = tick_ns;
     }
 
-    /// The thread has nothing to do and waits from now on.
+    /// The thread has nothing to do and waits from now on. Not to be called within a burst: what is
+    /// sent late in it is late by all that the thread has waited since it began.
     pub fn before_wait(&mut self) {
         self.waited_ns = self.schedstat().map_or(0, |(_, waited)| waited);
     }

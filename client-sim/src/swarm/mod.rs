@@ -8,6 +8,7 @@ mod court;
 mod driver;
 mod giver;
 mod lateness;
+mod member;
 mod mover;
 mod options;
 mod phase;
@@ -19,7 +20,7 @@ mod run;
 
 pub use driver::{Driver, Totals};
 pub use lateness::Lateness;
-pub use options::{SwarmOptions, Work};
+pub use options::{SwarmOptions, Work, threads};
 pub use phase::{Phase, Schedule};
 pub use plan::{Crew, InterestSpec, PlanOptions, Source};
 pub use run::{Progress, SwarmError, Venue, run, run_on};

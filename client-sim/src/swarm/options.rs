@@ -8,6 +8,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Clients that one thread of the swarm drives before a second one helps.
+const CLIENTS_PER_THREAD: usize = 500;
+
+/// How many threads drive so many clients well on this machine. All clients answer a tick at once,
+/// and so does the server: where there are several cores one is left to it, for else each would
+/// wait for the other in every tick.
+#[must_use]
+pub fn threads(clients: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    clients.div_ceil(CLIENTS_PER_THREAD).clamp(1, cores.saturating_sub(1).max(1))
+}
+
 /// What the clients do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {

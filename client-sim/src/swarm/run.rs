@@ -414,7 +414,8 @@ fn drive<T: Target>(
     let mut over = false;
     while schedule.phase(clock.now_ns()) < Phase::Leave {
         let mut news = clerk.blank();
-        driver.pass(clock, &mut news);
+        while driver.pass(clock, &mut news) {}
+        driver.settle(clock, &mut news);
         before.tell(&driver, board);
         if !over && driver.is_over() {
             over = true;

@@ -367,6 +367,15 @@ pub trait Target {
     /// [`Target::receive`], with samples for the clients that wanted some, perhaps none.
     fn submit(&mut self, clock: &dyn Clock, samples: &[Sample]);
 
+    /// Has more arrived than [`Target::receive`] has taken in? Then the swarm answers that first.
+    fn is_pressed(&mut self) -> bool {
+        false
+    }
+
+    /// Appends whatever [`Target::receive`] left for when there is time: what nobody but the truth
+    /// waits for. Called before every wait.
+    fn observe(&mut self, _clock: &dyn Clock, _into: &mut Received) {}
+
     /// Ends the existence of entities.
     fn remove(&mut self, clock: &dyn Clock, entities: &[EntityNo]);
 

@@ -1,5 +1,6 @@
 //! Areas of interest, and on which side of one an entity is.
 
+use super::places::Places;
 use super::subject::Place;
 use crate::space::{Position, Space, metres_per_degree, wrap_degrees};
 use crate::target::EntityNo;
@@ -130,8 +131,37 @@ impl Eye {
         Self { shape, space, hysteresis: hysteresis * hysteresis }
     }
 
+    /// Where every entity is to this area, wherever that is more than what `zones` has.
+    pub(super) fn survey(&self, places: &Places, zones: &mut [Zone]) {
+        if let Shape::Sphere { centre, radius_m } = self.shape {
+            return self.survey_sphere(centre, radius_m, places, zones);
+        }
+        for (index, (spot, zone)) in places.spots.iter().zip(zones).enumerate() {
+            if let Some(place) = spot.place {
+                *zone = self.zone(EntityNo(index as u32), place).max(*zone);
+            }
+        }
+    }
+
+    /// The common shape, without a root, a branch or a jump in memory.
+    fn survey_sphere(&self, centre: Position, radius_m: f64, places: &Places, zones: &mut [Zone]) {
+        let (inside_m, outside_m) = self.limits(radius_m);
+        // Nothing is within less than no distance, squared or not.
+        let inside_m2 = if inside_m < 0.0 { -1.0 } else { inside_m * inside_m };
+        let outside_m2 = outside_m * outside_m;
+        let [x, y, z] = &places.axes;
+        let points = x.iter().zip(y).zip(z).zip(&places.placeless);
+        for ((((x, y), z), placeless), zone) in points.zip(zones) {
+            let off = [x - centre[0], y - centre[1], z - centre[2]];
+            let metres2 = off[0] * off[0] + off[1] * off[1] + off[2] * off[2];
+            let here = zone_of(metres2, inside_m2, outside_m2);
+            let here = if placeless.is_none() { here } else { Zone::Outside };
+            *zone = here.max(*zone);
+        }
+    }
+
     /// Where an entity is to this area.
-    pub(super) fn zone(&self, entity: EntityNo, at: Place) -> Zone {
+    fn zone(&self, entity: EntityNo, at: Place) -> Zone {
         match self.shape {
             Shape::Unknown => Zone::Between,
             Shape::One(followed) if followed == entity => Zone::Inside,
@@ -151,15 +181,25 @@ impl Eye {
     }
 
     fn compare(&self, distance_m: f64, enter_m: f64) -> Zone {
+        let (inside_m, outside_m) = self.limits(enter_m);
+        zone_of(distance_m, inside_m, outside_m)
+    }
+
+    /// At most this far is inside, at least that far is outside.
+    fn limits(&self, enter_m: f64) -> (f64, f64) {
         let leave_m = enter_m * self.hysteresis;
         let edge = |at_m: f64| EDGE_M + at_m * EDGE_SHARE;
-        if distance_m <= enter_m - edge(enter_m) {
-            Zone::Inside
-        } else if distance_m >= leave_m + edge(leave_m) {
-            Zone::Outside
-        } else {
-            Zone::Between
-        }
+        (enter_m - edge(enter_m), leave_m + edge(leave_m))
+    }
+}
+
+fn zone_of(distance: f64, inside: f64, outside: f64) -> Zone {
+    if distance <= inside {
+        Zone::Inside
+    } else if distance >= outside {
+        Zone::Outside
+    } else {
+        Zone::Between
     }
 }
 
@@ -210,6 +250,8 @@ fn kth_distance(centre: Position, count: usize, others: impl Iterator<Item = Pos
 
 #[cfg(test)]
 mod tests {
+    use super::super::news::Taken;
+    use super::super::subject::Subject;
     use super::*;
 
     const ME: EntityNo = EntityNo(0);
@@ -284,5 +326,59 @@ mod tests {
         assert_eq!(eye.zone(OTHER, place(Space::Metric, others[11])), Zone::Outside);
         let few = Eye::new(&area, Space::Metric, 1.125, None, others[..5].iter().copied());
         assert_eq!(few.zone(OTHER, place(Space::Metric, others[4])), Zone::Inside);
+    }
+
+    /// What everything is to an area, one by one and all at once.
+    fn zones_both_ways(area: &Area, space: Space, subjects: &[Subject]) -> [Vec<Zone>; 2] {
+        let mut places = Places::default();
+        places.lay_out(subjects, 9, 50_000_000);
+        let others = places.spots.iter().filter_map(|spot| spot.place.map(|place| place.cartesian));
+        let eye = Eye::new(area, space, 1.125, places.spots[0].place, others);
+        let one = |(index, spot): (usize, &super::super::places::Spot)| match spot.place {
+            Some(place) => eye.zone(EntityNo(index as u32), place),
+            None => places.placeless[index].expect("it has no place"),
+        };
+        let singly = places.spots.iter().enumerate().map(one).collect();
+        let known = places.placeless.iter().map(|zone| zone.unwrap_or(Zone::Outside));
+        let mut at_once: Vec<Zone> = known.collect();
+        eye.survey(&places, &mut at_once);
+        [singly, at_once]
+    }
+
+    #[test]
+    fn all_at_once_everything_is_where_it_is_one_by_one() {
+        for space in [Space::Metric, Space::Geodetic] {
+            let scale = if space == Space::Metric { 1.0 } else { 1e-5 };
+            let subjects: Vec<Subject> = (0..400).map(|n| stranger(n, space, scale)).collect();
+            let areas = [
+                Area::Around { radius_m: 50.0, flat: false },
+                Area::Around { radius_m: 0.001, flat: false },
+                Area::Around { radius_m: 50.0, flat: true },
+                Area::Viewport { centre: [1.0 * scale; 3], side_m: 80.0 },
+                Area::Follow { entity: OTHER },
+                Area::Nearest { count: 20, centre: None },
+                Area::Nearest { count: 1_000, centre: None },
+            ];
+            for area in areas {
+                let [singly, at_once] = zones_both_ways(&area, space, &subjects);
+                assert_eq!(singly, at_once, "{area:?}");
+            }
+        }
+    }
+
+    /// One of many in a spiral, some of whom are nowhere and some nobody knows where.
+    fn stranger(number: u32, space: Space, scale: f64) -> Subject {
+        let mut subject = Subject::new();
+        if number % 7 == 3 {
+            return subject;
+        }
+        let (turn, off) = (f64::from(number) * 0.61, f64::from(number) * 0.2);
+        let position = [off * turn.sin() * scale, off * turn.cos() * scale, off * 0.1];
+        let entity = EntityNo(number);
+        subject.take(space, Taken { entity, tick: 9, exact: true, position, sampled_ns: 0 });
+        if number % 11 == 5 {
+            subject.go_blind();
+        }
+        subject
     }
 }

@@ -1,11 +1,13 @@
 //! The judge: puts the news in the order of the server's ticks and compares.
 
+use super::area::Zone;
 use super::cues::CueBook;
 use super::events::EventBook;
 use super::findings::Findings;
 use super::news::{News, Taken};
-use super::observer::{Observer, Scene};
+use super::observer::{Minutes, Observer, Scene};
 use super::past::Past;
+use super::places::Places;
 use super::room::Room;
 use super::subject::Subject;
 use crate::meter::Current;
@@ -22,10 +24,13 @@ pub struct Judge {
     terms: Option<Terms>,
     names: Vec<String>,
     subjects: Vec<Subject>,
+    places: Places,
     past: Past,
     observers: Vec<Option<Observer>>,
     owners: Vec<Owner>,
     buckets: VecDeque<Bucket>,
+    /// Empty ones, with their memory.
+    spare: Vec<Bucket>,
     /// The tick of the first bucket.
     base: u32,
     newest: u32,
@@ -36,6 +41,9 @@ pub struct Judge {
     cues: CueBook,
     found: Findings,
     second: Current,
+    /// Scratch of [`Minutes`].
+    zones: Vec<Zone>,
+    held: Vec<bool>,
 }
 
 /// What is known of the samples of one client's entities.
@@ -88,11 +96,13 @@ impl Judge {
             measured_ns: 0..0,
             terms: None,
             subjects,
+            places: Places::default(),
             past: Past::new(plans),
             observers: plans.iter().map(|plan| observer(plan, entities)).collect(),
             owners: plans.iter().map(Owner::of).collect(),
             names: names.into_iter().map(|(_, name)| name).collect(),
             buckets: VecDeque::new(),
+            spare: Vec::new(),
             base: 0,
             newest: 0,
             views: VecDeque::new(),
@@ -101,6 +111,8 @@ impl Judge {
             cues: CueBook::new(plans.len(), room),
             found: Findings::default(),
             second: Current::default(),
+            zones: Vec::new(),
+            held: Vec::new(),
         }
     }
 
@@ -260,7 +272,8 @@ impl Judge {
             return self.bucket(tick);
         }
         if self.buckets.len() <= index {
-            self.buckets.resize_with(index + 1, Bucket::default);
+            let spare = &mut self.spare;
+            self.buckets.resize_with(index + 1, || spare.pop().unwrap_or_default());
         }
         self.buckets.get_mut(index)
     }
@@ -285,7 +298,7 @@ impl Judge {
     }
 
     fn judge_first(&mut self, terms: Terms) {
-        let Some(bucket) = self.buckets.pop_front() else { return };
+        let Some(mut bucket) = self.buckets.pop_front() else { return };
         let tick = self.base;
         self.base += 1;
         for taken in &bucket.taken {
@@ -294,6 +307,7 @@ impl Judge {
         bucket.removed.iter().for_each(|e| self.subjects[e.0 as usize].is_gone());
         bucket.doubtful.iter().for_each(|e| self.subjects[e.0 as usize].go_blind());
         self.blind_unknown(tick);
+        self.places.lay_out(&self.subjects, tick, tick_ns(terms));
         for frame in &bucket.frames {
             let copies = &bucket.copies[frame.first..frame.first + frame.len];
             self.judge_frame(frame, copies, terms);
@@ -305,6 +319,8 @@ impl Judge {
             self.book.turn(&self.past, at_ns);
             self.cues.turn(&self.past, tick, at_ns);
         }
+        bucket.clear();
+        self.spare.push(bucket);
     }
 
     fn blind_unknown(&mut self, tick: u32) {
@@ -330,14 +346,21 @@ impl Judge {
             space: terms.space,
             hysteresis: terms.hysteresis,
             bound_m: terms.error_bound_m + terms.grid_m,
-            tick_ns: (1e9 / terms.tick_hz) as u64,
+            tick_ns: tick_ns(terms),
             faulted: self.faulted,
             subjects: &self.subjects,
+            places: &self.places,
             names: &self.names,
             measured: second.is_some(),
         };
+        let mut minutes = Minutes {
+            found: &mut self.found,
+            second: &mut self.second,
+            zones: &mut self.zones,
+            held: &mut self.held,
+        };
         if let Some(observer) = self.observers[index].as_mut() {
-            observer.judge(frame, copies, &scene, &mut self.found, &mut self.second);
+            observer.judge(frame, copies, &scene, &mut minutes);
         }
         let updates = self.found.visible_updates - before;
         if let Some(row) = second.and_then(|s| self.found.timeline.second(s)) {
@@ -386,6 +409,22 @@ impl Judge {
 
 /// A view waits this long for its subject's next sample.
 const VIEW_WAIT_NS: u64 = 1_000_000_000;
+
+fn tick_ns(terms: Terms) -> u64 {
+    (1e9 / terms.tick_hz) as u64
+}
+
+impl Bucket {
+    /// Forgets everything and keeps the memory.
+    fn clear(&mut self) {
+        self.taken.clear();
+        self.removed.clear();
+        self.doubtful.clear();
+        self.frames.clear();
+        self.copies.clear();
+        self.first_ns = None;
+    }
+}
 
 fn observer(plan: &ClientPlan, entities: usize) -> Option<Observer> {
     let own = plan.entities.iter().map(|e| e.entity).collect();

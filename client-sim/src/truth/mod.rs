@@ -12,6 +12,7 @@ mod links;
 mod news;
 mod observer;
 mod past;
+mod places;
 mod room;
 mod subject;
 

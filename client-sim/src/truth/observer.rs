@@ -2,7 +2,8 @@
 
 use super::area::{Area, Eye, Zone};
 use super::findings::{Findings, OverBound, WRONG_NAMED_MAX, Wrong, WrongPair};
-use super::subject::{Place, Subject, Whereabouts};
+use super::places::{Places, Spot};
+use super::subject::Subject;
 use crate::meter::Current;
 use crate::space::Space;
 use crate::target::{EntityNo, Frame, Held};
@@ -12,6 +13,10 @@ pub(super) struct Observer {
     areas: Vec<Area>,
     own: Vec<EntityNo>,
     pairs: Vec<Pair>,
+    /// By entity: the zone that it is in, apart from the rest because every tick goes through all.
+    zones: Vec<Zone>,
+    /// By entity: it was found wrong, or something is awaited of it.
+    on_watch: Vec<bool>,
     /// The tick of the last frame; a gap means that nothing is known of the time between.
     last_tick: Option<u32>,
     eyes: Vec<Eye>,
@@ -21,8 +26,7 @@ pub(super) struct Observer {
 /// What is known of one client and one entity.
 #[derive(Clone, Copy)]
 struct Pair {
-    zone: Zone,
-    /// Since which tick it is in this zone.
+    /// Since which tick it is in its zone.
     since: u32,
     /// The last tick at which the client held it.
     seen: u32,
@@ -48,20 +52,28 @@ pub(super) struct Scene<'a> {
     pub tick_ns: u64,
     pub faulted: bool,
     pub subjects: &'a [Subject],
+    pub places: &'a Places,
     pub names: &'a [String],
     /// Is this frame in the measured time?
     pub measured: bool,
 }
 
-/// For so long after its last sample an entity may be followed on its line.
-const LINE_NS: u64 = 500_000_000;
+/// Where an observer's judge writes.
+pub(super) struct Minutes<'a> {
+    pub found: &'a mut Findings,
+    pub second: &'a mut Current,
+    /// Scratch: by entity, the zone at this tick, and whether the client holds it.
+    pub zones: &'a mut Vec<Zone>,
+    pub held: &'a mut Vec<bool>,
+}
 
 const NEVER: u32 = u32::MAX - 1;
+/// Pairs that are looked at together, to find out whether any of them is worth a look of its own.
+const BLOCK: usize = 32;
 
 impl Observer {
     pub(super) fn new(areas: Vec<Area>, own: Vec<EntityNo>, entities: usize) -> Self {
         let pair = Pair {
-            zone: Zone::Between,
             since: 0,
             seen: NEVER,
             settled: 0,
@@ -74,6 +86,8 @@ impl Observer {
             areas,
             own,
             pairs: vec![pair; entities],
+            zones: vec![Zone::Between; entities],
+            on_watch: vec![false; entities],
             last_tick: None,
             eyes: Vec::new(),
             rtt_ns: 0,
@@ -107,24 +121,23 @@ impl Observer {
         frame: &Frame,
         copies: &[Held],
         scene: &Scene<'_>,
-        found: &mut Findings,
-        second: &mut Current,
+        minutes: &mut Minutes<'_>,
     ) {
         let goes_on = self.last_tick == Some(frame.tick.wrapping_sub(1));
         self.last_tick = Some(frame.tick);
         if !goes_on {
             self.start_over(frame.tick);
         }
+        minutes.held.clear();
+        minutes.held.resize(self.pairs.len(), false);
         for copy in copies {
-            self.compare(copy, frame, scene, found, second);
+            self.compare(copy, frame, scene, minutes);
         }
-        self.look_round(scene);
-        for index in 0..self.pairs.len() {
-            self.check(index, frame, goes_on, scene, found, second);
-        }
+        self.look_round(scene, minutes.zones);
+        self.check_all(frame, goes_on, scene, minutes);
         if scene.measured {
-            found.frames += u64::from(self.has_area());
-            found.held += copies.len() as u64;
+            minutes.found.frames += u64::from(self.has_area());
+            minutes.found.held += copies.len() as u64;
         }
     }
 
@@ -133,6 +146,7 @@ impl Observer {
             (pair.since, pair.settled) = (tick, tick);
             (pair.wrong, pair.awaited_ns) = (false, 0);
         }
+        self.on_watch.fill(false);
     }
 
     /// The client's copy against the accepted position.
@@ -141,10 +155,12 @@ impl Observer {
         copy: &Held,
         frame: &Frame,
         scene: &Scene<'_>,
-        found: &mut Findings,
-        second: &mut Current,
+        minutes: &mut Minutes<'_>,
     ) {
-        let Some(pair) = self.pairs.get_mut(copy.entity.0 as usize) else { return };
+        let index = copy.entity.0 as usize;
+        let Some(pair) = self.pairs.get_mut(index) else { return };
+        let found = &mut *minutes.found;
+        minutes.held[index] = true;
         pair.entered = pair.seen.wrapping_add(1) != frame.tick;
         pair.seen = frame.tick;
         found.went_back += u64::from(scene.measured && copy.state_tick < pair.state_tick);
@@ -153,11 +169,11 @@ impl Observer {
             // What was taken before it came is no concern of this client.
             pair.settled = pair.settled.max(frame.tick.saturating_sub(1));
         }
-        let subject = &scene.subjects[copy.entity.0 as usize];
-        let Some(place) = subject.place() else { return };
+        let spot = &scene.places.spots[index];
+        let Some(place) = spot.place else { return };
         let error_m = scene.space.distance_m(copy.position, place.position);
         let right = error_m <= scene.bound_m;
-        let told = frame.decoded && copy.told && is_settled(subject, frame.tick, scene);
+        let told = frame.decoded && copy.told && spot.is_settled;
         if scene.measured {
             found.visible_updates += u64::from(right);
             found.changed += u64::from(right && copy.changed);
@@ -169,22 +185,66 @@ impl Observer {
             }
         }
         if right {
-            settle(pair, subject, copy, frame, scene.measured, found, second);
+            settle(pair, spot, copy, frame, scene, minutes);
         }
     }
 
-    /// Lays out the areas as they are at this tick.
-    fn look_round(&mut self, scene: &Scene<'_>) {
-        let own = self.first_entity().and_then(|e| scene.subjects[e.0 as usize].place());
+    /// Where every entity is to the areas as they lie at this tick: its zone, of all areas the
+    /// innermost.
+    fn look_round(&mut self, scene: &Scene<'_>, zones: &mut Vec<Zone>) {
+        let spots = &scene.places.spots;
+        let own = self.first_entity().and_then(|e| spots[e.0 as usize].place);
         let mine = &self.own;
         self.eyes.clear();
         for area in &self.areas {
-            let others = scene.subjects.iter().enumerate().filter_map(|(index, subject)| {
+            let others = spots.iter().enumerate().filter_map(|(index, spot)| {
                 let foreign = !mine.contains(&EntityNo(index as u32));
-                subject.place().filter(|_| foreign).map(|place| place.cartesian)
+                spot.place.filter(|_| foreign).map(|place| place.cartesian)
             });
             self.eyes.push(Eye::new(area, scene.space, scene.hysteresis, own, others));
         }
+        zones.clear();
+        zones.extend(scene.places.placeless.iter().map(|zone| zone.unwrap_or(Zone::Outside)));
+        self.eyes.iter().for_each(|eye| eye.survey(scene.places, zones));
+        for entity in &self.own {
+            zones[entity.0 as usize] = Zone::Outside;
+        }
+    }
+
+    /// Is every entity held or not held as it should be?
+    fn check_all(
+        &mut self,
+        frame: &Frame,
+        goes_on: bool,
+        scene: &Scene<'_>,
+        minutes: &mut Minutes<'_>,
+    ) {
+        if scene.measured {
+            let clear = minutes.zones.iter().map(|zone| u64::from(*zone != Zone::Between));
+            minutes.found.pairs_checked += clear.sum::<u64>();
+        }
+        for first in (0..self.pairs.len()).step_by(BLOCK) {
+            let block = first..self.pairs.len().min(first + BLOCK);
+            if self.is_calm(block.clone(), minutes) {
+                continue;
+            }
+            for index in block {
+                self.check(index, frame, goes_on, scene, minutes);
+            }
+        }
+    }
+
+    /// Has nothing of a block changed its zone, is all of it as it should be, and nothing
+    /// awaited? That is nearly always so, and found without a branch.
+    fn is_calm(&self, block: std::ops::Range<usize>, minutes: &Minutes<'_>) -> bool {
+        let zones = self.zones[block.clone()].iter().zip(&minutes.zones[block.clone()]);
+        let flags = self.on_watch[block.clone()].iter().zip(&minutes.held[block]);
+        let stirs = zones.zip(flags).map(|((before, zone), (on_watch, held))| {
+            let misses = *zone == Zone::Inside && !*held;
+            let exceeds = *zone == Zone::Outside && *held;
+            (before != zone) | misses | exceeds | *on_watch
+        });
+        !stirs.fold(false, |any, stirs| any | stirs)
     }
 
     /// Is one entity held or not held as it should be?
@@ -194,67 +254,47 @@ impl Observer {
         frame: &Frame,
         goes_on: bool,
         scene: &Scene<'_>,
-        found: &mut Findings,
-        second: &mut Current,
+        minutes: &mut Minutes<'_>,
     ) {
-        let entity = EntityNo(index as u32);
-        let zone = self.zone(entity, scene);
+        let (zone, held) = (minutes.zones[index], minutes.held[index]);
+        let flipped = std::mem::replace(&mut self.zones[index], zone) != zone;
         let pair = &mut self.pairs[index];
-        let held = pair.seen == frame.tick;
-        let flipped = pair.zone != zone;
         if flipped {
-            (pair.zone, pair.since) = (zone, frame.tick);
+            pair.since = frame.tick;
         }
         let grace = grace_ticks(scene, self.rtt_ns);
         let overdue = frame.tick.saturating_sub(pair.since) > grace;
         let wrong = overdue && held != (zone == Zone::Inside) && zone != Zone::Between;
-        if scene.measured {
-            found.pairs_checked += u64::from(zone != Zone::Between);
-            if wrong && !pair.wrong {
-                note_wrong(index, pair.since, held, frame, scene, found);
-            }
+        if scene.measured && wrong && !pair.wrong {
+            note_wrong(index, pair.since, held, frame, scene, minutes.found);
         }
         pair.wrong = wrong;
         if flipped {
             self.pairs[index].awaited_ns = match goes_on {
-                true => self.what_flipped(entity, frame, scene).unwrap_or(0),
+                true => self.what_flipped(index, frame, scene).unwrap_or(0),
                 false => 0,
             };
         }
-        self.pairs[index].end_waiting(held, frame, scene.measured, found, second);
-    }
-
-    fn zone(&self, entity: EntityNo, scene: &Scene<'_>) -> Zone {
-        if self.own.contains(&entity) {
-            return Zone::Outside;
-        }
-        match scene.subjects[entity.0 as usize].whereabouts() {
-            Whereabouts::Nowhere => Zone::Outside,
-            Whereabouts::Unknown => Zone::Between,
-            Whereabouts::At(place) => self.zone_at(entity, place),
-        }
-    }
-
-    fn zone_at(&self, entity: EntityNo, place: Place) -> Zone {
-        let zones = self.eyes.iter().map(|eye| eye.zone(entity, place));
-        zones.max().unwrap_or(Zone::Outside)
+        let pair = &mut self.pairs[index];
+        pair.end_waiting(zone, held, frame, scene.measured, minutes);
+        self.on_watch[index] = pair.wrong || pair.awaited_ns > 0;
     }
 
     /// When the sample was taken that brought a pair together or parted it, if the client has
     /// something to learn from it.
-    fn what_flipped(&self, entity: EntityNo, frame: &Frame, scene: &Scene<'_>) -> Option<u64> {
-        let pair = &self.pairs[entity.0 as usize];
+    fn what_flipped(&self, index: usize, frame: &Frame, scene: &Scene<'_>) -> Option<u64> {
+        let pair = &self.pairs[index];
         let was_held = match pair.seen == frame.tick {
             true => !pair.entered,
             false => pair.seen.wrapping_add(1) == frame.tick,
         };
-        let learns = match pair.zone {
+        let learns = match self.zones[index] {
             Zone::Inside => !was_held,
             Zone::Outside => was_held,
             Zone::Between => false,
         };
-        let own = self.first_entity().into_iter();
-        let taken = own.chain([entity]).filter_map(|e| scene.subjects[e.0 as usize].newest());
+        let own = self.first_entity().into_iter().map(|e| e.0 as usize);
+        let taken = own.chain([index]).filter_map(|e| scene.subjects[e].newest());
         // A pair may also change because the area did, or a third entity; that is not timed.
         let now = taken.filter(|(tick, _)| *tick == frame.tick).map(|(_, ns)| ns);
         now.max().filter(|_| learns)
@@ -264,23 +304,23 @@ impl Observer {
 impl Pair {
     fn end_waiting(
         &mut self,
+        zone: Zone,
         held: bool,
         frame: &Frame,
         measured: bool,
-        found: &mut Findings,
-        second: &mut Current,
+        minutes: &mut Minutes<'_>,
     ) {
-        if self.awaited_ns == 0 || held != (self.zone == Zone::Inside) {
+        if self.awaited_ns == 0 || held != (zone == Zone::Inside) {
             return;
         }
         let ms = frame.at_ns.saturating_sub(std::mem::take(&mut self.awaited_ns)) as f64 / 1e6;
         match held {
             _ if !measured => {}
             true => {
-                found.enter_ms.record(ms);
-                second.enter_ms.record(ms);
+                minutes.found.enter_ms.record(ms);
+                minutes.second.enter_ms.record(ms);
             }
-            false => found.leave_ms.record(ms),
+            false => minutes.found.leave_ms.record(ms),
         }
     }
 }
@@ -288,42 +328,28 @@ impl Pair {
 /// The copy is right: what the server took since it last was is reflected now.
 fn settle(
     pair: &mut Pair,
-    subject: &Subject,
+    spot: &Spot,
     copy: &Held,
     frame: &Frame,
-    measured: bool,
-    found: &mut Findings,
-    second: &mut Current,
+    scene: &Scene<'_>,
+    minutes: &mut Minutes<'_>,
 ) {
-    if subject.newest().is_none_or(|(tick, _)| tick <= pair.settled) {
-        pair.settled = frame.tick;
+    let before = std::mem::replace(&mut pair.settled, frame.tick);
+    if !scene.measured || spot.newest.is_none_or(|newest| newest <= before) {
         return;
     }
-    if measured {
-        for taken in subject.taken_between(pair.settled, frame.tick) {
-            // Late by a frame that was lost, or brought by this one; else it was foreseen.
-            let late = copy.told && taken.tick < frame.tick;
-            if frame.decoded && (copy.changed || late) {
-                let ms = frame.at_ns.saturating_sub(taken.sampled_ns) as f64 / 1e6;
-                found.staleness_ms.record(ms);
-                second.staleness_ms.record(ms);
-            } else {
-                found.covered += 1;
-            }
+    let subject = &scene.subjects[copy.entity.0 as usize];
+    for taken in subject.taken_between(before, frame.tick) {
+        // Late by a frame that was lost, or brought by this one; else it was foreseen.
+        let late = copy.told && taken.tick < frame.tick;
+        if frame.decoded && (copy.changed || late) {
+            let ms = frame.at_ns.saturating_sub(taken.sampled_ns) as f64 / 1e6;
+            minutes.found.staleness_ms.record(ms);
+            minutes.second.staleness_ms.record(ms);
+        } else {
+            minutes.found.covered += 1;
         }
     }
-    pair.settled = frame.tick;
-}
-
-/// Is it beyond doubt where the server has the entity at this tick? It is in the tick of a sample,
-/// from then on if that sample says that it has stopped, and again when none has come for a while.
-/// Else a server does well to follow the line that the entity was on: a sample may be missing
-/// because it was lost.
-fn is_settled(subject: &Subject, tick: u32, scene: &Scene<'_>) -> bool {
-    let silent = subject.newest().and_then(|(newest, _)| tick.checked_sub(newest));
-    let for_long = |ticks| u64::from(ticks) * scene.tick_ns > LINE_NS;
-    let just_now = |ticks| ticks == 0 && subject.is_exact();
-    silent.is_some_and(|ticks| just_now(ticks) || subject.stands() || for_long(ticks))
 }
 
 /// Two ticks and a round trip; on a link with faults a second and two round trips.

@@ -119,7 +119,8 @@ impl Run {
                 schedule.start(now_ns, 3000 * MS, self.seconds * 1000 * MS);
             }
             news.clear();
-            driver.pass(&clock, &mut news);
+            while driver.pass(&clock, &mut news) {}
+            driver.settle(&clock, &mut news);
             driver.terms().into_iter().for_each(|terms| judge.set_terms(terms));
             schedule.measured_ns().into_iter().for_each(|range| judge.set_measured(range));
             judge.take(&news, now_ns);
