@@ -4,8 +4,8 @@ use crate::arms::Arm;
 use crate::arms::competent::CompetentTarget;
 use crate::arms::naive::NaiveTarget;
 use crate::arms::process::Process;
+use crate::figures::Figures;
 use crate::swarm_threads;
-use crate::wire::bytes_per_update;
 use anyhow::{Result, anyhow};
 use starling_client_sim::metrics::MetricsUrl;
 use starling_client_sim::report::Report;
@@ -45,43 +45,46 @@ pub struct Contest {
     pub settings: Vec<String>,
 }
 
-/// What one run found.
+/// What the runs of one server found.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Of which server.
     pub arm: Arm,
-    /// All of it.
-    pub report: Report,
+    /// The medians of its valid runs; of all of them where none is valid.
+    pub figures: Figures,
+    /// Runs that the figures are of.
+    runs: usize,
+    /// What is wrong with them, if they are not valid.
+    flaw: Option<&'static str>,
+    /// Measured time of each.
+    seconds: f64,
 }
 
 impl Contest {
-    /// Runs each arm so many times, in turn, and keeps the best valid run of each; of an arm
-    /// without one, the best that is not valid.
+    /// Runs each arm so many times, in turn, and takes the medians of the valid runs of each. A
+    /// run that is not valid is tried again, once.
     ///
     /// # Errors
     /// A server does not start, or lets nobody in.
     pub fn run_all(&self, arms: &[Arm], repeat: u32) -> Result<Vec<Outcome>> {
-        let mut best: Vec<Option<Outcome>> = arms.iter().map(|_| None).collect();
+        let mut reports: Vec<Vec<Report>> = arms.iter().map(|_| Vec::new()).collect();
         for _ in 0..repeat.max(1) {
-            for (arm, best) in arms.iter().zip(&mut best) {
-                let mut outcome = self.run(*arm)?;
-                if outcome.flaw().is_some() {
-                    outcome = outcome.better(self.run(*arm)?);
+            for (arm, reports) in arms.iter().zip(&mut reports) {
+                reports.push(self.run(*arm)?);
+                if reports.last().is_some_and(|report| flaw(report, RTT_MS_MAX).is_some()) {
+                    reports.push(self.run(*arm)?);
                 }
-                *best = Some(match best.take() {
-                    Some(old) => old.better(outcome),
-                    None => outcome,
-                });
             }
         }
-        Ok(best.into_iter().flatten().collect())
+        let arms = arms.iter().zip(reports);
+        Ok(arms.filter_map(|(arm, reports)| Outcome::of(*arm, reports)).collect())
     }
 
     /// One run.
     ///
     /// # Errors
     /// The server does not start, or lets nobody in.
-    pub fn run(&self, arm: Arm) -> Result<Outcome> {
+    pub fn run(&self, arm: Arm) -> Result<Report> {
         let process = Process::start_with(arm, &self.settings, None)?;
         let options = self.options(&process)?;
         let stop = AtomicBool::new(false);
@@ -99,7 +102,7 @@ impl Contest {
             }
             Arm::Competent => run_on(&options, &stop, |_, _| CompetentTarget::new(server), |_| {}),
         };
-        Ok(Outcome { arm, report: report.map_err(|error| anyhow!("{}: {error}", arm.name()))? })
+        report.map_err(|error| anyhow!("{}: {error}", arm.name()))
     }
 
     fn options(&self, process: &Process) -> Result<SwarmOptions> {
@@ -118,53 +121,49 @@ impl Contest {
 }
 
 impl Outcome {
-    /// Server CPU in microseconds per client and tick.
-    #[must_use]
-    pub fn cpu_us(&self) -> Option<f64> {
-        self.report.server.as_ref()?.cpu_us_per_client_tick
-    }
-
-    /// Why the run says nothing, if it does not.
-    #[must_use]
-    pub fn flaw(&self) -> Option<&'static str> {
-        flaw(&self.report, RTT_MS_MAX)
-    }
-
-    /// The one that is valid, or else the one with less CPU.
-    fn better(self, other: Self) -> Self {
-        let rank = |one: &Self| (one.flaw().is_some(), one.cpu_us().unwrap_or(f64::INFINITY));
-        if rank(&other) < rank(&self) { other } else { self }
+    fn of(arm: Arm, reports: Vec<Report>) -> Option<Self> {
+        let first_flaw = reports.iter().find_map(|report| flaw(report, RTT_MS_MAX));
+        let (valid, flawed): (Vec<Report>, Vec<Report>) =
+            reports.into_iter().partition(|report| flaw(report, RTT_MS_MAX).is_none());
+        let flaw = first_flaw.filter(|_| valid.is_empty());
+        let counted = if valid.is_empty() { flawed } else { valid };
+        let figures: Vec<Figures> = counted.iter().map(Figures::of).collect();
+        let seconds = counted.first()?.seconds;
+        Some(Self { arm, figures: Figures::medians(&figures), runs: counted.len(), flaw, seconds })
     }
 
     /// A row of the table.
     #[must_use]
     pub fn row(&self, contest: &Contest) -> String {
-        let Report { positions, generator, clients, seconds, tick_hz, .. } = &self.report;
-        let shown =
-            |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.1}"));
-        let each = clients.connected.max(1) as f64;
-        let [down, up] = [positions.bytes_down_per_s, positions.bytes_up_per_s];
-        let [down, up] = [down, up].map(|bytes| bytes / 1e3 / each);
-        let [payload, whole] = bytes_per_update(&self.report);
-        let packets = positions.packets_down_per_s / each / tick_hz;
-        let Contest { scenario, clients: asked, visible, .. } = contest;
+        let Contest { scenario, clients, visible, .. } = contest;
+        let Figures { cpu_us, rtt_ms, staleness_p99_ms, late_p99_ms, .. } = &self.figures;
+        let f = &self.figures;
+        let ([payload, whole], [down, up]) = (f.bytes, f.kilobytes_per_s);
         format!(
-            "| {scenario} | {asked} x {visible} | {} | {:.1} | **{}** | **{payload:.2}** | {whole:.2} \
-             | {down:.2} / {up:.2} | {packets:.2} | {} / {} | {} | {:.4} / {:.4} | {}, {} of {} | {} | {} |",
+            "| {scenario} | {clients} x {visible} | {} | {:.1} | **{cpu_us:.1}** | **{payload:.2}** | \
+             {whole:.2} | {down:.2} / {up:.2} | {:.2} | {:.1} / {:.1} | {staleness_p99_ms:.1} | \
+             {:.4} / {:.4} | {}, {} of {} | {late_p99_ms:.1} | {} |",
             self.arm.name(),
-            positions.visible_per_client,
-            shown(self.cpu_us()),
-            shown(generator.rtt_ms.p50),
-            shown(generator.rtt_ms.p99),
-            shown(positions.staleness_ms.p99),
-            positions.error_m.p99.unwrap_or(f64::NAN),
-            positions.error_m.max.unwrap_or(f64::NAN),
-            positions.wrong_set,
-            positions.over_bound,
-            positions.pairs_checked,
-            shown(generator.late_sends_ms.p99),
-            self.flaw().map_or_else(|| format!("valid, {seconds:.0} s"), str::to_owned),
+            f.visible,
+            f.packets_down,
+            rtt_ms[0],
+            rtt_ms[1],
+            f.error_m[0],
+            f.error_m[1],
+            f.wrong_set,
+            f.over_bound,
+            f.pairs_checked,
+            self.kind(),
         )
+    }
+
+    fn kind(&self) -> String {
+        let Self { runs, seconds, .. } = self;
+        let flaw = self.flaw.unwrap_or("valid");
+        match runs {
+            1 => format!("{flaw}, {seconds:.0} s"),
+            _ => format!("{flaw}, {runs} of {seconds:.0} s"),
+        }
     }
 }
 
@@ -194,14 +193,12 @@ pub fn ratios(outcomes: &[Outcome]) -> Vec<String> {
     };
     let others = outcomes.iter().filter(|outcome| outcome.arm != Arm::Starling);
     let line = |other: &Outcome| {
-        let cpu = other.cpu_us().unwrap_or(f64::NAN) / own.cpu_us().unwrap_or(f64::NAN);
-        let [payload, whole] = bytes_per_update(&other.report);
-        let [own_payload, own_whole] = bytes_per_update(&own.report);
+        let (theirs, ours) = (&other.figures, &own.figures);
+        let [payload, whole] = [0, 1].map(|k| theirs.bytes[k] / ours.bytes[k]);
         format!(
-            "| | | {} / starling | | {cpu:.2} | {:.2} | {:.2} | | | | | | | | |",
+            "| | | {} / starling | | {:.2} | {payload:.2} | {whole:.2} | | | | | | | | |",
             other.arm.name(),
-            payload / own_payload,
-            whole / own_whole
+            theirs.cpu_us / ours.cpu_us,
         )
     };
     others.map(line).collect()

@@ -7,6 +7,7 @@ pub mod bodies;
 mod client;
 pub mod clock;
 pub mod contest;
+pub mod figures;
 pub mod motion;
 pub mod record;
 pub mod scene;
@@ -23,13 +24,9 @@ pub fn is_trial() -> bool {
     !std::env::args().any(|arg| arg == "--bench")
 }
 
-/// Clients that one thread of the swarm drives before a second one helps.
-const CLIENTS_PER_THREAD: u32 = 250;
-
-/// Threads of a swarm with so many sessions, no more than there are cores.
+/// Threads of a swarm with so many sessions.
 fn swarm_threads(sessions: u32) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (sessions.div_ceil(CLIENTS_PER_THREAD) as usize).clamp(1, cores)
+    starling_client_sim::swarm::threads(sessions as usize)
 }
 
 /// A length of time as the command lines of this package take it.

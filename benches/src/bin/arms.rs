@@ -37,11 +37,11 @@ struct Args {
     /// Measured time of one run.
     #[arg(long = "for", default_value = "10s", value_parser = seconds)]
     measured: Duration,
-    /// Runs of each, of which the one with the least CPU counts. Runs that are not valid are
-    /// tried again, once each.
+    /// Runs of each, in turn; printed are the medians of the valid ones. Runs that are not valid
+    /// are tried again, once each.
     #[arg(long, default_value_t = 1)]
     repeat: u32,
-    /// Threads of the swarm; one for each 250 clients, and no more than there are cores, if absent.
+    /// Threads of the swarm; one for each 500 clients, and a core left to the server, if absent.
     #[arg(long)]
     threads: Option<usize>,
     /// Setting of the servers, FIELD=VALUE; all must know it.
