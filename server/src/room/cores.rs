@@ -6,6 +6,8 @@
 
 use rayon_core::{ThreadPool, ThreadPoolBuilder, join};
 use starling_world::executor::{Executor, Serial};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 /// A tick with this much work is worth cutting. To hand parts over and to wait for them took 4 us
 /// while the threads were awake and 40 us after they had slept for 50 ms (two cores, middle of 100).
@@ -64,7 +66,48 @@ fn halve<T: Send>(parts: &mut [T], work: &(dyn Fn(&mut T) + Sync)) {
     join(|| halve(left, work), || halve(right, work));
 }
 
-/// Whether a room's ticks are worth cutting, by how long the last one took.
+/// The cores as one tick uses them, with a tally of what its parts took.
+#[derive(Debug)]
+pub(super) struct Tally<'a> {
+    cores: &'a Cores,
+    /// Nanoseconds of all parts.
+    parts_ns: AtomicU64,
+    /// Nanoseconds for which the tick waited for them.
+    waited_ns: AtomicU64,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) const fn new(cores: &'a Cores) -> Self {
+        Self { cores, parts_ns: AtomicU64::new(0), waited_ns: AtomicU64::new(0) }
+    }
+
+    /// The work of the tick, which took so long: what it would have taken on one core.
+    pub(super) fn work_ns(&self, took_ns: u64) -> u64 {
+        took_ns.saturating_sub(self.waited_ns.load(Relaxed)) + self.parts_ns.load(Relaxed)
+    }
+}
+
+impl Executor for Tally<'_> {
+    fn width(&self) -> usize {
+        self.cores.width()
+    }
+
+    fn run<T: Send>(&self, parts: &mut [T], work: &(dyn Fn(&mut T) + Sync)) {
+        let begun = Instant::now();
+        self.cores.run(parts, &|part| {
+            let begun = Instant::now();
+            work(part);
+            add(&self.parts_ns, begun);
+        });
+        add(&self.waited_ns, begun);
+    }
+}
+
+fn add(sum_ns: &AtomicU64, begun: Instant) {
+    sum_ns.fetch_add(begun.elapsed().as_nanos() as u64, Relaxed);
+}
+
+/// Whether a room's ticks are worth cutting, by how much work the last one was.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Weight {
     heavy: bool,
@@ -76,16 +119,16 @@ impl Weight {
         self.heavy
     }
 
-    /// A tick that was cut into `width` parts took so long.
-    pub(super) const fn note(&mut self, took_ns: u64, width: usize) {
-        let work = took_ns.saturating_mul(width as u64);
-        self.heavy = if self.heavy { work >= NOT_WORTH_NS } else { work >= WORTH_NS };
+    /// A tick was this much work, on however many cores.
+    pub(super) const fn note(&mut self, work_ns: u64) {
+        self.heavy = work_ns >= if self.heavy { NOT_WORTH_NS } else { WORTH_NS };
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn every_part_is_run_once() {
@@ -113,13 +156,39 @@ mod tests {
     #[test]
     fn a_room_does_not_change_its_mind_with_every_tick() {
         let mut weight = Weight::default();
-        weight.note(900_000, 1);
+        weight.note(900_000);
         assert!(!weight.is_heavy());
-        weight.note(1_100_000, 1);
+        weight.note(1_100_000);
         assert!(weight.is_heavy());
-        weight.note(300_000, 2);
+        weight.note(600_000);
         assert!(weight.is_heavy());
-        weight.note(200_000, 2);
+        weight.note(400_000);
         assert!(!weight.is_heavy());
+    }
+
+    #[test]
+    fn a_light_room_that_was_held_up_once_is_light_again_on_any_number_of_cores() {
+        let cores = Cores::start(64).expect("threads");
+        let mut weight = Weight { heavy: true };
+        let tally = Tally::new(&cores);
+        tally.waited_ns.store(60_000, Relaxed);
+        tally.parts_ns.store(90_000, Relaxed);
+        weight.note(tally.work_ns(80_000));
+        assert_eq!((tally.work_ns(80_000), weight.is_heavy()), (110_000, false));
+    }
+
+    #[test]
+    fn the_work_of_a_tick_is_that_of_all_its_parts() {
+        let nap = Duration::from_millis(5);
+        let cores = Cores::start(8).expect("threads");
+        let (tally, begun) = (Tally::new(&cores), Instant::now());
+        for _ in 0..2 {
+            tally.run(&mut [0; 8], &|part| {
+                std::thread::sleep(nap);
+                *part = 1;
+            });
+        }
+        let work_ns = tally.work_ns(begun.elapsed().as_nanos() as u64);
+        assert!(work_ns >= 16 * nap.as_nanos() as u64, "{work_ns}");
     }
 }

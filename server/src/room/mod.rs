@@ -12,12 +12,12 @@ pub mod schedule;
 
 use crate::exchange::{Batch, Mailbox};
 use crate::wall::UnixClock;
-use cores::{Cores, Weight};
+use cores::{Cores, Tally, Weight};
 use gauge::Gauge;
 use schedule::Schedule;
 use starling_protocol::units::Nanos;
 use starling_world::World;
-use starling_world::executor::{Executor, Serial};
+use starling_world::executor::Serial;
 use starling_world::input::{Command, TickInputs};
 use std::sync::Arc;
 
@@ -151,15 +151,14 @@ impl Room {
         self.inputs.unix_ms = self.unix.as_ref().map(|unix| unix.unix_ms(now));
         let late_ns = now.since(self.next_tick());
         let before = clock();
-        let width = if self.weight.is_heavy() {
-            self.world.tick(&self.inputs, &mut self.batch.output, cores);
-            cores.width()
+        let tally = Tally::new(cores);
+        if self.weight.is_heavy() {
+            self.world.tick(&self.inputs, &mut self.batch.output, &tally);
         } else {
             self.world.tick(&self.inputs, &mut self.batch.output, &Serial);
-            1
-        };
+        }
         let took_ns = clock().since(before);
-        self.weight.note(took_ns, width);
+        self.weight.note(tally.work_ns(took_ns));
         self.inputs.clear();
         self.batch.ticked = true;
         let overrun = now >= self.next_tick();
