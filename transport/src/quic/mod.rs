@@ -8,6 +8,7 @@ mod delay;
 mod either;
 mod ending;
 mod framing;
+mod handshakes;
 mod hub;
 mod ids;
 mod looped;
@@ -28,3 +29,4 @@ pub use looped::{ServerEndpoint, ShardedServer, ShardedServerWaker, UdpServer};
 pub use server::{
     QuinnServer, RuntimeChoice, ServerError, ServerOptions, ServerStats, ServerWaker,
 };
+pub use setup::PORTS_CAN_BE_SHARED;

@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 /// Socket buffers hold one burst of a full server: a tick's worth of packets.
 const SOCKET_BYTES: usize = 4 * 1024 * 1024;
+/// Whether sockets of one program can share an address here: a server of several shards needs it.
+pub const PORTS_CAN_BE_SHARED: bool =
+    cfg!(all(unix, not(any(target_os = "solaris", target_os = "illumos"))));
 /// Handshakes that QUIC itself keeps before they are looked at.
 const INCOMING_MAX: usize = 4_096;
 /// Bytes that one such handshake may hold.

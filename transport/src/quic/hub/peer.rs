@@ -6,6 +6,7 @@ use crate::quic::config::DATAGRAM_SEND_BYTES;
 use crate::quic::delay::{ACK_DELAY, DEFERRAL, PROMPT_EVERY};
 use crate::quic::ending;
 use crate::quic::framing::Framing;
+use crate::quic::handshakes::HANDSHAKE_DEADLINE;
 use crate::quic::outbox::Outbox;
 use crate::quic::share::window_share;
 use crate::{Allowance, CLOSE_LINGER_NS, ConnKey, Event, SendError};
@@ -19,9 +20,6 @@ use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-
-/// A client that takes longer for its handshake is given up.
-const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Waits for the far side to have all that was written.
 #[derive(Debug)]

@@ -1,17 +1,9 @@
 //! Who may begin a handshake: limits in all, for addresses that are not proven, and for each
 //! neighbourhood of addresses.
 
+use crate::quic::handshakes::Handshakes;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-
-/// Handshakes under way beyond which a client has to prove its address first.
-pub(super) const UNPROVEN_HANDSHAKES_MAX: usize = 64;
-/// Handshakes under way beyond which nobody is answered.
-pub(super) const HANDSHAKES_MAX: usize = 1_024;
-/// Handshakes under way from one neighbourhood: it alone cannot take every place.
-pub(super) const NEIGHBOURHOOD_HANDSHAKES_MAX: u32 = 768;
-
-const _: () = assert!((NEIGHBOURHOOD_HANDSHAKES_MAX as usize) < HANDSHAKES_MAX);
 
 /// What to do with an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,24 +32,31 @@ impl Neighbourhood {
 }
 
 /// The handshakes under way, by the place of their connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Admission {
+    limits: Handshakes,
     origins: BTreeMap<usize, Neighbourhood>,
-    neighbours: BTreeMap<Neighbourhood, u32>,
+    neighbours: BTreeMap<Neighbourhood, usize>,
 }
 
 impl Admission {
+    /// Nobody yet, at a server of so many shards.
+    pub(super) const fn new(shards: u8) -> Self {
+        let limits = Handshakes::of_shard(shards);
+        Self { limits, origins: BTreeMap::new(), neighbours: BTreeMap::new() }
+    }
+
     /// Judges an attempt; `full` says that no more connections may be.
     pub(super) fn judge(&self, from: SocketAddr, proven: bool, full: bool) -> Verdict {
         let handshaking = self.origins.len();
         let neighbours = self.neighbours.get(&Neighbourhood::of(from)).copied().unwrap_or(0);
-        if handshaking >= HANDSHAKES_MAX {
+        if handshaking >= self.limits.max {
             Verdict::Ignore
         } else if full {
             Verdict::Refuse
-        } else if neighbours >= NEIGHBOURHOOD_HANDSHAKES_MAX {
+        } else if neighbours >= self.limits.neighbourhood_max {
             Verdict::Ignore
-        } else if handshaking >= UNPROVEN_HANDSHAKES_MAX && !proven {
+        } else if handshaking >= self.limits.unproven_max && !proven {
             Verdict::Retry
         } else {
             Verdict::Accept
@@ -93,14 +92,16 @@ impl Admission {
 mod tests {
     use super::*;
 
+    const NEIGHBOURS: usize = Handshakes::SERVER.neighbourhood_max;
+
     fn address(text: &str) -> SocketAddr {
         text.parse().expect("an address")
     }
 
     #[test]
     fn the_first_get_in_unproven_and_later_ones_are_asked() {
-        let mut admission = Admission::default();
-        for place in 0..UNPROVEN_HANDSHAKES_MAX {
+        let mut admission = Admission::new(1);
+        for place in 0..Handshakes::SERVER.unproven_max {
             let from = address(&format!("10.0.{place}.1:5"));
             assert_eq!(admission.judge(from, false, false), Verdict::Accept);
             admission.begin(place, from);
@@ -115,8 +116,8 @@ mod tests {
 
     #[test]
     fn one_neighbourhood_cannot_take_every_place() {
-        let mut admission = Admission::default();
-        for place in 0..NEIGHBOURHOOD_HANDSHAKES_MAX as usize {
+        let mut admission = Admission::new(1);
+        for place in 0..NEIGHBOURS {
             admission.begin(place, address(&format!("[2001:db8:0:{:x}::1]:5", place % 256)));
         }
         let neighbour = address("[2001:db8:0:55::9]:7");
@@ -125,17 +126,29 @@ mod tests {
         assert_eq!(admission.judge(other, true, false), Verdict::Accept);
         (0..3).for_each(|place| admission.end(place));
         assert_eq!(admission.judge(neighbour, true, false), Verdict::Accept);
-        (3..NEIGHBOURHOOD_HANDSHAKES_MAX as usize).for_each(|place| admission.end(place));
+        (3..NEIGHBOURS).for_each(|place| admission.end(place));
         assert_eq!(admission.count(), 0);
         assert!(admission.neighbours.is_empty());
     }
 
     #[test]
     fn beyond_all_limits_nobody_is_answered() {
-        let mut admission = Admission::default();
-        for place in 0..HANDSHAKES_MAX {
+        let mut admission = Admission::new(1);
+        for place in 0..Handshakes::SERVER.max {
             admission.begin(place, address(&format!("10.{}.{}.1:5", place / 256, place % 256)));
         }
         assert_eq!(admission.judge(address("11.0.0.1:1"), true, true), Verdict::Ignore);
+    }
+
+    #[test]
+    fn each_shard_has_its_share_of_the_limits() {
+        let mut admission = Admission::new(4);
+        let of = |place: usize| address(&format!("10.{}.{}.1:5", place / 256, place % 256));
+        for place in 0..256 {
+            let verdict = if place < 16 { Verdict::Accept } else { Verdict::Retry };
+            assert_eq!(admission.judge(of(place), false, false), verdict, "{place}");
+            admission.begin(place, of(place));
+        }
+        assert_eq!(admission.judge(of(256), true, false), Verdict::Ignore);
     }
 }

@@ -84,7 +84,7 @@ impl ServerEndpoint {
             shard,
             connections_max: options.connections_max,
             segments_max: if options.segmentation_offload { SEGMENTS_MAX } else { 1 },
-            admission: Admission::default(),
+            admission: Admission::new(options.shards),
             population: Arc::default(),
             counted: 0,
             keys: 0,

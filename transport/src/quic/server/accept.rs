@@ -4,18 +4,11 @@ use super::counters::Counters;
 use super::inbox::Inbox;
 use super::reader;
 use crate::ConnKey;
+use crate::quic::handshakes::{HANDSHAKE_DEADLINE, Handshakes};
 use quinn::{Connecting, Connection, Endpoint, Incoming};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 use tokio::time::timeout;
-
-/// Handshakes under way beyond which a client has to prove its address first.
-const UNPROVEN_HANDSHAKES_MAX: usize = 64;
-/// Handshakes under way beyond which nobody is answered.
-const HANDSHAKES_MAX: usize = 1_024;
-/// A handshake that takes longer is given up.
-const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
 
 /// What every task of the server shares.
 #[derive(Default)]
@@ -44,15 +37,15 @@ pub(super) async fn run(endpoint: Endpoint, shared: Arc<Shared>) {
 }
 
 fn admit(incoming: Incoming, shared: &Arc<Shared>) {
-    let counters = &shared.counters;
+    let (counters, limits) = (&shared.counters, Handshakes::SERVER);
     let handshaking = counters.handshaking.load(Relaxed);
-    if handshaking >= HANDSHAKES_MAX {
+    if handshaking >= limits.max {
         counters.ignored.fetch_add(1, Relaxed);
         incoming.ignore();
     } else if counters.open.load(Relaxed) + handshaking >= shared.connections_max {
         counters.refused.fetch_add(1, Relaxed);
         incoming.refuse();
-    } else if handshaking >= UNPROVEN_HANDSHAKES_MAX && !incoming.remote_address_validated() {
+    } else if handshaking >= limits.unproven_max && !incoming.remote_address_validated() {
         counters.retried.fetch_add(1, Relaxed);
         // It cannot fail: an address that is not validated may always be asked to.
         if let Err(error) = incoming.retry() {
