@@ -12,7 +12,7 @@ use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{KindId, Nanos};
 use starling_protocol::version::VERSION;
 use starling_server::auth::keys::generate;
-use starling_server::config::{AuthMode, Config, WorldEntry};
+use starling_server::config::{AuthMode, Config, IoChoice, WorldEntry};
 use starling_server::run::{Running, Server, StartError};
 use starling_transport::quic::{ClientOptions, ConnectOptions, UdpClient};
 use starling_transport::tls::{ClientTls, ServerTrust, development_certificate};
@@ -35,6 +35,37 @@ fn config() -> Config {
     config.worlds = vec![WorldEntry::new("arena", Space::Metric)];
     config
 }
+
+fn shards(count: u8) -> Config {
+    let mut config = config();
+    config.server.shards = Some(count);
+    config
+}
+
+fn quinn() -> Config {
+    let mut config = config();
+    config.server.io = IoChoice::Quinn;
+    config
+}
+
+/// Runs each behaviour on each loop of the network.
+macro_rules! on_each_loop {
+    ($($behaviour:ident),* $(,)?) => {
+        mod one_shard { $(#[test] fn $behaviour() { super::$behaviour(super::shards(1)); })* }
+        #[cfg(unix)]
+        mod three_shards { $(#[test] fn $behaviour() { super::$behaviour(super::shards(3)); })* }
+        mod quinn { $(#[test] fn $behaviour() { super::$behaviour(super::quinn()); })* }
+    };
+}
+
+on_each_loop!(
+    a_server_serves_over_real_sockets,
+    metrics_and_debug_show_what_goes_on,
+    ticks_keep_time,
+    a_shutdown_drains_and_says_whether_all_were_gone,
+    who_stays_is_closed_at_the_deadline,
+    a_stop_is_at_once,
+);
 
 fn start(config: Config) -> Running {
     Server::new(config).and_then(Server::start).expect("a server starts on free ports")
@@ -151,9 +182,8 @@ impl Client {
     }
 }
 
-#[test]
-fn a_server_serves_over_real_sockets() {
-    let running = start(config());
+fn a_server_serves_over_real_sockets(config: Config) {
+    let running = start(config);
     let mut client = Client::join(&running, "arena");
     client.until("it is welcome", Client::is_welcome);
     let http = running.http_addr().expect("it is on by default");
@@ -163,9 +193,8 @@ fn a_server_serves_over_real_sockets() {
     assert!(running.greeting().iter().any(|line| line.contains("OPEN")));
 }
 
-#[test]
-fn metrics_and_debug_show_what_goes_on() {
-    let running = start(config());
+fn metrics_and_debug_show_what_goes_on(config: Config) {
+    let running = start(config);
     let mut client = Client::join(&running, "arena");
     client.until("it is welcome", Client::is_welcome);
     let mut stranger = Client::join(&running, "no-such-world");
@@ -274,9 +303,8 @@ fn labels_are_never_text_of_a_client() {
     assert!(text.contains("world=\"auto\"") && !text.contains("stranger"), "{text}");
 }
 
-#[test]
-fn ticks_keep_time() {
-    let running = start(config());
+fn ticks_keep_time(config: Config) {
+    let running = start(config);
     let reading = || running.board().worlds.get("arena").expect("it is listed").gauge.read();
     let started = Instant::now();
     let first = reading().tick.0;
@@ -288,9 +316,8 @@ fn ticks_keep_time() {
     assert_eq!(reading().durations.count() + skipped, ticks, "each tick is run or skipped");
 }
 
-#[test]
-fn a_shutdown_drains_and_says_whether_all_were_gone() {
-    let running = start(config());
+fn a_shutdown_drains_and_says_whether_all_were_gone(config: Config) {
+    let running = start(config);
     let mut client = Client::join(&running, "arena");
     client.until("it is welcome", Client::is_welcome);
     running.drain();
@@ -303,9 +330,8 @@ fn a_shutdown_drains_and_says_whether_all_were_gone() {
     assert!(running.shutdown(), "nobody was left");
 }
 
-#[test]
-fn who_stays_is_closed_at_the_deadline() {
-    let running = start(config());
+fn who_stays_is_closed_at_the_deadline(config: Config) {
+    let running = start(config);
     let mut client = Client::join(&running, "arena");
     client.until("it is welcome", Client::is_welcome);
     let ending = std::thread::spawn(move || running.shutdown());
@@ -314,9 +340,7 @@ fn who_stays_is_closed_at_the_deadline() {
     assert!(ending.join().expect("a shutdown does not panic"), "closed clients are gone");
 }
 
-#[test]
-fn a_stop_is_at_once() {
-    let mut config = config();
+fn a_stop_is_at_once(mut config: Config) {
     config.server.drain_s = 600;
     let running = start(config);
     let mut client = Client::join(&running, "arena");

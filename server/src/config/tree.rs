@@ -91,7 +91,8 @@ section! {
         pub io: IoChoice = IoChoice::Loop,
         /// Threads of the loop, each with a socket of its own, 1 to 255. When not given: as many as
         /// the machine has cores, but with two cores or fewer one, which saves a hand-over between
-        /// threads for everything that comes and goes.
+        /// threads for everything that comes and goes, and one where sockets cannot share a port,
+        /// as on Windows: there more of them do not start.
         pub shards: Option<u8> = None,
         /// Lets the system, or the network card, cut runs of packets for one client: cheaper where
         /// much goes to one client at once. Where it fails, packets leave one by one in any case.

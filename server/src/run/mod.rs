@@ -50,7 +50,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use driver::{Bell, Driver};
 use starling_protocol::message::control::Authority;
 use starling_protocol::units::{Epoch, Nanos};
-use starling_transport::quic::{Io, QuicServer, RuntimeChoice, ServerError, ServerOptions};
+use starling_transport::quic::{
+    Io, PORTS_CAN_BE_SHARED, QuicServer, RuntimeChoice, ServerError, ServerOptions,
+};
 use starling_transport::tls::{Identity, TlsError, development_certificate};
 use starling_world::authority::Game;
 use starling_world::config::WorldConfig;
@@ -256,7 +258,9 @@ impl Threads {
         let cores = available_parallelism().map_or(1, usize::from);
         let network = match settings.io {
             // One is run by the front's own thread, more by threads of theirs.
-            Io::Loop => settings.shards.map_or_else(|| usual_shards(cores), usize::from),
+            Io::Loop => settings
+                .shards
+                .map_or_else(|| usual_shards(cores, PORTS_CAN_BE_SHARED), usize::from),
             Io::Quinn => (cores / 2).max(1),
         };
         Self { cores, rooms: settings.threads.unwrap_or(cores), network }
@@ -264,9 +268,9 @@ impl Threads {
 }
 
 /// Threads of the network where nobody says how many: with two cores the rooms and the front have
-/// work for both.
-fn usual_shards(cores: usize) -> usize {
-    if cores > 2 { cores.min(u8::MAX.into()) } else { 1 }
+/// work for both, and where sockets cannot share a port there is one.
+fn usual_shards(cores: usize, shared: bool) -> usize {
+    if cores > 2 && shared { cores.min(u8::MAX.into()) } else { 1 }
 }
 
 fn identity(certificate: &Certificate) -> Result<Identity, TlsError> {
@@ -294,4 +298,15 @@ fn hash(config: &Config) -> String {
 fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_millis() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_go_by_the_machine() {
+        assert_eq!([1, 2, 3, 16, 999].map(|cores| usual_shards(cores, true)), [1, 1, 3, 16, 255]);
+        assert_eq!(usual_shards(16, false), 1);
+    }
 }
