@@ -36,7 +36,7 @@ pub struct ConnectOptions {
 /// What keeps own entities present while nothing changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeepAlive {
-    /// An uplink every third of the world's presence time, at most four seconds apart.
+    /// An uplink in every nine twentieths of the world's presence time, at most 4.5 s apart.
     #[default]
     Auto,
     /// None: a device that sleeps between fixes.

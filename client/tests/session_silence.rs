@@ -14,10 +14,37 @@ fn viewer(change: impl FnOnce(&mut ConnectOptions)) -> Bench {
     let mut bench = Bench::joining(options, welcome());
     bench.welcome_at(Nanos(0));
     bench.uplinks(ms(0));
-    assert!(bench.snapshot(ms(52), &Snapshot::at(101)));
+    assert!(bench.snapshot(ms(52), &Snapshot::news(101)));
     assert_eq!(bench.uplinks(ms(52)).len(), 1);
     bench.wishes();
     bench
+}
+
+/// A minute of a session to which nothing happens but that the server echoes what it sends.
+#[test]
+fn a_session_at_rest_is_content_with_a_word_and_its_echo_now_and_then() {
+    let mut bench = viewer(|_| {});
+    let (mut sent, mut answer_at) = (Vec::new(), Some(102));
+    for now in (53..60_000).map(ms) {
+        bench.session.advance(now);
+        if !bench.uplinks(now).is_empty() {
+            sent.push(now);
+            answer_at = Some((now.0 / support::MS / 50 + 1) * 50 + 2);
+        }
+        if answer_at == Some(now.0 / support::MS) {
+            answer_at = None;
+            assert!(
+                bench.snapshot(now, &Snapshot::at(now.0 as u32 / support::MS as u32 / 50 + 100))
+            );
+        }
+    }
+    assert_eq!(sent.len(), 13, "no echo is answered: {sent:?}");
+    assert!(sent.windows(2).all(|pair| within(
+        pair[1],
+        pair[0].0 / support::MS + 4_500,
+        pair[0].0 / support::MS + 4_600
+    )));
+    assert_eq!(bench.session.stats().races, 0);
 }
 
 /// What a session did in silence, millisecond by millisecond.

@@ -81,7 +81,7 @@ impl WorldConfig {
             rings: Vec::new(),
             presence_ms,
             park_ms: 600_000,
-            heartbeat_ms: 4_000,
+            heartbeat_ms: 5_000,
             speed_max_mps: None,
             teleport_max_m: None,
             sessions_max: starling_protocol::limits::SESSIONS_MAX,

@@ -34,7 +34,7 @@ fn a_welcome_says_everything_about_the_world() {
     assert_eq!((w.authority, w.epoch, w.tick), (Authority::Client, Epoch(4), Tick(3)));
     assert_eq!((w.tick_rate.hz(), w.server_time_us), (20, 1_234));
     assert_eq!((w.error_bound_mm, w.hysteresis_permille), (40, 1_125));
-    assert_eq!((w.presence_ms, w.park_ms, w.heartbeat_ticks), (10_000, 600_000, 80));
+    assert_eq!((w.presence_ms, w.park_ms, w.heartbeat_ticks), (10_000, 600_000, 100));
     assert_eq!((w.schema, w.resumed), (config.schema, ResumeAnswer::New));
     assert_eq!(w.resume_token, token);
     assert!(w.entities.is_empty());

@@ -9,8 +9,9 @@ use starling_protocol::message::control::{ControlUp, Welcome};
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
 
-/// An uplink goes up at least so often while anything is to be kept alive.
-const KEEP_ALIVE_NS_MAX: u64 = 4 * Nanos::SECOND;
+/// An uplink goes up at least so often while anything is to be kept alive: a little before the
+/// heartbeat of a silent server, which the answer then stands for.
+const KEEP_ALIVE_NS_MAX: u64 = 4_500 * Nanos::MILLISECOND;
 const KEEP_ALIVE_NS_MIN: u64 = 50 * Nanos::MILLISECOND;
 
 impl Session {
@@ -114,7 +115,8 @@ fn keep_alive_ns(policy: KeepAlive, welcome: &Welcome, clock: &ServerClock) -> O
     if policy == KeepAlive::Off {
         return None;
     }
-    let third = u64::from(welcome.presence_ms) * Nanos::MILLISECOND / 3;
+    // One of them may be lost and the next a little late before the session counts as gone.
+    let often = u64::from(welcome.presence_ms) * Nanos::MILLISECOND * 9 / 20;
     let least = KEEP_ALIVE_NS_MIN.max(clock.rate().period_ns());
-    Some(third.clamp(least, KEEP_ALIVE_NS_MAX.max(least)))
+    Some(often.clamp(least, KEEP_ALIVE_NS_MAX.max(least)))
 }

@@ -224,11 +224,11 @@ impl View {
         let newest = world.table.newest_tick();
         let applied = world.table.apply(&world.schema, bytes)?;
         applied.cues().map(|told| Cue::new(world.rules.space, &told)).for_each(cue);
-        let (tick, sequence) = (applied.tick, applied.sequence);
+        let (tick, sequence, is_news) = (applied.tick, applied.sequence, applied.is_news);
         self.heard.copy(&applied);
         self.losses.note(tick, sequence);
         self.take_note();
-        self.ack_is_news = true;
+        self.ack_is_news |= is_news;
         Ok(newest.is_none_or(|newest| tick > newest).then_some(tick))
     }
 
@@ -279,7 +279,7 @@ impl View {
         self.world.as_ref()?.table.ack()
     }
 
-    /// Has anything arrived that no uplink acknowledged?
+    /// Has anything arrived that the server repeats until an uplink acknowledges it?
     pub(crate) const fn ack_is_news(&self) -> bool {
         self.ack_is_news
     }

@@ -212,6 +212,11 @@ impl Snapshot<'_> {
         Self { tick, ..Self::default() }
     }
 
+    /// One that says something that is repeated until it is acknowledged: nobody is in that slot.
+    pub fn news(tick: u32) -> Self {
+        Self { leaves: vec![255], ..Self::at(tick) }
+    }
+
     pub fn encode(&self, welcome: &Welcome, sequence: u32) -> Vec<u8> {
         let (mut out, tick) = (Vec::new(), Tick(self.tick));
         let mut writer = SnapshotWriter::new(&mut out, tick, sequence, DATAGRAM_BYTES_MAX);

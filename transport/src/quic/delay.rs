@@ -22,6 +22,9 @@ pub(super) const DEFERRAL: Duration = Duration::from_millis(30);
 /// other side takes the shortest that it saw for a bound (RFC 9002, section 5.3), and one that was
 /// long when it connected would make it count whole delays as round trips from then on.
 pub(super) const PROMPT_EVERY: Duration = Duration::from_secs(2);
+/// Who was silent for so long is at rest: nobody needs its round trip, and an acknowledgement at once
+/// would be half of what it costs at all.
+pub(super) const REST: Duration = Duration::from_secs(1);
 /// What the other side is told: a little more than both.
 const TOLD_MS: u8 = 60;
 /// `max_ack_delay`, one byte long, small enough to be its own encoding.

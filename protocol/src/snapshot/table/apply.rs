@@ -34,6 +34,8 @@ pub struct Applied<'a> {
     pub clock: Option<Clock>,
     /// The pages it spoke of; [`Table::covered`] knows of single slots.
     pub cover: Option<Cover>,
+    /// It carried something that is repeated until it is acknowledged.
+    pub is_news: bool,
 }
 
 impl<'a> Applied<'a> {
@@ -99,9 +101,10 @@ impl Table {
         let ops = std::mem::take(&mut self.scratch.ops);
         ops.iter().for_each(|op| self.perform(front.tick, op));
         self.scratch.ops = ops;
+        let is_news = !self.scratch.ops.is_empty() || !self.scratch.cues.is_empty();
         self.note(&front);
         let Front { tick, sequence, fold, clock, cover } = front;
-        Ok(Applied { table: self, tick, sequence, fold, clock, cover: Some(cover) })
+        Ok(Applied { table: self, tick, sequence, fold, clock, cover: Some(cover), is_news })
     }
 
     /// Applies a bulk message: whole, or not at all. Records of slots of which something newer was
@@ -124,8 +127,8 @@ impl Table {
             }
         }
         self.scratch.ops = ops;
-        let (tick, cover) = (*tick, None);
-        Ok(Applied { table: self, tick, sequence: 0, fold: None, clock: None, cover })
+        let (tick, cover, is_news) = (*tick, None, true);
+        Ok(Applied { table: self, tick, sequence: 0, fold: None, clock: None, cover, is_news })
     }
 
     fn enter_in_bulk(&mut self, tick: Tick, slot: Slot, enter: u16, state: State) {
