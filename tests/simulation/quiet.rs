@@ -11,8 +11,10 @@ use starling_server::stepped::{Builder, Stepped};
 use starling_transport::memory::{ClientSide, Network, ServerSide};
 use starling_world::config::{Profile, WorldConfig};
 
-/// A path may be dead for so long before the session goes on over another.
-const NOTICE_MS: u64 = 3_000;
+/// A path may be dead for so long before the session goes on over another: until its next word, at
+/// most 4.5 s later, then 17 ticks and half a second until the echo is overdue, 7 ticks and half a
+/// second until a probe's answer is, and two round trips.
+const NOTICE_MS: u64 = 7_000;
 
 struct Quiet {
     now: Nanos,
@@ -68,17 +70,17 @@ impl Quiet {
 
 #[test]
 fn on_a_lossy_link_a_quiet_viewer_stays_on_its_connection() {
-    let mut races = 0;
+    let (mut races, mut unanswered) = (0, 0);
     for seed in 0..20 {
         let mut quiet = Quiet::new(seed, "loss=5%,delay=40ms,jitter=20ms,dup=1%,reorder=2%");
         quiet.run_ms(60_000);
         assert_eq!(quiet.session().state(), SessionState::Live, "seed {seed}");
         let stats = quiet.session().stats();
-        let unanswered = stats.datagrams_out.saturating_sub(stats.datagrams_in);
-        assert!(unanswered > 0, "seed {seed}: nothing was lost: {stats:?}");
+        unanswered += stats.datagrams_out.saturating_sub(stats.datagrams_in);
         assert_eq!(stats.reconnects, 0, "seed {seed}: {stats:?}");
         races += stats.races;
     }
+    assert!(unanswered > 0, "nothing was lost in twenty minutes");
     assert!(races <= 1, "{races} races in twenty minutes");
 }
 
