@@ -37,10 +37,7 @@ fn a_tick_and_its_answer_take_one_packet_each_way() {
 fn what_has_no_answer_is_acknowledged_within_what_was_told() {
     let mut wire = Wire::new(1);
     let conn = wire.connect();
-    wire.pass(500 * MS);
-    // The first is acknowledged at once, and then none for two seconds.
-    wire.client_send(conn.0, b"first");
-    wire.pass(500 * MS);
+    wire.pass(1_500 * MS);
     let before = wire.packets_down;
     wire.client_send(conn.0, b"alone");
     wire.pass(40 * MS);
@@ -49,6 +46,41 @@ fn what_has_no_answer_is_acknowledged_within_what_was_told() {
     assert_eq!(wire.packets_down, before + 1);
     let lost = wire.clients[0].stats(conn.0).expect("it stands").packets_lost;
     assert_eq!(lost, 0);
+}
+
+#[test]
+fn a_path_that_was_slow_at_first_is_known_for_what_it_is() {
+    let mut wire = Wire::new(1);
+    wire.delay_ns = 100 * MS;
+    let conn = wire.connect();
+    wire.pass(500 * MS);
+    wire.delay_ns = MS;
+    for tick in 0..120_u8 {
+        wire.server_send(conn.1, &[tick; 80]);
+        wire.pass(3 * MS);
+        wire.client_send(conn.0, &[tick; 40]);
+        wire.pass(47 * MS);
+    }
+    // Each acknowledgement but the prompt ones comes 50 ms late, and says so; but nothing is taken
+    // off that would make a round trip shorter than the shortest one that was seen.
+    let rtt_us = wire.clients[0].stats(conn.0).expect("it stands").rtt_us;
+    assert!(rtt_us < 15_000, "{rtt_us} us: the wait for a tick is no round trip");
+}
+
+#[test]
+fn a_connection_at_rest_has_no_acknowledgement_of_its_own_beside_an_answer() {
+    let mut wire = Wire::new(1);
+    let conn = wire.connect();
+    wire.pass(4_000 * MS);
+    let before = (wire.packets_down, wire.packets_up);
+    for round in 0..8_u8 {
+        wire.client_send(conn.0, &[round; 10]);
+        wire.pass(40 * MS);
+        wire.server_send(conn.1, &[round; 10]);
+        wire.pass(3_710 * MS);
+    }
+    let (down, up) = (wire.packets_down - before.0, wire.packets_up - before.1);
+    assert_eq!((down, up), (8, 16), "a word, its answer, and what acknowledges that");
 }
 
 #[test]

@@ -7,11 +7,13 @@
 //! - never goes below 32 KiB in flight, what 60 Hz of full datagrams need at 300 ms;
 //! - gives way by a twentieth when a loss looks like the radio's, and by three tenths, like cubic,
 //!   when the round-trip time says that a queue is filling or much is lost;
-//! - grows as RFC 9002 does, and only while the application uses what it has.
+//! - grows as RFC 9002 does, and only while the application uses half of what it has. How much it
+//!   uses is told by what is in flight, not by whether somebody asked in vain for one more packet.
 
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory};
 use std::any::Any;
+use std::mem::take;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,6 +56,9 @@ struct Steady {
     halved_at: Instant,
     /// The round-trip time says that a queue is filling.
     crowded: bool,
+    /// Of the acknowledgement that is being taken in: bytes, and those that the window may grow by.
+    arriving: u64,
+    counting: u64,
 }
 
 impl Steady {
@@ -67,6 +72,8 @@ impl Steady {
             lost: 0,
             halved_at: now,
             crowded: false,
+            arriving: 0,
+            counting: 0,
         }
     }
 
@@ -108,11 +115,25 @@ impl Controller for Steady {
         now: Instant,
         sent: Instant,
         bytes: u64,
-        app_limited: bool,
+        _app_limited: bool,
         rtt: &RttEstimator,
     ) {
         self.measure(now, bytes, rtt.get(), rtt.min());
-        if !app_limited && !self.is_old(sent) {
+        self.arriving += bytes;
+        if !self.is_old(sent) {
+            self.counting += bytes;
+        }
+    }
+
+    fn on_end_acks(
+        &mut self,
+        _now: Instant,
+        in_flight: u64,
+        _app_limited: bool,
+        _largest_packet_num_acked: Option<u64>,
+    ) {
+        let (arrived, bytes) = (take(&mut self.arriving), take(&mut self.counting));
+        if 2 * (in_flight + arrived) >= self.window {
             self.grow(bytes);
         }
     }

@@ -10,8 +10,6 @@ use starling_transport::{ConnKey, Event};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-/// One way, from one to the other.
-const DELAY_NS: u64 = Nanos::MILLISECOND;
 const STEP_NS: u64 = Nanos::MILLISECOND / 2;
 /// Packets of clients that are kept, to be played again.
 const SEEN_MAX: usize = 256;
@@ -30,6 +28,8 @@ pub(crate) struct Wire {
     pub(crate) packets_up: u64,
     pub(crate) packets_down: u64,
     pub(crate) forwarded: u64,
+    /// One way, from one to the other.
+    pub(crate) delay_ns: u64,
     /// What clients sent last.
     pub(crate) seen_up: Vec<Vec<u8>>,
     options: ServerOptions,
@@ -63,6 +63,7 @@ impl Wire {
             packets_up: 0,
             packets_down: 0,
             forwarded: 0,
+            delay_ns: Nanos::MILLISECOND,
             seen_up: Vec::new(),
             options,
             connect: ConnectOptions::new(server, tls),
@@ -210,7 +211,7 @@ impl Wire {
                         self.lose -= 1;
                         continue;
                     }
-                    let (at, client) = (self.now + DELAY_NS, out.to);
+                    let (at, client) = (self.now + self.delay_ns, out.to);
                     self.down.push_back(Packet { at, bytes: bytes.to_vec(), client });
                 }
             }
@@ -228,7 +229,7 @@ impl Wire {
                     self.lose -= 1;
                     continue;
                 }
-                let (at, bytes) = (self.now + DELAY_NS, buffer[..out.bytes].to_vec());
+                let (at, bytes) = (self.now + self.delay_ns, buffer[..out.bytes].to_vec());
                 if self.seen_up.len() < SEEN_MAX {
                     self.seen_up.push(bytes.clone());
                 }

@@ -1,8 +1,8 @@
 //! What both sides' endpoints share: connections by place, who has something to send, who is due.
 //!
 //! ```text
-//! packet -> Hub::deliver -> events, a mark on the dirty list
-//! time   -> Hub::handle_timeout (wheel) -> the same
+//! packet -> Hub::deliver -> events; a mark on the dirty list, or a timer where nothing presses
+//! time   -> Hub::handle_timeout (wheel) -> events, a mark
 //! write, send_datagram, close -> the same
 //! dirty list -> Hub::poll_transmit -> packets, timers
 //! ```
@@ -20,6 +20,7 @@ mod socket;
 mod stats;
 mod waker;
 mod wheel;
+mod whole;
 
 pub(in crate::quic) use arena::CHUNK_BYTES;
 pub(in crate::quic) use census::Census;
@@ -41,6 +42,7 @@ use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 pub(in crate::quic) use wheel::Wheel;
 
@@ -51,6 +53,8 @@ const RESPONSES_MAX: usize = 1_024;
 #[derive(Debug, Default)]
 struct Slot {
     peer: Option<Box<Peer>>,
+    /// The peer's, for a look that leaves the peer itself alone.
+    key: Option<ConnKey>,
     /// As of the last time that it had nothing left to send.
     allowance: Allowance,
     /// As last counted.
@@ -68,7 +72,7 @@ pub(in crate::quic) struct Hub {
     /// The instant that stands for [`Nanos`] zero.
     origin: Instant,
     slots: Vec<Slot>,
-    /// Places of connections that may have something to send.
+    /// Places of connections that may have something to send, and some that have sent it since.
     dirty: VecDeque<u32>,
     wheel: Wheel,
     events: VecDeque<Event>,
@@ -133,6 +137,7 @@ impl Hub {
         let standing = Some(Standing::Connecting);
         let slot = &mut self.slots[place];
         (slot.peer, slot.standing, slot.allowance) = (peer, standing, Allowance::default());
+        slot.key = Some(key);
         self.census.handshaking += 1;
         self.settle(now, place);
     }
@@ -154,18 +159,26 @@ impl Hub {
             &mut response,
         );
         match event? {
-            DatagramEvent::ConnectionEvent(handle, event) => self.bring(now, handle.0, event),
+            DatagramEvent::ConnectionEvent(handle, event) => {
+                self.bring(now, handle.0, arrival.from, event);
+            }
             DatagramEvent::NewConnection(incoming) => return Some(incoming),
             DatagramEvent::Response(transmit) => self.respond(transmit, response),
         }
         None
     }
 
-    fn bring(&mut self, now: Nanos, place: usize, event: ConnectionEvent) {
+    /// Where a packet calls for nothing but an acknowledgement, which may ride with the next tick,
+    /// its connection is not looked at again before that, or until the acknowledgement is due.
+    fn bring(&mut self, now: Nanos, place: usize, from: SocketAddr, event: ConnectionEvent) {
         let instant = self.instant(now);
-        if let Some(peer) = self.peer(place) {
-            peer.receive(instant, event);
-            self.settle(now, place);
+        let Some(peer) = self.peer(place) else { return };
+        peer.receive(instant, from, event);
+        let datagrams = self.digest(now, place);
+        if self.peer(place).is_some_and(|peer| peer.may_wait(instant, datagrams)) {
+            self.schedule(place);
+        } else {
+            self.touch(place);
         }
     }
 
@@ -216,18 +229,40 @@ impl Hub {
             buffer.extend_from_slice(&bytes);
             return Some(Departure::of(&transmit));
         }
-        let instant = self.instant(now);
         while let Some(&place) = self.dirty.front() {
-            let place = place as usize;
-            let peer = self.peer(place);
-            let transmit = peer.and_then(|peer| peer.transmit(instant, segments_max, buffer));
-            if let Some(transmit) = transmit {
-                return Some(Departure::of(&transmit));
+            let departure = self.poll_own(now, place as usize, segments_max, buffer, false);
+            if departure.is_some() {
+                return departure;
             }
             self.dirty.pop_front();
-            self.clean(now, place);
         }
         None
+    }
+
+    /// Writes the next packet of one connection into `buffer`, which is empty; `None` once it has
+    /// nothing left to send, and then it is no longer dirty. With `sparing` QUIC is not asked again
+    /// where that is known: then it cannot tell who sends less than it may, which a controller has to
+    /// find out for itself.
+    pub(in crate::quic) fn poll_own(
+        &mut self,
+        now: Nanos,
+        place: usize,
+        segments_max: usize,
+        buffer: &mut Vec<u8>,
+        sparing: bool,
+    ) -> Option<Departure> {
+        let instant = self.instant(now);
+        let slot = self.slots.get_mut(place).filter(|slot| slot.dirty)?;
+        let (mut transmit, mut last) = (None, true);
+        if let Some(peer) = slot.peer.as_deref_mut() {
+            transmit = peer.transmit(instant, segments_max, buffer);
+            let departure = transmit.as_ref();
+            last = departure.is_none_or(|transmit| sparing && peer.is_spent(instant, transmit));
+        }
+        if last {
+            self.clean(now, place);
+        }
+        transmit.as_ref().map(Departure::of)
     }
 
     pub(in crate::quic) const fn events_mut(&mut self) -> &mut VecDeque<Event> {
@@ -240,8 +275,7 @@ impl Hub {
 
     /// Does the connection at this place go by this key?
     pub(in crate::quic) fn is_at(&self, place: usize, key: ConnKey) -> bool {
-        let slot = self.slots.get(place);
-        slot.and_then(|slot| slot.peer.as_deref()).is_some_and(|peer| peer.key == key)
+        self.slots.get(place).is_some_and(|slot| slot.key == Some(key))
     }
 
     pub(in crate::quic) fn send_datagram(
@@ -324,43 +358,8 @@ impl Hub {
         self.peer(place).map_or(0, Peer::datagram_bytes_max)
     }
 
-    /// Closes every connection at once.
-    pub(in crate::quic) fn close_all(&mut self, now: Nanos, code: CloseCode, reason: &str) {
-        let instant = self.instant(now);
-        self.events.clear();
-        for place in 0..self.slots.len() {
-            if let Some(peer) = self.peer(place) {
-                peer.close_at_once(instant, code, reason);
-                self.settle(now, place);
-            }
-        }
-    }
-
-    /// Tells every connection that the local address has changed.
-    pub(in crate::quic) fn local_address_changed(&mut self, now: Nanos) {
-        for place in 0..self.slots.len() {
-            if let Some(peer) = self.peer(place) {
-                peer.connection.local_address_changed();
-                self.settle(now, place);
-            }
-        }
-    }
-
     pub(in crate::quic) fn stats(&self, place: usize) -> Option<ConnStats> {
         Some(self.slots.get(place)?.peer.as_ref()?.stats())
-    }
-
-    /// Figures of all connections, gone ones included.
-    pub(in crate::quic) fn total(&self) -> ConnStats {
-        let mut total = self.retired;
-        let live = self.slots.iter().filter_map(|slot| slot.peer.as_ref());
-        live.for_each(|peer| total.add(&peer.stats()));
-        total
-    }
-
-    /// Connections that QUIC has not forgotten yet.
-    pub(in crate::quic) fn connections(&self) -> usize {
-        self.endpoint.open_connections()
     }
 
     /// Keys and places of connections that QUIC has forgotten since this was last asked.
@@ -388,17 +387,20 @@ impl Hub {
         self.touch(place);
     }
 
-    fn digest(&mut self, now: Nanos, place: usize) {
+    /// Returns the number of datagrams.
+    fn digest(&mut self, now: Nanos, place: usize) -> u64 {
         let moment = Moment { instant: self.instant(now), at: now };
-        let Some(slot) = self.slots.get_mut(place) else { return };
-        let Some(peer) = slot.peer.as_deref_mut() else { return };
-        self.census.datagrams_in += peer.digest(moment, &mut self.events);
+        let Some(slot) = self.slots.get_mut(place) else { return 0 };
+        let Some(peer) = slot.peer.as_deref_mut() else { return 0 };
+        let datagrams = peer.digest(moment, &mut self.events);
+        self.census.datagrams_in += datagrams;
         self.census.faults += u64::from(peer.take_fault());
         let standing = peer.standing();
         if slot.standing != Some(standing) {
             slot.allowance = peer.allowance();
             self.note(place, Some(standing));
         }
+        datagrams
     }
 
     /// A connection stands otherwise than before.
@@ -460,7 +462,9 @@ impl Hub {
     }
 
     fn forget(&mut self, place: usize) {
-        if let Some(peer) = self.slots[place].peer.take() {
+        let slot = &mut self.slots[place];
+        slot.key = None;
+        if let Some(peer) = slot.peer.take() {
             self.note(place, None);
             self.retired.add(&peer.stats());
             self.forgotten.push((peer.key, place));

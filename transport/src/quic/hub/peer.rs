@@ -1,9 +1,10 @@
 //! One connection of either side: its streams, its events, its end.
 
+mod haste;
+
 use super::arena::Arena;
 use super::stats::ConnStats;
 use crate::quic::config::DATAGRAM_SEND_BYTES;
-use crate::quic::delay::{ACK_DELAY, DEFERRAL, PROMPT_EVERY};
 use crate::quic::ending;
 use crate::quic::framing::Framing;
 use crate::quic::handshakes::HANDSHAKE_DEADLINE;
@@ -11,6 +12,7 @@ use crate::quic::outbox::Outbox;
 use crate::quic::share::window_share;
 use crate::{Allowance, CLOSE_LINGER_NS, ConnKey, Event, SendError};
 use bytes::Bytes;
+use haste::Haste;
 use quinn_proto::{
     Connection, ConnectionError, ConnectionEvent, Dir, Event as QuicEvent, ReadError,
     SendDatagramError, Side, StreamEvent, StreamId, Transmit, WriteError,
@@ -19,6 +21,7 @@ use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Waits for the far side to have all that was written.
@@ -76,12 +79,8 @@ pub(in crate::quic) struct Peer {
     datagram_space: usize,
     /// The far side broke the rules of streams.
     at_fault: bool,
-    /// When the last packet arrived.
-    received_at: Option<Instant>,
-    /// When an acknowledgement goes at the latest that waits for something to ride with.
-    owed_until: Option<Instant>,
-    /// When an acknowledgement goes at once next.
-    prompt_at: Instant,
+    /// What presses.
+    haste: Haste,
 }
 
 impl Peer {
@@ -101,9 +100,7 @@ impl Peer {
             phase: Phase::Connecting { deadline: server.then(|| now + HANDSHAKE_DEADLINE) },
             datagram_space: 0,
             at_fault: false,
-            received_at: None,
-            owed_until: None,
-            prompt_at: now,
+            haste: Haste::new(now),
         }
     }
 
@@ -131,12 +128,16 @@ impl Peer {
     /// When something is due.
     pub(super) fn next_timeout(&mut self) -> Option<Instant> {
         let quic = self.connection.poll_timeout();
-        quic.into_iter().chain(self.owed_until).chain(self.deadline()).min()
+        quic.into_iter().chain(self.haste.owed_until()).chain(self.deadline()).min()
     }
 
     /// A packet has arrived.
-    pub(super) fn receive(&mut self, now: Instant, event: ConnectionEvent) {
-        self.received_at = Some(now);
+    pub(super) fn receive(&mut self, now: Instant, from: SocketAddr, event: ConnectionEvent) {
+        self.haste.heard(now);
+        if from != self.connection.remote_address() {
+            // A path that is new to both has to be proven.
+            self.haste.stir(now);
+        }
         self.connection.handle_event(event);
     }
 
@@ -149,30 +150,8 @@ impl Peer {
     ) -> Option<Transmit> {
         let transmit = self.connection.poll_transmit(now, segments_max, buffer)?;
         // With it went whatever there was to acknowledge.
-        self.owed_until = None;
+        self.haste.paid();
         Some(transmit)
-    }
-
-    /// Sees to the acknowledgement of a packet to which nothing was sent since. Says whether it goes
-    /// at once, as now and then one does; else a server's waits for what is sent next.
-    ///
-    /// QUIC's timer for it is met here, ahead of time, so that its other timers show and none of
-    /// them is late: from then on QUIC acknowledges as soon as it is asked for a packet. Nothing
-    /// else is due before that timer, or QUIC would have named the other.
-    pub(super) fn acknowledges_promptly(&mut self, now: Instant) -> bool {
-        let Some(at) = self.connection.poll_timeout() else { return false };
-        let acknowledgement = self.received_at.is_some_and(|received| received + ACK_DELAY == at);
-        if !acknowledgement || self.connection.side() == Side::Client {
-            return false;
-        }
-        self.connection.handle_timeout(at);
-        let prompt = now >= self.prompt_at && matches!(self.phase, Phase::Up);
-        if prompt {
-            self.prompt_at = now + PROMPT_EVERY;
-        } else {
-            self.owed_until = Some(at + DEFERRAL);
-        }
-        prompt
     }
 
     /// When this side loses its patience.
@@ -186,7 +165,7 @@ impl Peer {
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.connection.handle_timeout(now);
-        self.owed_until = self.owed_until.filter(|until| *until > now);
+        self.haste.pass(now);
         if self.deadline().is_none_or(|deadline| deadline > now) {
             return;
         }
@@ -202,6 +181,9 @@ impl Peer {
     pub(super) fn digest(&mut self, now: Moment, events: &mut VecDeque<Event>) -> u64 {
         let mut datagrams = 0;
         while let Some(event) = self.connection.poll() {
+            if !matches!(event, QuicEvent::DatagramReceived) {
+                self.haste.stir(now.instant);
+            }
             match event {
                 QuicEvent::Connected => self.connected(now.instant, events),
                 QuicEvent::Stream(event) => self.stream_event(now, event, events),
@@ -348,6 +330,7 @@ impl Peer {
     /// Gives QUIC what it will take.
     pub(super) fn flush(&mut self, now: Instant) {
         if !self.outbox.is_empty() {
+            self.haste.stir(now);
             StreamKind::ALL.into_iter().for_each(|kind| self.push(kind));
         }
         self.finish(now);
@@ -397,7 +380,11 @@ impl Peer {
 
     /// Looks how much of the datagram buffer has been sent.
     pub(super) fn measure(&mut self) {
-        self.datagram_space = self.connection.datagrams().send_buffer_space();
+        self.datagram_space = self.space();
+    }
+
+    fn space(&mut self) -> usize {
+        self.connection.datagrams().send_buffer_space()
     }
 
     /// Bytes that streams will still take.

@@ -1,7 +1,7 @@
 //! The sans-I/O server: packets and the time in, packets and events out.
 
 use super::admission::{Admission, Verdict};
-use crate::quic::config::ServerSecret;
+use crate::quic::config::{Congestion, ServerSecret};
 use crate::quic::hub::{Arrival, CHUNK_BYTES, Census, Departure, Hub};
 use crate::quic::ids::MarkedIds;
 use crate::quic::server::{ServerOptions, ServerStats};
@@ -42,6 +42,8 @@ pub struct ServerEndpoint {
     connections_max: usize,
     /// Packets that may leave as one.
     segments_max: usize,
+    /// The congestion controller tells by itself who sends less than it may.
+    sparing: bool,
     admission: Admission,
     /// Connections of all shards of the server, from the first packet of their handshake until QUIC
     /// has forgotten them, and those that this one has put there.
@@ -85,6 +87,7 @@ impl ServerEndpoint {
             connections_max: options.connections_max,
             segments_max: if options.segmentation_offload { SEGMENTS_MAX } else { 1 },
             admission: Admission::new(options.shards),
+            sparing: options.congestion == Congestion::Steady,
             population: Arc::default(),
             counted: 0,
             keys: 0,
@@ -163,6 +166,18 @@ impl ServerEndpoint {
     /// Writes the next packet into `buffer`, which it empties first, and says where it goes.
     pub fn poll_transmit(&mut self, now: Nanos, buffer: &mut Vec<u8>) -> Option<Departure> {
         self.hub.poll_transmit(now, self.segments_max, buffer)
+    }
+
+    /// The same for one connection; `None` once it has nothing left to send.
+    pub fn poll_own(
+        &mut self,
+        now: Nanos,
+        conn: ConnKey,
+        buffer: &mut Vec<u8>,
+    ) -> Option<Departure> {
+        buffer.clear();
+        let place = self.place(conn)?;
+        self.hub.poll_own(now, place, self.segments_max, buffer, self.sparing)
     }
 
     /// The next event, in order of arrival.

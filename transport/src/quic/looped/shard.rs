@@ -5,6 +5,7 @@ use crate::quic::config::ServerSecret;
 use crate::quic::hub::{Arrival, Clock, Departure, Inlet, Sent, Socket};
 use crate::quic::server::{ServerError, ServerOptions, ServerStats};
 use crate::quic::setup;
+use crate::{ConnKey, SendError};
 use mio::{Events, Interest, Poll, Token, Waker};
 use starling_protocol::close::CloseCode;
 use starling_protocol::units::Nanos;
@@ -51,6 +52,8 @@ pub(super) struct Shard {
     outgoing: Vec<u8>,
     /// Scratch of [`Shard::read`].
     strays: Strays,
+    /// Who was given a datagram last, and may be given another.
+    sending: Option<ConnKey>,
     /// The packet in `outgoing` that the socket did not take, and when to try again.
     refused: Option<(Departure, Nanos)>,
     /// The socket may have packets to read.
@@ -98,6 +101,7 @@ impl Shard {
             inlet: Inlet::new(BATCH),
             outgoing: Vec::with_capacity(OUTGOING_BYTES),
             strays: Vec::new(),
+            sending: None,
             refused: None,
             readable: true,
             busy: false,
@@ -155,8 +159,28 @@ impl Shard {
         });
     }
 
+    /// Hands over a datagram, and sends what there is for whoever was handed one before: what a
+    /// tick has for everybody is sent client by client, while their state is in the caches.
+    pub(super) fn send_datagram(&mut self, conn: ConnKey, payload: &[u8]) -> Result<(), SendError> {
+        match self.sending.replace(conn).filter(|before| *before != conn) {
+            Some(before) if self.refused.is_none() => self.send_all_of(before),
+            _ => {}
+        }
+        self.endpoint.send_datagram(conn, payload)
+    }
+
+    fn send_all_of(&mut self, conn: ConnKey) {
+        let now = self.clock.now();
+        while let Some(departure) = self.endpoint.poll_own(now, conn, &mut self.outgoing) {
+            if !self.send(departure) {
+                return;
+            }
+        }
+    }
+
     /// Sends what QUIC has to send, until the socket takes no more.
     pub(super) fn flush(&mut self) {
+        self.sending = None;
         let now = self.clock.now();
         if let Some((departure, again)) = self.refused
             && (again > now || !self.send(departure))

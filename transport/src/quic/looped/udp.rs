@@ -86,7 +86,7 @@ impl Transport for UdpServer {
         conn: ConnKey,
         payload: &[u8],
     ) -> Result<(), SendError> {
-        self.shard.endpoint.send_datagram(conn, payload)
+        self.shard.send_datagram(conn, payload)
     }
 
     fn write(

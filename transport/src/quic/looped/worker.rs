@@ -125,28 +125,29 @@ impl Worker {
     fn carry_out(&mut self, now: Nanos) {
         let mut orders = std::mem::take(&mut self.orders);
         self.lane.take_orders(&mut orders);
-        let endpoint = &mut self.shard.endpoint;
+        let shard = &mut self.shard;
         for order in orders.list.drain(..) {
             match order {
                 Order::Datagram { conn, .. } | Order::Write { conn, .. }
-                    if endpoint.allowance(conn).is_none() =>
+                    if shard.endpoint.allowance(conn).is_none() =>
                 {
                     self.late += 1;
                 }
                 Order::Datagram { conn, bytes } => {
                     self.done.entry(conn).or_default().datagrams += bytes.len() as u64;
                     // One that finds no room is counted by the endpoint.
-                    let _sent = endpoint.send_datagram(conn, &orders.arena[bytes]);
+                    let _sent = shard.send_datagram(conn, &orders.arena[bytes]);
                 }
                 Order::Write { conn, stream, bytes } => {
                     let done = self.done.entry(conn).or_default();
                     done.writes += bytes.len() as u64;
-                    let taken = endpoint.write(now, conn, stream, &orders.arena[bytes.clone()]);
+                    let bytes = &orders.arena[bytes];
+                    let taken = shard.endpoint.write(now, conn, stream, bytes);
                     debug_assert!(taken.is_err() || taken == Ok(bytes.len()), "credit is exact");
                 }
                 Order::Close { conn, code, reason } => {
                     self.done.remove(&conn);
-                    endpoint.close(now, conn, code, &reason);
+                    shard.endpoint.close(now, conn, code, &reason);
                 }
             }
         }
