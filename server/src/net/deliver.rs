@@ -108,7 +108,9 @@ impl<T: Transport, L: Lender> Front<T, L> {
         let mut inbox = mailbox.inbox();
         for conn in &entered.connections {
             let Some(allowance) = self.transport.allowance(*conn) else { continue };
-            let unsent = self.connections.get(conn).map_or(0, |c| c.unsent.bytes() as u32);
+            // Who is not stuck has nothing unsent.
+            let stuck = self.stuck.get(conn).and_then(|conn| self.connections.get(conn));
+            let unsent = stuck.map_or(0, |connection| connection.unsent.bytes() as u32);
             inbox.link(Link {
                 conn: super::id(*conn),
                 datagram_bytes: allowance.datagram_bytes,

@@ -18,6 +18,7 @@ mod connection;
 mod deliver;
 mod gate;
 mod receive;
+mod roster;
 mod unsent;
 
 use crate::auth::Verifier;
@@ -29,8 +30,8 @@ use crate::room::directory::{Directory, Lender};
 use crate::room::pool::RoomId;
 use crate::telemetry::{Quoted, Seldom};
 use crate::wall::Wall;
-use connection::Connection;
 use gate::Gate;
+use roster::Roster;
 use starling_protocol::close::CloseCode;
 use starling_protocol::units::{Nanos, SessionId};
 use starling_transport::{ConnKey, Event, Transport};
@@ -51,7 +52,7 @@ pub struct Front<T, L> {
     gate: Gate,
     limits: Limits,
     counters: Arc<NetCounters>,
-    connections: BTreeMap<ConnKey, Connection>,
+    connections: Roster,
     /// Rooms that a connection has entered, until their world ends.
     entered: BTreeMap<RoomId, Entered>,
     /// When connections must have said Hello, in order.
@@ -114,7 +115,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
             gate: Gate { verifier, entropy, wall },
             limits: parts.limits,
             counters: parts.counters,
-            connections: BTreeMap::new(),
+            connections: Roster::default(),
             entered: BTreeMap::new(),
             hello_deadlines: VecDeque::new(),
             held: BTreeSet::new(),
@@ -287,7 +288,8 @@ impl<T: Transport, L: Lender> Front<T, L> {
 
     /// Closes every connection: the server goes away now.
     pub fn close_all(&mut self, now: Nanos) {
-        let open: Vec<_> = self.connections.keys().copied().collect();
+        let mut open: Vec<_> = self.connections.keys().copied().collect();
+        open.sort_unstable();
         for conn in open {
             self.close(now, conn, CloseCode::GOING_AWAY, "the server stops");
         }

@@ -49,7 +49,8 @@ impl<T: Transport, L: Lender> Front<T, L> {
 
     fn connected(&mut self, now: Nanos, conn: ConnKey, remote: SocketAddr) {
         self.counters.totals.connections_opened.one();
-        self.connections.insert(conn, Connection::new(remote, &self.limits, now));
+        let connection = Box::new(Connection::new(remote, &self.limits, now));
+        self.connections.insert(conn, connection);
         if self.connections.len() > self.limits.connections_max {
             return self.close(now, conn, CloseCode::OVERLOADED, "as many connections as may be");
         }
