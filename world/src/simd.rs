@@ -217,64 +217,70 @@ pub(crate) fn round(level: Level, axes: &Axes, lanes: u64) -> GridBox {
     }
 }
 
-/// Boxes axis by axis, a multiple of [`BLOCK`] of them; those that fill up hold nothing.
+/// Boxes axis by axis, [`BLOCK`] of them.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+struct Block {
+    min: [[i32; BLOCK]; 3],
+    max: [[i32; BLOCK]; 3],
+}
+
+impl Block {
+    /// Boxes that hold nothing.
+    const EMPTY: Self = Self { min: [[i32::MAX; BLOCK]; 3], max: [[i32::MIN; BLOCK]; 3] };
+}
+
+/// Blocks of boxes; those that fill up hold nothing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Boxes {
-    min: [Vec<i32>; 3],
-    max: [Vec<i32>; 3],
+    blocks: Vec<Block>,
     len: usize,
 }
 
 impl Boxes {
     /// Replaces all of them.
     pub(crate) fn fill(&mut self, boxes: impl Iterator<Item = GridBox>) {
-        for side in self.min.iter_mut().chain(&mut self.max) {
-            side.clear();
-        }
-        boxes.for_each(|bounds| self.push(&bounds));
-        self.len = self.min[0].len();
-        while !self.min[0].len().is_multiple_of(BLOCK) {
-            self.push(&GridBox::EMPTY);
-        }
-    }
-
-    fn push(&mut self, bounds: &GridBox) {
-        for axis in 0..3 {
-            self.min[axis].push(bounds.min[axis]);
-            self.max[axis].push(bounds.max[axis]);
+        self.blocks.clear();
+        self.len = 0;
+        for bounds in boxes {
+            let lane = self.len % BLOCK;
+            if lane == 0 {
+                self.blocks.push(Block::EMPTY);
+            }
+            let block = &mut self.blocks[self.len / BLOCK];
+            for axis in 0..3 {
+                block.min[axis][lane] = bounds.min[axis];
+                block.max[axis][lane] = bounds.max[axis];
+            }
+            self.len += 1;
         }
     }
 
     /// How many blocks.
     pub(crate) fn blocks(&self) -> usize {
-        self.min[0].len() / BLOCK
+        self.blocks.len()
     }
 
     /// The box round a block.
     pub(crate) fn round(&self, block: usize) -> GridBox {
-        let range = block * BLOCK..(block + 1) * BLOCK;
-        let mut bounds = GridBox::EMPTY;
-        for axis in 0..3 {
-            bounds.min[axis] =
-                self.min[axis][range.clone()].iter().fold(i32::MAX, |a, b| a.min(*b));
-            bounds.max[axis] =
-                self.max[axis][range.clone()].iter().fold(i32::MIN, |a, b| a.max(*b));
+        let Block { min, max } = &self.blocks[block];
+        GridBox {
+            min: min.map(|side| side.into_iter().fold(i32::MAX, i32::min)),
+            max: max.map(|side| side.into_iter().fold(i32::MIN, i32::max)),
         }
-        bounds
     }
 
+    #[inline(always)]
     fn block(&self, block: usize) -> [&[i32; BLOCK]; 6] {
-        let range = block * BLOCK..(block + 1) * BLOCK;
-        let [a, b, c] = &self.min;
-        let [d, e, f] = &self.max;
+        let Block { min: [a, b, c], max: [d, e, f] } = &self.blocks[block];
         [a, b, c, d, e, f]
-            .map(|side| side[range.clone()].try_into().expect("a block has this length"))
     }
 
     /// Does all of a box lie at this height? Then heights make no difference.
     #[inline(always)]
     fn is_level(&self, at: usize, z: i32) -> bool {
-        self.min[2][at] == z && self.max[2][at] == z
+        let block = &self.blocks[at / BLOCK];
+        block.min[2][at % BLOCK] == z && block.max[2][at % BLOCK] == z
     }
 
     /// Which of a block do not only fill up.

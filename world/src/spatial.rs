@@ -280,6 +280,11 @@ impl Index {
         &self.leaves[leaf as usize].fat
     }
 
+    /// Where on the curve a leaf begins.
+    pub(crate) fn begins(&self, leaf: LeafIdx) -> u64 {
+        self.leaves[leaf as usize].first
+    }
+
     /// Calls `found` with every leaf whose fat box touches this one.
     pub(crate) fn each_near(&self, reach: &GridBox, found: impl FnMut(LeafIdx)) {
         self.zones.near(self.simd, reach, found);

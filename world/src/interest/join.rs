@@ -5,7 +5,7 @@ use super::lane::Lane;
 use super::seats::Plain;
 use super::solo::Solo;
 use super::viewer::Viewer;
-use super::{Interests, Span};
+use super::{Interests, Span, Told};
 use crate::atlas::Atlas;
 use crate::entity::{Entities, EntityIdx};
 use crate::executor::{Executor, run_parts, width};
@@ -66,20 +66,18 @@ impl Interests {
 
     /// Notes where each session's enters and leaves are, and adds who went without a look.
     fn tell(&mut self) {
-        for session in self.told.drain(..) {
-            let row = &mut self.rows[session.at()];
-            (row.enters, row.leaves) = (Span::default(), Span::default());
-        }
+        self.looks += 1;
         self.merged.clear();
         for (number, lane) in self.lanes.iter_mut().enumerate() {
             let number = Some(number as u32);
             let (mut entered, mut left) = (0, 0);
             for &(session, enters, leaves) in &lane.ends {
-                let row = &mut self.rows[session.at()];
-                row.enters = Span { lane: number, from: entered, to: enters };
-                row.leaves = Span { lane: number, from: left, to: leaves };
+                self.told[session.at()] = Told {
+                    look: self.looks,
+                    enters: Span { lane: number, from: entered, to: enters },
+                    leaves: Span { lane: number, from: left, to: leaves },
+                };
                 (entered, left) = (enters, leaves);
-                self.told.push(session);
             }
             self.gone.append(&mut lane.gone);
         }
@@ -92,20 +90,20 @@ impl Interests {
     }
 
     fn merge(&mut self, session: SessionIdx, gone: &[(SessionIdx, EntityIdx)]) {
-        let row = &self.rows[session.at()];
-        if !row.looks {
+        if !self.rows[session.at()].looks {
             return;
         }
+        let told = self.told[session.at()];
+        let told = if told.look == self.looks { told } else { Told::default() };
         let from = self.merged.len();
-        if let Some(lane) = row.leaves.lane {
-            let range = row.leaves.from as usize..row.leaves.to as usize;
+        if let Some(lane) = told.leaves.lane {
+            let range = told.leaves.from as usize..told.leaves.to as usize;
             self.merged.extend_from_slice(&self.lanes[lane as usize].leaves[range]);
         }
         self.merged.extend(gone.iter().map(|(_, entity)| *entity));
         self.merged[from..].sort_unstable();
         let leaves = Span { lane: None, from: from as u32, to: self.merged.len() as u32 };
-        self.rows[session.at()].leaves = leaves;
-        self.told.push(session);
+        self.told[session.at()] = Told { look: self.looks, leaves, ..told };
     }
 }
 

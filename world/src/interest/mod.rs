@@ -50,6 +50,8 @@ pub(crate) struct Interests {
     groups: Vec<Group>,
     free_groups: Vec<u32>,
     group_of: Vec<Option<u32>>,
+    /// Groups that began since all were put in order.
+    unsorted: usize,
     /// Viewers that look alone.
     solos: Vec<Solo>,
     free_solos: Vec<u32>,
@@ -63,7 +65,9 @@ pub(crate) struct Interests {
     /// Working space.
     seen: Vec<EntityIdx>,
     merged: Vec<EntityIdx>,
-    told: Vec<SessionIdx>,
+    /// By session: where its changes are, and in which look that was.
+    told: Vec<Told>,
+    looks: u32,
     /// Everyone is seated apart: the oracle for the others.
     #[cfg(test)]
     plain_only: bool,
@@ -76,6 +80,12 @@ struct Row {
     /// A connection carries the session: it looks.
     looks: bool,
     seat: Seat,
+}
+
+/// Where a session's enters and leaves are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    look: u32,
     enters: Span,
     leaves: Span,
 }
@@ -109,6 +119,7 @@ impl Interests {
             groups: Vec::new(),
             free_groups: Vec::new(),
             group_of: Vec::new(),
+            unsorted: 0,
             solos: Vec::new(),
             free_solos: Vec::new(),
             plains: Vec::new(),
@@ -119,6 +130,7 @@ impl Interests {
             seen: Vec::new(),
             merged: Vec::new(),
             told: Vec::new(),
+            looks: 1,
             #[cfg(test)]
             plain_only: false,
         }
@@ -127,6 +139,7 @@ impl Interests {
     fn row(&mut self, session: SessionIdx) -> &mut Row {
         if self.rows.len() <= session.at() {
             self.rows.resize_with(session.at() + 1, Row::default);
+            self.told.resize_with(session.at() + 1, Told::default);
         }
         &mut self.rows[session.at()]
     }
@@ -178,8 +191,7 @@ impl Interests {
     fn blind(&mut self, session: SessionIdx) {
         self.row(session);
         self.leave_seat(session);
-        let row = self.row(session);
-        (row.enters, row.leaves) = (Span::default(), Span::default());
+        self.told[session.at()] = Told::default();
     }
 
     /// Removes every area of a session that is gone.
@@ -197,10 +209,10 @@ impl Interests {
     /// What entered and left a session's view in the last [`Interests::look`].
     #[must_use]
     pub(crate) fn changes(&self, session: SessionIdx) -> Changes<'_> {
-        match self.rows.get(session.at()) {
-            Some(row) => Changes {
-                enters: self.told(row.enters, |lane| &lane.enters),
-                leaves: self.told(row.leaves, |lane| &lane.leaves),
+        match self.told.get(session.at()).filter(|told| told.look == self.looks) {
+            Some(told) => Changes {
+                enters: self.told(told.enters, |lane| &lane.enters),
+                leaves: self.told(told.leaves, |lane| &lane.leaves),
             },
             None => Changes { enters: &[], leaves: &[] },
         }

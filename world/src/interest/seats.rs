@@ -13,6 +13,9 @@ use crate::session::{SessionIdx, Sessions};
 use crate::spatial::{Index, LeafIdx};
 use starling_protocol::space::Space;
 
+/// Groups are put in order when one in so many began since.
+const UNSORTED_PARTS: usize = 4;
+
 /// Where a session is seated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Seat {
@@ -65,6 +68,29 @@ impl Interests {
             self.seat(session, sessions, atlas, entities);
         }
         self.touched = touched;
+        if self.unsorted * UNSORTED_PARTS > self.groups.len() {
+            self.sort_groups(atlas.index());
+        }
+    }
+
+    /// Puts groups in the order of the curve, so that those that look at the same leaves look one
+    /// after another.
+    fn sort_groups(&mut self, index: &Index) {
+        let key = |group: &Group| (group.heads.is_empty(), index.begins(group.leaf), group.leaf);
+        self.groups.sort_unstable_by_key(key);
+        self.unsorted = 0;
+        self.free_groups.clear();
+        self.group_of.fill(None);
+        for (number, group) in (0..).zip(&mut self.groups) {
+            if group.heads.is_empty() {
+                self.free_groups.push(number);
+                continue;
+            }
+            group.next = self.group_of[group.leaf as usize].replace(number);
+            for (row, head) in (0..).zip(&group.heads) {
+                self.rows[head.session.at()].seat = Seat::Group { group: number, row };
+            }
+        }
     }
 
     /// Entities changed hands: viewers may look round another, and may see others.
@@ -250,6 +276,7 @@ impl Interests {
         });
         let group = &mut self.groups[number as usize];
         group.begin(leaf, scope, index);
+        self.unsorted += 1;
         group.next = self.group_of[leaf as usize].replace(number);
         number
     }

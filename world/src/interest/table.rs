@@ -6,6 +6,9 @@ use crate::leaf::{GridBox, bits};
 use crate::simd::BLOCK;
 use crate::spatial::{Index, LeafIdx, Shift};
 
+/// Masks in a line of the cache: rows grow by so many.
+const LINE: usize = 8;
+
 /// Rows of masks over the same leaves.
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -15,7 +18,7 @@ pub(super) struct Table {
     masks: Vec<u64>,
     /// Row by row, for each block of leaves: which masks may have a bit.
     live: Vec<u16>,
-    /// A multiple of [`BLOCK`].
+    /// A multiple of [`LINE`].
     stride: usize,
     rows: usize,
 }
@@ -50,17 +53,23 @@ impl Table {
     }
 
     fn widen(&mut self) {
-        let (old, new) = (self.stride, self.stride + BLOCK);
-        self.stride = new;
+        let (old, before) = (self.stride, self.blocks());
+        self.stride += LINE;
+        let (new, after) = (self.stride, self.blocks());
         self.masks.resize(self.rows * new, 0);
-        self.live.resize(self.rows * new / BLOCK, 0);
+        self.live.resize(self.rows * after, 0);
         for row in (0..self.rows).rev() {
             self.masks.copy_within(row * old..(row + 1) * old, row * new);
             self.masks[row * new + old..(row + 1) * new].fill(0);
-            let (before, after) = (old / BLOCK, new / BLOCK);
             self.live.copy_within(row * before..(row + 1) * before, row * after);
-            self.live[row * after + before] = 0;
+            self.live[row * after + before..(row + 1) * after].fill(0);
         }
+    }
+
+    /// Blocks of leaves in a row.
+    #[inline]
+    fn blocks(&self) -> usize {
+        self.stride.div_ceil(BLOCK)
     }
 
     /// Every leaf that touches `reach` matters.
@@ -100,14 +109,14 @@ impl Table {
     pub(super) fn push_row(&mut self) -> usize {
         self.rows += 1;
         self.masks.resize(self.rows * self.stride, 0);
-        self.live.resize(self.rows * self.stride / BLOCK, 0);
+        self.live.resize(self.rows * self.blocks(), 0);
         self.rows - 1
     }
 
     /// A viewer less; the last row takes its place.
     pub(super) fn swap_remove_row(&mut self, row: usize) {
         let last = self.rows - 1;
-        let blocks = self.stride / BLOCK;
+        let blocks = self.blocks();
         self.masks.copy_within(last * self.stride..(last + 1) * self.stride, row * self.stride);
         self.live.copy_within(last * blocks..(last + 1) * blocks, row * blocks);
         self.rows = last;
@@ -123,14 +132,15 @@ impl Table {
     #[inline]
     pub(super) fn set(&mut self, row: usize, at: usize, mask: u64) {
         self.masks[row * self.stride + at] = mask;
-        let live = &mut self.live[(row * self.stride + at) / BLOCK];
+        let block = row * self.blocks() + at / BLOCK;
+        let live = &mut self.live[block];
         let bit = 1 << (at % BLOCK);
         *live = if mask == 0 { *live & !bit } else { *live | bit };
     }
 
     /// Masks and live blocks of one viewer.
     pub(super) fn row(&self, row: usize) -> (&[u64], &[u16]) {
-        let blocks = self.stride / BLOCK;
+        let blocks = self.blocks();
         (
             &self.masks[row * self.stride..(row + 1) * self.stride],
             &self.live[row * blocks..(row + 1) * blocks],
