@@ -33,7 +33,9 @@ pub struct Page {
     leaves: SlotSet,
     records: Section,
     present: SlotSet,
-    codes: Vec<(Code, u8)>,
+    codes: Vec<Code>,
+    /// Of the first so many codes: 0 for the page's base, else the age of their own.
+    ages: Vec<u8>,
     code_bits: usize,
     mixed: usize,
     fields: Section,
@@ -89,6 +91,7 @@ impl Page {
             records: Section::default(),
             present: SlotSet::EMPTY,
             codes: Vec::new(),
+            ages: Vec::new(),
             code_bits: 0,
             mixed: 0,
             fields: Section::default(),
@@ -113,6 +116,7 @@ impl Page {
         self.records.clear();
         self.fields.clear();
         self.codes.clear();
+        self.ages.clear();
         (self.code_bits, self.mixed) = (0, 0);
     }
 
@@ -149,7 +153,7 @@ impl Page {
     #[inline]
     pub fn code(&mut self, slot: u8, code: Code) {
         debug_assert!(self.base.is_some(), "a code without a base has its own");
-        self.push(slot, code, 0);
+        self.push(slot, code);
     }
 
     /// What changed in `slot` since a baseline of its own, `age` ticks (1 to 31) before.
@@ -160,14 +164,16 @@ impl Page {
     pub fn code_since(&mut self, slot: u8, age: u8, code: Code) {
         assert!((1..=AGE_MAX).contains(&age), "an own baseline is 1 to 31 ticks old");
         self.mixed += 1;
-        self.push(slot, code, age);
+        self.ages.resize(self.codes.len(), 0);
+        self.ages.push(age);
+        self.push(slot, code);
     }
 
     #[inline]
-    fn push(&mut self, slot: u8, code: Code, age: u8) {
+    fn push(&mut self, slot: u8, code: Code) {
         debug_assert!(self.present.highest() < Some(slot), "codes come in the order of slots");
         self.present.add(slot);
-        self.codes.push((code, age));
+        self.codes.push(code);
         self.code_bits += code.len() as usize;
     }
 
@@ -203,6 +209,16 @@ impl Page {
     /// Its exact size, without the bits that name it.
     #[must_use]
     pub fn bits(&self) -> usize {
+        self.bits_with(Presence::of(&self.present))
+    }
+
+    /// How it tells which slots have a code, and its exact size then.
+    pub(super) fn measure(&self) -> (Presence, usize) {
+        let presence = Presence::of(&self.present);
+        (presence, self.bits_with(presence))
+    }
+
+    fn bits_with(&self, presence: Presence) -> usize {
         let base = if self.long_base().is_some() { 17 } else { 6 };
         let skip = if self.skipped.is_empty() { 1 } else { 1 + Gaps::of(&self.skipped).bits() };
         let leaves = match self.leaves.len() {
@@ -214,7 +230,7 @@ impl Page {
             + skip
             + leaves
             + self.records.bits()
-            + Presence::of(&self.present).bits()
+            + presence.bits()
             + self.code_bits
             + ages
             + self.fields.bits()
@@ -224,7 +240,7 @@ impl Page {
         self.tick
     }
 
-    pub(super) fn write(&self, out: &mut BitWriter<'_>) {
+    pub(super) fn write(&self, presence: Presence, out: &mut BitWriter<'_>) {
         self.write_base(out);
         out.flag(self.mixed > 0);
         out.flag(!self.skipped.is_empty());
@@ -233,7 +249,7 @@ impl Page {
         }
         self.write_leaves(out);
         self.records.write(out);
-        Presence::of(&self.present).write(&self.present, out);
+        presence.write(&self.present, out);
         self.write_codes(out);
         self.fields.write(out);
     }
@@ -260,13 +276,14 @@ impl Page {
 
     fn write_codes(&self, out: &mut BitWriter<'_>) {
         if self.mixed == 0 {
-            let codes = self.codes.iter().map(|(code, _)| (code.bits(), code.len()));
-            return out.put_all(self.code_bits, codes);
+            let told = |code: &Code| (code.bits(), code.len());
+            return out.put_pairs(self.code_bits, &self.codes, told);
         }
-        for (code, age) in &self.codes {
+        let ages = self.ages.iter().copied().chain(std::iter::repeat(0));
+        for (code, age) in self.codes.iter().zip(ages) {
             match age {
                 0 => out.put(0, 1),
-                age => out.put(1 | u64::from(*age) << 1, 6),
+                age => out.put(1 | u64::from(age) << 1, 6),
             }
             out.put(code.bits(), code.len());
         }

@@ -8,7 +8,7 @@
 //! ```
 
 use super::SnapshotError;
-use crate::bits::{BitReader, BitWriter};
+use crate::bits::{BitReader, BitWriter, PUT_BITS_MAX};
 
 /// Slots of one page, as a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,15 +65,42 @@ impl SlotSet {
 
     /// The slots in rising order.
     pub fn iter(&self) -> impl Iterator<Item = u8> + use<> {
-        let words = self.0;
-        (0..4u8).flat_map(move |w| {
-            let mut left = words[usize::from(w)];
-            std::iter::from_fn(move || {
-                let bit = left.trailing_zeros() as u8;
-                left &= left.wrapping_sub(1);
-                (bit < 64).then(|| w * 64 + bit)
-            })
-        })
+        Slots { words: self.0, at: 0 }
+    }
+}
+
+/// What is left of a set, from the word `at` on.
+struct Slots {
+    words: [u64; 4],
+    at: usize,
+}
+
+impl Iterator for Slots {
+    type Item = u8;
+
+    #[inline]
+    fn next(&mut self) -> Option<u8> {
+        while self.words.get(self.at) == Some(&0) {
+            self.at += 1;
+        }
+        let left = self.words.get_mut(self.at)?;
+        let slot = self.at as u8 * 64 + left.trailing_zeros() as u8;
+        *left &= *left - 1;
+        Some(slot)
+    }
+
+    /// Word by word, without asking at each slot whether its word ends.
+    #[inline]
+    fn fold<B, F: FnMut(B, u8) -> B>(self, init: B, mut each: F) -> B {
+        let mut all = init;
+        for (at, word) in self.words.into_iter().enumerate().skip(self.at) {
+            let mut left = word;
+            while left != 0 {
+                all = each(all, at as u8 * 64 + left.trailing_zeros() as u8);
+                left &= left - 1;
+            }
+        }
+        all
     }
 }
 
@@ -99,8 +126,8 @@ impl Gaps {
         let count = set.len();
         let passed = u32::from(set.highest().unwrap_or_default()) + 1 - count;
         let k = (passed / count).checked_ilog2().map_or(0, |log| log.min(7));
-        let mut quotients = 0;
-        gaps(set, |gap| quotients += gap >> k);
+        // Without low bits the quotients are the gaps, and their sum is known.
+        let quotients = if k == 0 { passed } else { gaps(set).map(|gap| gap >> k).sum() };
         Self { k, bits: 11 + quotients as usize + count as usize * (1 + k as usize) }
     }
 
@@ -111,24 +138,35 @@ impl Gaps {
     pub(super) fn write(self, set: &SlotSet, bits: &mut BitWriter<'_>) {
         bits.put(u64::from(self.k), 3);
         bits.put(u64::from(set.len() - 1), 8);
-        gaps(set, |gap| {
+        let low = |gap: u32| u64::from(gap) & ((1 << self.k) - 1);
+        let fits = |gap: u32| (gap >> self.k) + 1 + self.k <= PUT_BITS_MAX;
+        if gaps(set).all(fits) {
+            let one = |gap: u32| {
+                let ones = gap >> self.k;
+                (((1 << ones) - 1) | low(gap) << (ones + 1), ones + 1 + self.k)
+            };
+            return bits.put_all(self.bits - 11, gaps(set).map(one));
+        }
+        for gap in gaps(set) {
             let mut ones = gap >> self.k;
             while ones >= 32 {
                 bits.put(0xffff_ffff, 32);
                 ones -= 32;
             }
             bits.put((1 << ones) - 1, ones + 1);
-            bits.put(u64::from(gap) & ((1 << self.k) - 1), self.k);
-        });
+            bits.put(low(gap), self.k);
+        }
     }
 }
 
-fn gaps(set: &SlotSet, mut each: impl FnMut(u32)) {
+/// Slots passed over before each slot of a set.
+fn gaps(set: &SlotSet) -> impl Iterator<Item = u32> {
     let mut next = 0;
-    for slot in set.iter() {
-        each(u32::from(slot) - next);
+    set.iter().map(move |slot| {
+        let gap = u32::from(slot) - next;
         next = u32::from(slot) + 1;
-    }
+        gap
+    })
 }
 
 pub(super) fn read_gaps(bits: &mut BitReader<'_>) -> Result<SlotSet, SnapshotError> {

@@ -98,7 +98,8 @@ impl<'a> SnapshotWriter<'a> {
         assert!(page.index() >= self.next_page, "pages come in rising order");
         let named = page.index() != self.next_page;
         let name_bits = if named { 8 } else { 2 };
-        if name_bits + page.bits() > self.room_bits() {
+        let (presence, page_bits) = page.measure();
+        if name_bits + page_bits > self.room_bits() {
             return false;
         }
         if named {
@@ -106,7 +107,7 @@ impl<'a> SnapshotWriter<'a> {
         } else {
             self.bits.put(0b01, 2);
         }
-        page.write(&mut self.bits);
+        page.write(presence, &mut self.bits);
         self.next_page = page.index() + 1;
         true
     }

@@ -65,6 +65,12 @@ impl CodeBook {
         std::mem::take(self.made.get_mut())
     }
 
+    /// The codes since `base` that were made in this tick so far.
+    #[inline]
+    pub(crate) fn made_since(&self, base: Tick, now: Tick) -> Made<'_> {
+        Made(self.rows.get((now.0 - base.0) as usize - 1).map_or(&[], Vec::as_slice))
+    }
+
     /// What changed of an entity since `base`, as a datagram of `now` says it; `None` where only a
     /// record can.
     #[inline]
@@ -110,6 +116,21 @@ impl CodeBook {
             }
         }
         code
+    }
+}
+
+/// The codes of one baseline.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Made<'a>(&'a [AtomicU64]);
+
+impl Made<'_> {
+    /// The code of an entity; `None` where it was not made yet, or there is none.
+    #[inline]
+    pub(crate) fn code(&self, entity: EntityIdx) -> Option<Code> {
+        match self.0.get(entity.at())?.load(Ordering::Relaxed) {
+            NONE => None,
+            word => NonZeroU64::new(word).map(Code::of_word),
+        }
     }
 }
 

@@ -68,11 +68,31 @@ impl PageScribe<'_> {
         for slot in bits(news.enters) {
             self.enter(page, offset + slot as u8, block.entity(slot));
         }
-        for slot in bits(news.changed) {
-            let own = slots.base(usize::from(news.word) * BLOCK + slot);
-            self.change(page, offset + slot as u8, block.entity(slot), own, base);
-        }
+        self.tell_changes(page, news, base);
         bits(news.withheld).for_each(|slot| page.skip(offset + slot as u8));
+    }
+
+    /// Where nothing but tracks changed, the codes of slots with the page's own baseline lie ready
+    /// for the most part.
+    fn tell_changes(&mut self, page: &mut Page, news: &WordNews, base: Option<Tick>) {
+        let (scene, slots) = (self.scene, self.slots);
+        let block = &slots.blocks()[usize::from(news.word)];
+        let offset = (news.word % BLOCKS_PER_PAGE as u16) as u8 * BLOCK as u8;
+        let common = block.common();
+        let ready = base == Some(common) && scene.entities.newest_fields() <= common;
+        let even = if ready { news.changed & !block.odd() } else { 0 };
+        let made = (even != 0).then(|| scene.codes.made_since(common, scene.now));
+        for slot in bits(news.changed) {
+            let entity = block.entity(slot);
+            let made = made.filter(|_| even >> slot & 1 == 1);
+            if let Some(code) = made.and_then(|made| made.code(entity)) {
+                page.code(offset + slot as u8, code);
+                self.tally.codes += 1;
+                continue;
+            }
+            let own = slots.base(usize::from(news.word) * BLOCK + slot);
+            self.change(page, offset + slot as u8, entity, own, base);
+        }
     }
 
     fn enter(&mut self, page: &mut Page, slot: u8, entity: EntityIdx) {
