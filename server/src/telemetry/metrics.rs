@@ -102,6 +102,7 @@ const QUIC: &[Quic] = &[
     ("datagrams_dropped", "Uplink datagrams dropped because nobody polled.", |q| {
         q.datagrams_dropped
     }),
+    ("datagrams_full", "Datagrams that found no room with their connection.", |q| q.datagrams_full),
     ("protocol_errors", "Connections closed for breaking the rules of streams.", |q| {
         q.protocol_errors
     }),
