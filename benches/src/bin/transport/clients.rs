@@ -32,8 +32,8 @@ struct Clients {
 #[allow(clippy::print_stdout)]
 pub(crate) fn run(words: &[&str]) -> ExitCode {
     let [server, count, uplink] = words[..] else { return ExitCode::from(1) };
-    let uplink = Uplink::ALL.into_iter().find(|known| known.name() == uplink);
-    let (Ok(server), Ok(count), Some(uplink)) = (server.parse(), count.parse::<usize>(), uplink)
+    let (Ok(server), Ok(count), Some(uplink)) =
+        (server.parse(), count.parse::<usize>(), Uplink::named(uplink))
     else {
         return ExitCode::from(1);
     };
@@ -123,7 +123,6 @@ impl Clients {
         let ms = |us: Option<u64>| us.unwrap_or(0) as f64 / 1_000.0;
         let (cpu, heard) = self.settled.unwrap_or_default();
         let each = (process_cpu() - cpu).as_secs_f64() * 1e6 / (self.heard - heard).max(1) as f64;
-        let (p50, p99) = (ms(at(50)), ms(at(99)));
-        format!("rtt p50 {p50:.1} p99 {p99:.1} ms; clients {each:.1} us for each tick")
+        format!("{:.1} {:.1} {each:.1}", ms(at(50)), ms(at(99)))
     }
 }

@@ -1,6 +1,7 @@
 //! What is sent, and what came of it.
 
 use rustix::time::{ClockId, clock_gettime};
+use starling_benches::contest::RTT_MS_MAX;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,6 @@ pub(crate) const TICK: Duration = Duration::from_millis(50);
 pub(crate) const CADENCE: Duration = Duration::from_millis(1);
 /// Between the last handshake and the first second that counts.
 pub(crate) const SETTLE: Duration = Duration::from_secs(2);
-/// The seconds that count.
-pub(crate) const MEASURED: Duration = Duration::from_secs(8);
 
 /// When clients send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,23 +32,23 @@ impl Uplink {
             Self::None => "none",
         }
     }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|uplink| uplink.name() == name)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) clients: usize,
     pub(crate) uplink: Uplink,
-}
-
-impl Load {
-    pub(crate) const fn new(clients: usize, uplink: Uplink) -> Self {
-        Self { clients, uplink }
-    }
+    /// The time that counts.
+    pub(crate) measured: Duration,
 }
 
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { clients, uplink } = self;
+        let Self { clients, uplink, .. } = self;
         match uplink {
             Uplink::None => write!(f, "{clients} clients, 20 Hz down"),
             other => write!(f, "{clients} clients, 20 Hz down, 20 Hz up ({})", other.name()),
@@ -66,37 +65,66 @@ pub(crate) struct Figures {
     pub(crate) up: u64,
     pub(crate) packets_out: u64,
     pub(crate) packets_in: u64,
+    /// UDP payload of these.
+    pub(crate) bytes_out: u64,
+    pub(crate) bytes_in: u64,
     /// Memory of this process for each connection, once all stand.
     pub(crate) connection_bytes: u64,
     /// Processor time of this process for each handshake.
     pub(crate) handshake: Duration,
-    /// What the clients said last.
-    pub(crate) clients: String,
+    /// Round trips at the middle and at the 99th percentile, where they were taken.
+    pub(crate) rtt_ms: Option<[f64; 2]>,
+    /// Processor time of the clients for each tick, in microseconds.
+    pub(crate) clients_us: Option<f64>,
 }
 
 impl Figures {
     pub(crate) fn us_per_datagram(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / (self.down + self.up).max(1) as f64
     }
+
+    /// Its round trips were those of a process that starved: it works in batches, and batches are
+    /// cheap, so that the run says nothing.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.rtt_ms.is_some_and(|[_, p99]| p99 > RTT_MS_MAX)
+    }
+
+    /// What the clients say last, on a line: round trips and their own processor time.
+    pub(crate) fn take_said(&mut self, line: &str) {
+        let numbers: Vec<f64> = line.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+        if let [p50, p99, us] = numbers[..] {
+            (self.rtt_ms, self.clients_us) = (Some([p50, p99]), Some(us));
+        }
+    }
 }
+
+/// The first lines of a table of [`Figures`].
+pub(crate) const HEAD: &str = "\
+| load | server | us per datagram | down / up, per s | packets out / in per tick | bytes of a packet out / in \
+| share of a core | KiB / us per connection | RTT p50 / p99, ms | clients, us per tick | run |\n\
+|---|---|---|---|---|---|---|---|---|---|---|";
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.wall.as_secs_f64();
         let per_down = |count: u64| count as f64 / self.down.max(1) as f64;
+        let mean = |bytes: u64, packets: u64| bytes as f64 / packets.max(1) as f64;
+        let rtt = self.rtt_ms.map_or_else(|| "-".to_owned(), |[a, b]| format!("{a:.1} / {b:.1}"));
         write!(
             f,
-            "{:6.2} us per datagram | {:5.0} down/s {:5.0} up/s | {:4.2} packets out and {:4.2} in \
-             for each tick | {:4.1} % of a core | {:.1} KiB and {} us for each connection | {}",
+            "{:.2} | {:.0} / {:.0} | {:.2} / {:.2} | {:.1} / {:.1} | {:.1} % | {:.1} / {} | {rtt} | {} | {}",
             self.us_per_datagram(),
             self.down as f64 / seconds,
             self.up as f64 / seconds,
             per_down(self.packets_out),
             per_down(self.packets_in),
+            mean(self.bytes_out, self.packets_out),
+            mean(self.bytes_in, self.packets_in),
             self.cpu.as_secs_f64() * 100.0 / seconds,
             self.connection_bytes as f64 / 1024.0,
             self.handshake.as_micros(),
-            self.clients,
+            self.clients_us.map_or_else(|| "-".to_owned(), |us| format!("{us:.1}")),
+            if self.is_starved() { "starved, does not count" } else { "valid" },
         )
     }
 }

@@ -1,8 +1,8 @@
 //! What a server's transport costs: processor time for each datagram, by who does the I/O.
 //!
 //! ```text
-//! cargo run --release -p starling-benches --bin transport              all of it, two minutes
-//! cargo run --release -p starling-benches --bin transport -- two-way loop 500
+//! cargo run --release -p starling-benches --bin transport              all of it
+//! cargo run --release -p starling-benches --bin transport -- two-way loop 500 --for 4s --repeat 1
 //! ```
 //!
 //! The server is this process, its clients another one, each with a socket of its own. *Two-way*:
@@ -13,16 +13,36 @@
 //!
 //! Processor time is the process's, user and system, over the measured seconds, divided by
 //! datagrams in both directions. A run whose round trip is above 30 ms says nothing: who is starved
-//! works in batches, and batches are cheap.
+//! works in batches, and batches are cheap. Such runs are printed last, and do not count.
 
 mod clients;
 mod floor;
 mod load;
+mod raw_clients;
 mod server;
 
-use load::{Load, Uplink};
+use anyhow::{Result, bail};
+use clap::Parser;
+use load::{HEAD, Load, SETTLE, Uplink};
+use starling_benches::seconds;
 use starling_transport::quic::Io;
+use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// What a server's transport costs: processor time for each datagram.
+#[derive(Debug, Parser)]
+struct Args {
+    /// `two-way`, `staggered` or `down`, then `floor`, `quinn`, `loop` or `shards`, then how many
+    /// clients; all of it when there are none.
+    words: Vec<String>,
+    /// Measured time of each run.
+    #[arg(long = "for", default_value = "8s", value_parser = seconds)]
+    measured: Duration,
+    /// Repetitions of each arm; the least that is valid is the figure.
+    #[arg(long, default_value_t = 3)]
+    repeat: usize,
+}
 
 /// Who does the server's input and output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,72 +66,74 @@ impl Arm {
     }
 }
 
-/// Repetitions of each arm; the least is the figure.
-const REPEATS: usize = 3;
-
-#[allow(clippy::print_stdout)]
-fn main() -> ExitCode {
+fn main() -> Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["clients", ..] => clients::run(&words[1..]),
-        ["raw-clients", ..] => floor::run_clients(&words[1..]),
-        [] => {
-            for load in [
-                Load::new(500, Uplink::Answer),
-                Load::new(500, Uplink::Staggered),
-                Load::new(1_000, Uplink::None),
-            ] {
-                compare(load, &Arm::ALL);
-            }
-            ExitCode::SUCCESS
-        }
-        [load, arm, clients] => match (parse_load(load, clients), parse_arm(arm)) {
-            (Some(load), Some(arm)) => {
-                compare(load, &[arm]);
-                ExitCode::SUCCESS
-            }
-            _ => usage(),
-        },
-        _ => usage(),
+        ["clients", ..] => return Ok(clients::run(&words[1..])),
+        ["raw-clients", ..] => return Ok(raw_clients::run(&words[1..])),
+        _ => {}
     }
+    let args = Args::parse();
+    let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
+    let load = |clients, uplink| Load { clients, uplink, measured: args.measured };
+    let (loads, arms) = match words[..] {
+        [] => {
+            let two_way = [Uplink::Answer, Uplink::Staggered].map(|uplink| load(500, uplink));
+            (vec![two_way[0], two_way[1], load(1_000, Uplink::None)], Arm::ALL.to_vec())
+        }
+        [name, arm, clients] => {
+            let (Some(uplink), Some(arm)) = (parse_uplink(name), parse_arm(arm)) else {
+                bail!("a load is two-way, staggered or down; a server floor, quinn, loop or shards")
+            };
+            (vec![load(clients.parse()?, uplink)], vec![arm])
+        }
+        _ => bail!("nothing, or a load, a server, and how many clients"),
+    };
+    compare(&loads, &arms, args.repeat)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn parse_load(name: &str, clients: &str) -> Option<Load> {
-    let uplink = match name {
-        "two-way" => Uplink::Answer,
-        "staggered" => Uplink::Staggered,
-        "down" => Uplink::None,
-        _ => return None,
-    };
-    Some(Load::new(clients.parse().ok()?, uplink))
+fn parse_uplink(name: &str) -> Option<Uplink> {
+    match name {
+        "two-way" => Some(Uplink::Answer),
+        "staggered" => Some(Uplink::Staggered),
+        "down" => Some(Uplink::None),
+        _ => None,
+    }
 }
 
 fn parse_arm(name: &str) -> Option<Arm> {
     Arm::ALL.into_iter().find(|arm| arm.name() == name)
 }
 
-#[allow(clippy::print_stdout)]
-fn usage() -> ExitCode {
-    println!("transport [two-way|staggered|down floor|quinn|loop|shards CLIENTS]");
-    ExitCode::from(1)
-}
+/// Beside what is measured: handshakes, settling, and the end.
+const AROUND: Duration = SETTLE.saturating_add(Duration::from_secs(3));
 
-#[allow(clippy::print_stdout)]
-fn compare(load: Load, arms: &[Arm]) {
-    println!("{load}");
-    for arm in arms {
-        let mut runs: Vec<_> = (0..REPEATS)
-            .map(|_| match arm {
-                Arm::Floor => floor::run(load),
-                Arm::Quinn => server::run(Io::Quinn, 1, load),
-                Arm::Loop => server::run(Io::Loop, 1, load),
-                Arm::Shards => server::run(Io::Loop, 2, load),
-            })
-            .collect();
-        runs.sort_by(|a, b| a.us_per_datagram().total_cmp(&b.us_per_datagram()));
-        for figures in &runs {
-            println!("  {:<6} {figures}", arm.name());
+fn compare(loads: &[Load], arms: &[Arm], repeat: usize) -> Result<()> {
+    let (mut out, repeat) = (std::io::stdout(), repeat.max(1));
+    let each = loads.iter().map(|load| load.measured + AROUND).sum::<Duration>();
+    let runs = loads.len() * arms.len() * repeat;
+    let seconds = each.as_secs() * (arms.len() * repeat) as u64;
+    writeln!(std::io::stderr(), "{runs} runs, about {seconds} s")?;
+    writeln!(out, "{HEAD}")?;
+    for load in loads {
+        for arm in arms {
+            let run = |_| match arm {
+                Arm::Floor => floor::run(*load),
+                Arm::Quinn => server::run(Io::Quinn, 1, *load),
+                Arm::Loop => server::run(Io::Loop, 1, *load),
+                Arm::Shards => server::run(Io::Loop, 2, *load),
+            };
+            let mut runs: Vec<_> = (0..repeat).map(run).collect();
+            runs.sort_by(|a, b| {
+                let order = a.is_starved().cmp(&b.is_starved());
+                order.then(a.us_per_datagram().total_cmp(&b.us_per_datagram()))
+            });
+            for figures in &runs {
+                writeln!(out, "| {load} | {} | {figures} |", arm.name())?;
+            }
         }
     }
+    Ok(())
 }

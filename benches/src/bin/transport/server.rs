@@ -1,8 +1,6 @@
 //! A server of one of the two kinds, with nothing behind it but a tick.
 
-use crate::load::{
-    Figures, Load, MEASURED, PAYLOAD_BYTES, SETTLE, TICK, process_cpu, resident_bytes, rest,
-};
+use crate::load::{Figures, Load, PAYLOAD_BYTES, SETTLE, TICK, process_cpu, resident_bytes, rest};
 use starling_protocol::close::CloseCode;
 use starling_protocol::units::Nanos;
 use starling_transport::quic::{Io, QuicServer, ServerOptions};
@@ -64,7 +62,7 @@ impl Bench {
         let connection_bytes = resident_bytes().saturating_sub(memory) / count;
         let before = (process_cpu(), self.server.stats(), self.down, self.up);
         let begun = Instant::now();
-        self.run_for(MEASURED);
+        self.run_for(load.measured);
         let (wall, cpu, stats) = (begun.elapsed(), process_cpu(), self.server.stats());
         let (down, up) = (self.down - before.2, self.up - before.3);
         let now = self.now();
@@ -76,7 +74,7 @@ impl Bench {
             self.step(false);
         }
         let said = clients.wait_with_output().expect("the clients end when they are closed");
-        Figures {
+        let mut figures = Figures {
             cpu: cpu - before.0,
             wall,
             down,
@@ -85,8 +83,12 @@ impl Bench {
             handshake,
             packets_out: stats.udp_packets_out - before.1.udp_packets_out,
             packets_in: stats.udp_packets_in - before.1.udp_packets_in,
-            clients: String::from_utf8_lossy(&said.stdout).trim().to_owned(),
-        }
+            bytes_out: stats.udp_bytes_out - before.1.udp_bytes_out,
+            bytes_in: stats.udp_bytes_in - before.1.udp_bytes_in,
+            ..Figures::default()
+        };
+        figures.take_said(&String::from_utf8_lossy(&said.stdout));
+        figures
     }
 
     fn now(&self) -> Nanos {
