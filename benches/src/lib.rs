@@ -9,6 +9,7 @@ pub mod clock;
 pub mod contest;
 pub mod figures;
 pub mod motion;
+pub mod pin;
 pub mod record;
 pub mod scene;
 pub mod spread;

@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use starling_benches::arms::Arm;
 use starling_benches::seconds;
-use starling_benches::system::{self, Idle};
+use starling_benches::system::{self, Beside, Idle};
+use std::io::Write;
 use std::time::Duration;
 
 /// Runs the server in a process of its own, loads it, and prints what it took.
@@ -50,7 +51,7 @@ enum Do {
         players: u32,
         #[arg(long, default_value_t = 128)]
         hz: u32,
-        /// The one processor that the server may use (with `taskset`).
+        /// The one processor that the server may use (with `taskset`); the swarms use the others.
         #[arg(long)]
         processor: Option<u32>,
     },
@@ -78,7 +79,7 @@ enum Do {
         #[arg(long)]
         shared: bool,
     },
-    /// A game alone, and beside fleets at full ingest in the same process.
+    /// A game alone, and beside fleets at full ingest in another and in the same process.
     Beside {
         #[arg(long, default_value_t = 100)]
         players: u32,
@@ -86,6 +87,9 @@ enum Do {
         hz: u32,
         #[arg(long, default_value_t = 100_000)]
         vehicles: u32,
+        /// The one processor that servers may use (with `taskset`); the swarms use the others.
+        #[arg(long)]
+        processor: Option<u32>,
     },
     /// Only serves, on a free port that is printed, until standard input ends.
     Serve {
@@ -96,8 +100,30 @@ enum Do {
     },
 }
 
+impl Do {
+    /// How long it takes, about.
+    fn seconds(&self, measured: Duration) -> Option<u64> {
+        let runs = |count| system::seconds_of(count, measured);
+        match self {
+            Self::Rates { hz, .. } => Some(runs(hz.len())),
+            Self::Objects { .. } | Self::Matches { .. } => Some(runs(1)),
+            Self::Loss { loss, rtt, .. } => Some(runs((loss.len() + 1) * rtt.len())),
+            // A handshake takes a millisecond of this machine's time, both sides together.
+            Self::Idle { sessions, rest, .. } => {
+                Some((measured + *rest).as_secs() + u64::from(*sessions) / 1_000 + 1)
+            }
+            // Vehicles come in at some ten thousand a second, twice.
+            Self::Beside { vehicles, .. } => Some(runs(3) + u64::from(*vehicles) / 5_000),
+            Self::Serve { .. } => None,
+        }
+    }
+}
+
 fn main() -> Result<()> {
     let Args { command, measured } = Args::parse();
+    if let Some(seconds) = command.seconds(measured) {
+        writeln!(std::io::stderr(), "about {seconds} s")?;
+    }
     let lines = match command {
         Do::Rates { hz, scenario, clients, visible } => {
             system::rates(&hz, &scenario, clients, visible, measured)?
@@ -112,7 +138,9 @@ fn main() -> Result<()> {
         Do::Idle { sessions, rest, shared } => {
             system::idle(Idle { sessions, rest, measured, shared })?
         }
-        Do::Beside { players, hz, vehicles } => system::beside(players, hz, vehicles, measured)?,
+        Do::Beside { players, hz, vehicles, processor } => {
+            system::beside(Beside { players, hz, vehicles, processor, measured })?
+        }
         Do::Serve { arm, settings } => return arm.serve(&settings),
     };
     lines.iter().for_each(|line| println!("{line}"));

@@ -8,7 +8,7 @@ mod load;
 mod loss;
 mod rates;
 
-pub use beside::beside;
+pub use beside::{Beside, beside};
 pub use idle::{Idle, idle};
 pub use loss::loss;
 pub use rates::{matches, objects, rates};
@@ -18,6 +18,7 @@ use crate::arms::process::Process;
 use anyhow::{Context, Result};
 use starling_client_sim::metrics::MetricsUrl;
 use starling_client_sim::report::Report;
+use std::time::Duration;
 
 /// A server under load.
 struct Stand {
@@ -50,6 +51,16 @@ fn ticks_ms(report: &Report) -> String {
     let Some(server) = &report.server else { return "-".to_owned() };
     let [p50, p99, max] = [server.tick_ms.p50, server.tick_ms.p99, server.tick_ms.max];
     format!("{} / {} / {}", shown(p50, 2), shown(p99, 2), shown(max, 2))
+}
+
+/// What a run of the swarm takes beside its measured time: warming up, draining, judging, and a
+/// server that starts and ends.
+const AROUND: Duration = Duration::from_secs(7);
+
+/// How long so many runs take, about, in seconds.
+#[must_use]
+pub fn seconds_of(runs: usize, measured: Duration) -> u64 {
+    (measured + AROUND).as_secs() * runs as u64
 }
 
 /// Whether the run counts.

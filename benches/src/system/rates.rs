@@ -85,7 +85,8 @@ pub fn objects(count: u32, hz: u32, scenario: &str, time: Duration) -> Result<Ve
     ])
 }
 
-/// Many small matches at once on one processor.
+/// Many small matches at once; where a processor is named, the server has that one alone and the
+/// swarms have the others.
 ///
 /// # Errors
 /// The server does not start, or lets nobody in.
@@ -96,6 +97,9 @@ pub fn matches(
     processor: Option<u32>,
     time: Duration,
 ) -> Result<Vec<String>> {
+    if let Some(processor) = processor {
+        crate::pin::keep_off(processor)?;
+    }
     let stand = Stand::open(&[format!("server.tick_hz={hz}")], processor)?;
     let one = |number: u32| {
         let world = Some(format!("match-{number}"));
@@ -126,7 +130,7 @@ pub fn matches(
             "| {count} x {players} | {hz} | **{}** | {} | {} | {} | {} | {} | {flawed} of {count} |",
             shown(match_tick_ms, 3),
             shown(cores, 3),
-            if processor.is_some() { "yes" } else { "no" },
+            if processor.is_some() { "yes, swarms on the others" } else { "no" },
             shown(mean(|r| r.server.as_ref()?.tick_ms.p99), 3),
             shown(worst(|r| r.generator.rtt_ms.p99), 1),
             shown(worst(|r| r.positions.staleness_ms.p99), 1),

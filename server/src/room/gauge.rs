@@ -74,7 +74,7 @@ impl Gauge {
 }
 
 /// Durations by size, in total since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram {
     /// How many fell into each bucket of [`Histogram::BOUNDS_NS`]; the last has no bound.
     pub counts: [u64; Histogram::BOUNDS_NS.len() + 1],
@@ -84,12 +84,20 @@ pub struct Histogram {
     pub max_ns: u64,
 }
 
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { counts: [0; Self::BOUNDS_NS.len() + 1], sum_ns: 0, max_ns: 0 }
+    }
+}
+
 impl Histogram {
-    /// Upper bounds of the buckets, in nanoseconds.
-    pub const BOUNDS_NS: [u64; 22] = {
+    /// Upper bounds of the buckets, in nanoseconds: a tenth apart where the ticks of a game lie, so
+    /// that a rise by some per cent is seen.
+    pub const BOUNDS_NS: [u64; 44] = {
         let mut bounds = [
-            20, 50, 100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500, 10_000,
-            15_000, 20_000, 30_000, 50_000, 100_000, 250_000, 1_000_000,
+            20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 140, 150, 165, 180, 195, 215, 235,
+            260, 285, 315, 345, 380, 420, 460, 500, 600, 750, 1_000, 1_250, 1_500, 2_000, 3_000,
+            5_000, 7_500, 10_000, 15_000, 20_000, 30_000, 50_000, 100_000, 250_000, 1_000_000,
         ];
         let mut at = 0;
         while at < bounds.len() {
@@ -132,7 +140,7 @@ mod tests {
             histogram.record(ns);
         }
         assert_eq!(histogram.counts[..2], [2, 1]);
-        assert_eq!(histogram.counts[21..], [1, 1]);
+        assert_eq!(histogram.counts[43..], [1, 1]);
         assert_eq!((histogram.count(), histogram.max_ns), (5, 1_000_000_001));
     }
 }
