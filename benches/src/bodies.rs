@@ -5,13 +5,14 @@
 
 use crate::client::Client;
 use crate::clock::CpuTime;
+use crate::wire::{ACK_BYTES, HEADER_BYTES, QUIC_BYTES};
 use starling_protocol::message::control::{Authority, Capabilities, ControlUp};
-use starling_protocol::message::interest::{Interest, Shape};
+use starling_protocol::message::interest::{Interest, Shape, Target};
 use starling_protocol::motion::TrackKind;
 use starling_protocol::sample::{Orientation, Sample};
 use starling_protocol::schema::{Kind, OrientationKind, Schema};
 use starling_protocol::space::{METRIC_STEPS, Space};
-use starling_protocol::units::{EntityId, TickRate};
+use starling_protocol::units::{EntityId, Tick, TickRate};
 use starling_world::World;
 use starling_world::config::{Profile, WorldConfig};
 use starling_world::executor::Serial;
@@ -20,12 +21,6 @@ use starling_world::input::{Command, ConnId, Link, TickInputs};
 use starling_world::output::Output;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
-
-/// What a datagram costs beside its payload: QUIC's short header without a connection id and with
-/// a packet number of 2 bytes, the frame's type and length, and the tag.
-pub const QUIC_BYTES: u64 = 1 + 2 + 3 + 16;
-/// The headers of UDP and IPv4.
-pub const IP_BYTES: u64 = 8 + 20;
 
 const HOST: ConnId = ConnId(1);
 const VIEWER: ConnId = ConnId(2);
@@ -48,6 +43,8 @@ pub struct Count {
     pub ticks: u64,
     /// Datagrams to the viewer.
     pub datagrams: u64,
+    /// Ticks that sent it one: the first of a tick carries an acknowledgement of what came up.
+    pub told: u64,
     /// Bytes of their payloads, and of streams.
     pub bytes: u64,
     /// Bodies, over all ticks, that are not where or not as they were in the tick before.
@@ -65,11 +62,13 @@ pub struct Count {
 }
 
 impl Count {
-    /// Kilobits per second: payloads, with QUIC's part, and with the headers below it.
+    /// Kilobits per second: payloads, with QUIC's part and its acknowledgements, and with the
+    /// headers below it.
     #[must_use]
     pub fn kbit_per_s(&self, hz: u16) -> [f64; 3] {
-        let quic = self.bytes + self.datagrams * QUIC_BYTES;
-        let all = quic + self.datagrams * IP_BYTES;
+        let quic = self.datagrams * u64::from(QUIC_BYTES) + self.told * u64::from(ACK_BYTES);
+        let quic = self.bytes + quic;
+        let all = quic + self.datagrams * u64::from(HEADER_BYTES);
         let seconds = self.ticks as f64 / f64::from(hz);
         [self.bytes, quic, all].map(|bytes| bytes as f64 * 8.0 / 1e3 / seconds)
     }
@@ -86,6 +85,9 @@ pub struct Stage {
     delay: u32,
     acks: VecDeque<(u32, Vec<u8>)>,
     number: BTreeMap<EntityId, usize>,
+    /// Bodies that the newest tick told of.
+    updated: Vec<EntityId>,
+    tick_us: f64,
     before: Vec<Body>,
     inputs: TickInputs,
     out: Output,
@@ -121,6 +123,8 @@ impl Stage {
             delay: (baseline_ms * u32::from(hz)).div_ceil(1_000),
             acks: VecDeque::new(),
             number: BTreeMap::new(),
+            updated: Vec::new(),
+            tick_us: 1e6 / f64::from(hz),
             before: bodies.to_vec(),
             inputs: TickInputs::default(),
             out: Output::default(),
@@ -152,7 +156,7 @@ impl Stage {
     pub fn tick(&mut self, bodies: &[Body], count: &mut Count) {
         let next = self.world.now() + 1;
         self.inputs.clear();
-        self.inputs.now_us = u64::from(next.0) * 10_000;
+        self.inputs.now_us = (f64::from(next.0) * self.tick_us) as u64;
         let links = [HOST, VIEWER].map(|conn| Link {
             conn,
             datagram_bytes: 64 * 1024,
@@ -181,12 +185,17 @@ impl Stage {
 
     fn deliver(&mut self, count: &mut Count) {
         let out = std::mem::take(&mut self.out);
+        self.updated.clear();
+        count.told += u64::from(out.datagrams.iter().any(|datagram| datagram.conn == VIEWER));
         for datagram in out.datagrams.iter().filter(|datagram| datagram.conn == VIEWER) {
             let payload = &out.arena[datagram.bytes.clone()];
             count.datagrams += 1;
             count.bytes += payload.len() as u64;
             let applied = self.viewer.table.apply(&self.schema, payload);
-            applied.expect("the world writes what tables take");
+            let applied = applied.expect("the world writes what tables take");
+            let updated = applied.updated().to_vec();
+            let entity = |slot| self.viewer.table.entity(slot).map(|seen| seen.entity);
+            self.updated.extend(updated.into_iter().filter_map(entity));
         }
         let writes = out.writes.iter().filter(|write| write.conn == VIEWER);
         count.bytes += writes.map(|write| write.bytes.len() as u64).sum::<u64>();
@@ -236,10 +245,23 @@ impl Stage {
         answers
     }
 
-    /// No baseline is younger than so many ticks.
-    #[must_use]
-    pub const fn baseline_ticks(&self) -> u32 {
-        self.delay
+    /// Milliseconds by which the baselines lay back that the newest tick's codes were made against,
+    /// as the world itself says. It keeps news of a session that somebody asks about, so this is no
+    /// question for ticks that are timed.
+    ///
+    /// # Panics
+    /// When the world does not know its viewer.
+    pub fn baselines_ms(&mut self) -> Vec<f64> {
+        let (session, now) = (self.viewer.session.expect("it was welcomed"), self.world.now());
+        let mut ages = Vec::new();
+        for entity in std::mem::take(&mut self.updated) {
+            let why =
+                self.world.why(session, &Target::Id(entity)).expect("it was told of this one");
+            let base = why.slot.map(|slot| slot.base).filter(|base| *base > Tick(0));
+            let age = base.and_then(|base| now.since(base));
+            ages.extend(age.map(|ticks| f64::from(ticks) * self.tick_us / 1e3));
+        }
+        ages
     }
 
     /// Does the viewer hold every body?
@@ -295,7 +317,9 @@ mod tests {
         let mut count = Count::default();
         (40..80).for_each(|t| stage.tick(&falling(t), &mut count));
         assert_eq!((count.missing, count.moving, count.ticks), (0, 4_000, 40));
-        assert_eq!(stage.baseline_ticks(), 6);
+        let baselines = stage.baselines_ms();
+        assert!(!baselines.is_empty(), "what falls is told of");
+        assert!(baselines.iter().all(|ms| (99.9..200.0).contains(ms)), "{baselines:?}");
         assert!(count.error_m.iter().all(|e| *e < 0.05), "the bound of a game holds");
         assert!(count.error_deg.iter().all(|e| *e < 3.0));
         assert!(count.kbit_per_s(60)[0] > 1.0);

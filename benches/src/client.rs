@@ -12,7 +12,7 @@ use starling_protocol::schema::Schema;
 use starling_protocol::snapshot::Table;
 use starling_protocol::space::Space;
 use starling_protocol::stream::StreamKind;
-use starling_protocol::units::{EntityId, Handle, KindId, Tick};
+use starling_protocol::units::{EntityId, Handle, KindId, SessionId, Tick};
 use starling_protocol::uplink::{SampleUp, UplinkWriter};
 use starling_world::grants::{Grants, Principal};
 use starling_world::input::{Attach, Command, ConnId, Datagram, TickInputs};
@@ -22,6 +22,8 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) conn: ConnId,
+    /// As its Welcome named it.
+    pub(crate) session: Option<SessionId>,
     pub(crate) table: Table,
     /// Its entities among all that move.
     pub(crate) movers: Range<usize>,
@@ -39,6 +41,7 @@ impl Client {
     pub(crate) fn new(conn: ConnId, movers: Range<usize>) -> Self {
         Self {
             conn,
+            session: None,
             table: Table::new(TrackKind::Knots, Space::Metric, Tick(0), 0),
             movers,
             handles: Vec::new(),
@@ -156,6 +159,7 @@ impl Client {
         while let Some(body) = self.control.next_frame().expect("the world writes frames") {
             match codec::decode(body).expect("the world writes messages") {
                 ControlDown::Welcome(welcome) => {
+                    self.session = Some(welcome.session);
                     self.table = Table::new(welcome.track, welcome.space, welcome.tick, 0);
                 }
                 ControlDown::Spawned { handle, entity, .. } => {
