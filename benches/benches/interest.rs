@@ -12,6 +12,7 @@ use starling_benches::clock::CpuTime;
 use starling_benches::motion::{Gait, Mover};
 use starling_benches::scene::{Cast, RADIUS_M};
 use starling_benches::spread::Spread;
+use starling_benches::still::Still;
 use starling_protocol::message::control::{Audience, ControlUp, Spawn};
 use starling_protocol::message::interest::{Interest, Shape};
 use starling_protocol::space::{IPos, METRIC_STEPS, Space};
@@ -47,7 +48,22 @@ fn main() {
     }
     println!("\n| what | per tick |\n|---|---|");
     let still = if trial { 500 } else { 10_000 };
-    println!("| 16 viewers of {still} that stand still | {:.2} us |", standing(still));
+    println!(
+        "| 16 viewers of {still} that stand still, index and interest | {:.2} us |",
+        standing(still)
+    );
+    println!("| the same, the whole tick: mean / p50 / p99 / max | {} |", whole(still));
+}
+
+/// Ticks of a world in which nothing moves: ten seconds, with heartbeats in them.
+const STILL_TICKS: usize = 200;
+
+/// Whole ticks of sixteen viewers that hold everything while nothing moves.
+fn whole(entities: u32) -> String {
+    let mut still = Still::new(entities, 16);
+    let spread = Spread::new((0..STILL_TICKS).map(|_| still.tick()).collect());
+    let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| spread.quantile_us(share));
+    format!("{:.2} / {p50:.2} / {p99:.2} / {max:.2} us", spread.mean_us())
 }
 
 fn row(entities: u32, visible: u32) -> String {

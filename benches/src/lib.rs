@@ -13,6 +13,7 @@ pub mod pin;
 pub mod record;
 pub mod scene;
 pub mod spread;
+pub mod still;
 pub mod system;
 pub mod wire;
 

@@ -40,8 +40,9 @@ enum Do {
         count: u32,
         #[arg(long, default_value_t = 60)]
         hz: u32,
-        #[arg(long, default_value = "arena")]
-        scenario: String,
+        /// The swarm's, and one in which everything changes in every tick.
+        #[arg(long, value_delimiter = ',', default_values = ["arena", system::SHAKEN])]
+        motion: Vec<String>,
     },
     /// Many small matches at once.
     Matches {
@@ -106,7 +107,8 @@ impl Do {
         let runs = |count| system::seconds_of(count, measured);
         match self {
             Self::Rates { hz, .. } => Some(runs(hz.len())),
-            Self::Objects { .. } | Self::Matches { .. } => Some(runs(1)),
+            Self::Objects { motion, .. } => Some(runs(motion.len())),
+            Self::Matches { .. } => Some(runs(1)),
             Self::Loss { loss, rtt, .. } => Some(runs((loss.len() + 1) * rtt.len())),
             // A handshake takes a millisecond of this machine's time, both sides together.
             Self::Idle { sessions, rest, .. } => {
@@ -128,7 +130,7 @@ fn main() -> Result<()> {
         Do::Rates { hz, scenario, clients, visible } => {
             system::rates(&hz, &scenario, clients, visible, measured)?
         }
-        Do::Objects { count, hz, scenario } => system::objects(count, hz, &scenario, measured)?,
+        Do::Objects { count, hz, motion } => system::objects(count, hz, &motion, measured)?,
         Do::Matches { count, players, hz, processor } => {
             system::matches(count, players, hz, processor, measured)?
         }

@@ -7,6 +7,7 @@ use starling_client_sim::report::Report;
 use starling_client_sim::swarm::{InterestSpec, Progress, SwarmOptions, Work, run};
 use starling_transport::conditioner::LinkProfile;
 use starling_transport::tls::ServerTrust;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub(super) struct Load<'a> {
     pub(super) seed: u64,
     pub(super) link: Option<String>,
     pub(super) interest: Option<InterestSpec>,
+    /// Recorded motion in the place of the scenario's.
+    pub(super) trace: Option<PathBuf>,
     /// Gateways that the entities are spread over.
     pub(super) sessions: Option<u32>,
 }
@@ -36,6 +39,7 @@ impl<'a> Load<'a> {
             seed: 1,
             link: None,
             interest: None,
+            trace: None,
             sessions: None,
         }
     }
@@ -60,7 +64,10 @@ impl<'a> Load<'a> {
         let sessions = self.sessions.unwrap_or(self.clients);
         let mut options = SwarmOptions::new(stand.process.server, ServerTrust::Insecure);
         options.metrics = Some(stand.metrics.clone());
-        options.work = Work::Scenario(self.scenario.to_owned());
+        options.work = match &self.trace {
+            Some(trace) => Work::Traces(vec![trace.clone()]),
+            None => Work::Scenario(self.scenario.to_owned()),
+        };
         options.world.clone_from(&self.world);
         options.clients = self.clients;
         options.visible = f64::from(self.visible);

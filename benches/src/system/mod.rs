@@ -6,12 +6,14 @@ mod beside;
 mod idle;
 mod load;
 mod loss;
+mod objects;
 mod rates;
 
 pub use beside::{Beside, beside};
 pub use idle::{Idle, idle};
 pub use loss::loss;
-pub use rates::{matches, objects, rates};
+pub use objects::{SHAKEN, objects};
+pub use rates::{matches, rates};
 
 use crate::arms::Arm;
 use crate::arms::process::Process;

@@ -1,4 +1,4 @@
-//! The same work at other rates, all objects for all, and many matches at once.
+//! The same work at other rates, and many matches at once.
 
 use super::load::Load;
 use super::{Stand, cpu_us, shown, ticks_ms, validity};
@@ -6,7 +6,6 @@ use crate::contest::RTT_MS_MAX;
 use crate::wire::bytes_per_update;
 use anyhow::{Result, anyhow};
 use starling_client_sim::report::Report;
-use starling_client_sim::swarm::InterestSpec;
 use std::time::Duration;
 
 /// CPU per client and tick at several tick rates.
@@ -51,38 +50,6 @@ fn rate_row(hz: u32, scenario: &str, clients: u32, visible: u32, report: &Report
         shown(rtt.p99, 1),
         validity(report, RTT_MS_MAX),
     )
-}
-
-/// Clients that each own an object and see all others, at 60 Hz.
-///
-/// # Errors
-/// The server does not start, or lets nobody in.
-pub fn objects(count: u32, hz: u32, scenario: &str, time: Duration) -> Result<Vec<String>> {
-    let stand = Stand::open(&[format!("server.tick_hz={hz}")], None)?;
-    let everywhere = Some(InterestSpec::Radius(100_000.0));
-    let load = Load { interest: everywhere, ..Load::of(scenario, count, count, time) };
-    let report = load.run(&stand)?;
-    let positions = &report.positions;
-    let [payload, whole] = bytes_per_update(&report);
-    let share = positions.changed_per_s / positions.visible_updates_per_s.max(1e-9);
-    let cores = cpu_us(&report).map(|us| us * f64::from(count * hz) / 1e6);
-    Ok(vec![
-        "| clients x objects | Hz | motion | seen | told anew | B per update | with IP and UDP | B per update \
-         told anew, with IP and UDP | share of a core | tick p50 / p99 / max, ms | RTT p99, ms | run |"
-            .to_owned(),
-        format!("|{}", "---|".repeat(12)),
-        format!(
-            "| {count} x {count} | {hz} | {scenario} | {:.1} | {:.0} % | {payload:.2} | **{whole:.2}** | {:.2} | \
-             **{} %** | {} | {} | {} |",
-            positions.visible_per_client,
-            share * 100.0,
-            whole / share.max(1e-9),
-            shown(cores.map(|c| c * 100.0), 1),
-            ticks_ms(&report),
-            shown(report.generator.rtt_ms.p99, 1),
-            validity(&report, RTT_MS_MAX),
-        ),
-    ])
 }
 
 /// Many small matches at once; where a processor is named, the server has that one alone and the
