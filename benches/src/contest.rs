@@ -61,17 +61,18 @@ pub struct Outcome {
 }
 
 impl Contest {
-    /// Runs each arm so many times, in turn, and takes the medians of the valid runs of each. A
-    /// run that is not valid is tried again, once.
+    /// Runs each arm so many times, in turn, and takes the medians of the valid runs of each. If
+    /// asked to, a run that is not valid is tried again, once.
     ///
     /// # Errors
     /// A server does not start, or lets nobody in.
-    pub fn run_all(&self, arms: &[Arm], repeat: u32) -> Result<Vec<Outcome>> {
+    pub fn run_all(&self, arms: &[Arm], repeat: u32, again: bool) -> Result<Vec<Outcome>> {
         let mut reports: Vec<Vec<Report>> = arms.iter().map(|_| Vec::new()).collect();
         for _ in 0..repeat.max(1) {
             for (arm, reports) in arms.iter().zip(&mut reports) {
                 reports.push(self.run(*arm)?);
-                if reports.last().is_some_and(|report| flaw(report, RTT_MS_MAX).is_some()) {
+                let flawed = |report| flaw(report, RTT_MS_MAX).is_some();
+                if again && reports.last().is_some_and(flawed) {
                     reports.push(self.run(*arm)?);
                 }
             }

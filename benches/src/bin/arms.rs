@@ -10,6 +10,8 @@ use clap::{Parser, Subcommand};
 use starling_benches::arms::Arm;
 use starling_benches::contest::{self, Contest};
 use starling_benches::seconds;
+use starling_benches::system::seconds_of;
+use std::io::Write;
 use std::time::Duration;
 
 /// Loads Starling and two other servers with the same swarm and compares them.
@@ -17,7 +19,8 @@ use std::time::Duration;
 #[command(after_help = "\
 Examples:
   arms                                                        500 x 100 of walk and arena, 10 s each
-  arms --scenario walk,arena --visible 10,25,50,100 --repeat 3
+  arms --scenario walk,arena --visible 10,25,50,100 --once
+  arms --repeat 3                                             the medians of three
   arms --clients 200 --visible 50 --arm starling,naive --for 5s")]
 struct Args {
     #[command(subcommand)]
@@ -41,6 +44,9 @@ struct Args {
     /// are tried again, once each.
     #[arg(long, default_value_t = 1)]
     repeat: u32,
+    /// Runs that are not valid are not tried again.
+    #[arg(long)]
+    once: bool,
     /// Threads of the swarm; one for each 500 clients, and a core left to the server, if absent.
     #[arg(long)]
     threads: Option<usize>,
@@ -69,6 +75,10 @@ fn main() -> Result<()> {
     if let Some(Do::Serve { arm, settings }) = args.command {
         return arm.serve(&settings);
     }
+    let loads = args.scenario.len() * args.clients.len() * args.visible.len();
+    let seconds = seconds_of(loads * args.arm.len() * args.repeat.max(1) as usize, args.measured);
+    let most = if args.once { seconds } else { 2 * seconds };
+    writeln!(std::io::stderr(), "{seconds} to {most} s")?;
     println!("{}", contest::HEAD);
     for scenario in &args.scenario {
         for &clients in &args.clients {
@@ -82,7 +92,7 @@ fn main() -> Result<()> {
                     threads: args.threads,
                     settings: args.settings.clone(),
                 };
-                let results = contest.run_all(&args.arm, args.repeat)?;
+                let results = contest.run_all(&args.arm, args.repeat, !args.once)?;
                 results.iter().for_each(|result| println!("{}", result.row(&contest)));
                 contest::ratios(&results).iter().for_each(|line| println!("{line}"));
             }
