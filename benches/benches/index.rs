@@ -8,6 +8,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use rstar::primitives::GeomWithData;
 use rstar::{AABB, RTree};
 use starling_benches::clock::CpuTime;
+use starling_benches::globe::cities;
 use starling_benches::motion::{Dice, Gait, Mover};
 use starling_benches::scene::{Cast, RADIUS_M};
 use starling_protocol::space::{METRIC_STEPS, Space};
@@ -49,21 +50,10 @@ struct Globe {
 impl Globe {
     fn new(entities: u32) -> Self {
         let mut dice = Dice::new(7);
-        let cities: Vec<_> = (0..300)
-            .map(|_| {
-                [dice.between(-60.0, 60.0), dice.between(-180.0, 180.0), dice.between(0.04, 0.2)]
-            })
-            .collect();
-        let mut points = Vec::new();
+        let points = cities(entities, &mut dice);
         let mut index = Index::new(Space::Geodetic);
-        for n in 0..entities {
-            // The sum of three even throws is dense in the middle; few cities have most.
-            let rank = dice.between(0.0, 1.0) * dice.between(0.0, 1.0);
-            let [lat, lon, wide] = cities[(rank * 300.0) as usize];
-            let mut off = || (0..3).map(|_| dice.between(-wide, wide)).sum::<f64>() / 2.0;
-            points.push([lat + off(), lon + off()]);
-            let at = ground(points[n as usize]);
-            index.insert(EntityIdx(n), KindId((n % 10) as u8), at);
+        for (n, point) in points.iter().enumerate() {
+            index.insert(EntityIdx(n as u32), KindId((n % 10) as u8), ground(*point));
         }
         index.settle();
         Self { dice, points, index }

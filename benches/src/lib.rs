@@ -8,6 +8,7 @@ mod client;
 pub mod clock;
 pub mod contest;
 pub mod figures;
+pub mod globe;
 pub mod motion;
 pub mod pin;
 pub mod record;

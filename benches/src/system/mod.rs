@@ -57,7 +57,7 @@ fn ticks_ms(report: &Report) -> String {
 
 /// What a run of the swarm takes beside its measured time: warming up, draining, judging, and a
 /// server that starts and ends.
-const AROUND: Duration = Duration::from_secs(7);
+const AROUND: Duration = Duration::from_secs(5);
 
 /// How long so many runs take, about, in seconds.
 #[must_use]

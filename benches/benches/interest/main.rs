@@ -6,6 +6,9 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout)] // a bench tells the terminal
 
+mod nearest;
+
+use nearest::Nearest;
 use rstar::RTree;
 use rstar::primitives::GeomWithData;
 use starling_benches::clock::CpuTime;
@@ -53,6 +56,24 @@ fn main() {
         standing(still)
     );
     println!("| the same, the whole tick: mean / p50 / p99 / max | {} |", whole(still));
+    let vehicles = if trial { 5_000 } else { 1_000_000 };
+    println!(
+        "| ten nearest of a kind among {vehicles}, for each viewer | {:.2} us |",
+        ten(vehicles)
+    );
+}
+
+/// Viewers that each see the ten nearest of a kind, and the ticks in which they look.
+const VIEWERS: u32 = 500;
+const NEAREST_TICKS: usize = 20;
+/// Looks before those: the first ones learn how far away ten are.
+const WARM_TICKS: usize = 3;
+
+/// The mean look of one of them, of a tenth of all kinds.
+fn ten(vehicles: u32) -> f64 {
+    let mut nearest = Nearest::new(vehicles, VIEWERS, 10);
+    let mut times: Vec<_> = (0..WARM_TICKS + NEAREST_TICKS).map(|_| nearest.tick()).collect();
+    Spread::new(times.split_off(WARM_TICKS)).mean_us()
 }
 
 /// Ticks of a world in which nothing moves: ten seconds, with heartbeats in them.
@@ -184,12 +205,12 @@ impl Stage {
     }
 }
 
-fn joins(n: u64, mover: &Mover) -> Vec<Command> {
-    let conn = ConnId(n);
+/// A session for a connection.
+fn joined(conn: ConnId) -> Command {
     let mut token = [0; 32];
-    token[..8].copy_from_slice(&n.to_le_bytes());
+    token[..8].copy_from_slice(&conn.0.to_le_bytes());
     let principal = Principal { subject: String::new(), grants: Grants::open(), expires_us: None };
-    let attach = Attach {
+    Command::Attach(Box::new(Attach {
         conn,
         principal,
         token,
@@ -197,7 +218,11 @@ fn joins(n: u64, mover: &Mover) -> Vec<Command> {
         resume: None,
         schema_hash: None,
         capabilities: 0,
-    };
+    }))
+}
+
+fn joins(n: u64, mover: &Mover) -> Vec<Command> {
+    let conn = ConnId(n);
     let spawn = Spawn {
         request: 0,
         name: None,
@@ -212,7 +237,7 @@ fn joins(n: u64, mover: &Mover) -> Vec<Command> {
     let area = Interest::new(Shape::Around { entity: None, radius_m: RADIUS_M as f32 });
     let say = |message| Command::Control { conn, message };
     vec![
-        Command::Attach(Box::new(attach)),
+        joined(conn),
         say(ControlUp::Spawn(Box::new(spawn))),
         say(ControlUp::SetInterest { id: 0, interest: Some(area) }),
     ]
