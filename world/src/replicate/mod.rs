@@ -156,7 +156,7 @@ impl Replication {
     /// Begins to bring what those rows point to, once they have come.
     #[inline]
     pub(crate) fn fetch_rest(&self, session: SessionIdx, sessions: &Sessions) {
-        self.views.get(session.at()).inspect(|view| view.fetch());
+        self.views.get(session.at()).inspect(|view| view.fetch_acked());
         sessions.get(session).inspect(|session| session.owned.fetch());
     }
 

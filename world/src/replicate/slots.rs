@@ -186,6 +186,12 @@ impl Slots {
         simd::fetch_row(&self.blocks, BLOCKS_PER_PAGE * size_of::<Block>());
     }
 
+    /// Begins to bring what an acknowledgement moves.
+    #[inline]
+    pub(crate) fn fetch_heads(&self) {
+        self.blocks.iter().for_each(simd::fetch);
+    }
+
     /// Which slots of a block changed.
     #[inline]
     #[must_use]

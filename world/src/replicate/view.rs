@@ -86,6 +86,13 @@ impl View {
         self.sent.fetch();
     }
 
+    /// Begins to bring what an acknowledgement needs and the view itself does not hold.
+    #[inline]
+    pub(super) fn fetch_acked(&self) {
+        self.slots.fetch_heads();
+        self.sent.fetch();
+    }
+
     /// Does the session see this entity?
     #[must_use]
     pub(crate) fn sees(&self, entity: EntityIdx) -> bool {
