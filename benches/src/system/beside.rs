@@ -11,7 +11,7 @@ use starling_client_sim::swarm::Phase;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// Vehicles in one world, at most: a zone holds 65,535.
+/// Vehicles in one world, at most: it holds 65,535 unless its file says otherwise.
 const WORLD_MAX: u32 = 50_000;
 /// Vehicles that one gateway speaks for: of 1,000 in one a third of the fixes never left it, of 500
 /// a twentieth, of 400 none.
