@@ -120,6 +120,8 @@ proptest! {
         let (bytes, cues, samples) = model.write();
         prop_assert!(bytes.len() <= DATAGRAM_BYTES_MAX);
         let got = Uplink::decode(model.space, &bytes)?;
+        let again = Uplink::decode_again(model.space, &bytes)?;
+        prop_assert!(again.samples().eq(got.samples()) && again.inputs().eq(got.inputs()));
         prop_assert_eq!(got.sequence, model.sequence);
         prop_assert_eq!(got.tick, Tick(model.tick).low16());
         prop_assert_eq!(got.ack, model.ack);
@@ -155,6 +157,10 @@ proptest! {
             if let Ok(got) = Uplink::decode(space, &bytes) {
                 let counted = got.inputs().count() + got.cues().count() + got.samples().count();
                 prop_assert!(counted < bytes.len());
+                prop_assert_eq!(got.says_anything(), counted > 0);
+                let again = Uplink::decode_again(space, &bytes)?;
+                prop_assert_eq!((again.sequence, again.tick), (got.sequence, got.tick));
+                prop_assert!(again.samples().eq(got.samples()) && again.cues().eq(got.cues()));
             }
         }
     }

@@ -16,7 +16,7 @@ impl World {
         self.counters.ticks += 1;
         self.cues.begin(self.now, self.sessions.live());
         self.sessions.begin_tick(&inputs.links);
-        self.fold_datagrams(inputs);
+        self.fold_datagrams(inputs, exec);
         self.run_authority(out);
         self.expire(out);
         self.move_entities(exec);

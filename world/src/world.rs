@@ -1,6 +1,6 @@
 //! One world: all of its state in one place.
 
-use crate::admission::Judges;
+use crate::admission::{Arrivals, Judges};
 use crate::atlas::Atlas;
 use crate::authority::{Game, Rules};
 use crate::channel::Channels;
@@ -23,6 +23,8 @@ pub struct World {
     pub(crate) now: Tick,
     /// Everything that has a position.
     pub(crate) entities: Entities,
+    /// The datagrams of the tick.
+    pub(crate) arrivals: Arrivals,
     /// What was believed and doubted of each entity's samples.
     pub(crate) judges: Judges,
     /// What clients are told of each entity's movement.
@@ -52,6 +54,7 @@ impl World {
         Self {
             now: Tick(0),
             entities: Entities::new(&config),
+            arrivals: Arrivals::default(),
             judges: Judges::default(),
             tracks: Tracks::new(&config),
             atlas: Atlas::new(&config),

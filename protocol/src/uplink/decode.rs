@@ -34,6 +34,25 @@ impl<'a> Uplink<'a> {
     /// # Errors
     /// [`UplinkError`]; nothing of the datagram is to be used.
     pub fn decode(space: Space, bytes: &'a [u8]) -> Result<Self, UplinkError> {
+        Self::read(bytes, |rest| Samples::check(space, rest))
+    }
+
+    /// The same of bytes that [`Uplink::decode`] took before: their samples are not looked through
+    /// once more.
+    ///
+    /// # Errors
+    /// [`UplinkError`] for other bytes, or none; of those, samples may be missing.
+    pub fn decode_again(space: Space, bytes: &'a [u8]) -> Result<Self, UplinkError> {
+        Self::read(bytes, |rest| {
+            let rest = Bytes(std::mem::take(&mut rest.0));
+            Ok(Samples { rest, space, first_fix_ms: None })
+        })
+    }
+
+    fn read(
+        bytes: &'a [u8],
+        samples: impl FnOnce(&mut Bytes<'a>) -> Result<Samples<'a>, UplinkError>,
+    ) -> Result<Self, UplinkError> {
         if bytes.len() > DATAGRAM_BYTES_MAX {
             return Err(UplinkError::TooLarge);
         }
@@ -46,8 +65,7 @@ impl<'a> Uplink<'a> {
         let ack = if flags & ACK != 0 { Some(rest.ack()?) } else { None };
         let inputs = if flags & INPUTS != 0 { Inputs::check(&mut rest)? } else { Inputs::EMPTY };
         let cues = if flags & CUES != 0 { Cues::check(&mut rest)? } else { Cues::EMPTY };
-        let samples =
-            if flags & SAMPLES != 0 { Samples::check(space, &mut rest)? } else { Samples::EMPTY };
+        let samples = if flags & SAMPLES != 0 { samples(&mut rest)? } else { Samples::EMPTY };
         if !rest.0.is_empty() {
             return Err(UplinkError::Trailing);
         }
@@ -57,8 +75,13 @@ impl<'a> Uplink<'a> {
     /// Says nothing but that it was sent: it asks whether the server is there.
     #[must_use]
     pub fn is_probe(&self) -> bool {
-        let says = self.inputs().len() + self.cues().count() + self.samples().count();
-        self.ack.is_none() && says == 0
+        self.ack.is_none() && !self.says_anything()
+    }
+
+    /// Are there inputs, cues or samples?
+    #[must_use]
+    pub fn says_anything(&self) -> bool {
+        self.inputs.left > 0 || self.cues.left > 0 || !self.samples.rest.0.is_empty()
     }
 
     /// The inputs, oldest first.

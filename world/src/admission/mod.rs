@@ -3,111 +3,63 @@
 //! Datagrams are folded in order of arrival. Of the samples of an entity the newest wins; each is
 //! judged by itself ([`judge`]), and what is not accepted is told to its sender with the reason.
 
+mod arrivals;
 mod judge;
 
+pub(crate) use arrivals::Arrivals;
 pub(crate) use judge::Judges;
 
 use crate::World;
 use crate::cue::GivenCue;
 use crate::entity::{Accepted, EntityIdx};
-use crate::input::{Datagram, TickInputs};
-use crate::replicate::{AHEAD, Arrival};
-use crate::session::SessionIdx;
+use crate::executor::Executor;
+use crate::input::TickInputs;
+use crate::replicate::AHEAD;
+use crate::session::{Session, SessionIdx};
 use judge::{Claim, Verdict};
 use starling_protocol::close::CloseCode;
-use starling_protocol::limits::UPLINK_DATAGRAMS_PER_TICK_MAX;
 use starling_protocol::message::control::{Authority, RejectReason, Rejection, RequestKind};
 use starling_protocol::units::{Tick, newer16};
 use starling_protocol::uplink::{CueScope, CueUp, SampleUp, Uplink};
 
-/// Samples of different entities that fit one datagram, about: who owns more may send more.
-const SAMPLES_PER_DATAGRAM: usize = 40;
 /// Ticks before or after the present that a label may lie; others are taken for the present.
 const LABEL_TICKS_MAX: u32 = 200;
 
 impl World {
     /// Folds the datagrams that arrived since the last tick.
-    pub(crate) fn fold_datagrams(&mut self, inputs: &TickInputs) {
-        let session = |world: &Self, at: usize| {
-            let datagram = inputs.datagrams.get(at);
-            datagram.and_then(|datagram| world.sessions.by_conn(datagram.conn))
-        };
-        let mut soon: [_; AHEAD[0]] = std::array::from_fn(|at| session(self, at));
+    pub(crate) fn fold_datagrams(&mut self, inputs: &TickInputs, exec: &impl Executor) {
+        self.note_datagrams(inputs, exec);
         for (at, datagram) in inputs.datagrams.iter().enumerate() {
-            let [far, near] = AHEAD.map(|ahead| at + ahead);
-            soon[far % AHEAD[0]] = session(self, far);
-            if let Some(far) = soon[far % AHEAD[0]] {
-                self.replication.fetch_rows(far, &self.sessions);
+            let [far, near] = AHEAD.map(|ahead| self.sender(at + ahead));
+            far.inspect(|session| session.fetch());
+            near.inspect(|session| session.owned.fetch());
+            let Some(idx) = self.count_arrival(at) else { continue };
+            // What was said before may have ended the session.
+            if self.sessions.get(idx).is_none_or(|session| session.conn != Some(datagram.conn)) {
+                continue;
             }
-            if let Some(near) = soon[near % AHEAD[0]] {
-                self.replication.fetch_rest(near, &self.sessions);
-            }
-            match self.sessions.by_conn(datagram.conn) {
-                Some(idx) => self.fold_datagram(idx, datagram, inputs),
-                None => self.counters.uplinks_unknown += 1,
+            let bytes = inputs.arena.get(datagram.bytes.clone()).unwrap_or_default();
+            if let Ok(uplink) = Uplink::decode_again(self.config.space, bytes) {
+                self.heard(idx);
+                self.take_all(idx, &uplink, inputs);
             }
         }
     }
 
-    fn fold_datagram(&mut self, idx: SessionIdx, datagram: &Datagram, inputs: &TickInputs) {
-        let owned = self.sessions[idx].owned().len();
-        let most = UPLINK_DATAGRAMS_PER_TICK_MAX + owned.div_ceil(SAMPLES_PER_DATAGRAM);
-        let Some(view) = self.replication.view_mut(idx) else { return };
-        view.uplinks.advance(self.now);
-        if !view.uplinks.take(most as u32) {
-            self.counters.uplinks_excess += 1;
-            return;
-        }
-        let bytes = inputs.arena.get(datagram.bytes.clone()).unwrap_or_default();
-        let Ok(uplink) = Uplink::decode(self.config.space, bytes) else {
-            self.counters.uplinks_malformed += 1;
-            return;
-        };
-        if self.note_arrival(idx, datagram, &uplink) {
-            self.heard(idx);
-            self.take_all(idx, &uplink, inputs);
-        }
-    }
-
-    /// Notes the datagram and its acknowledgement; `false` when it was seen before.
-    fn note_arrival(&mut self, idx: SessionIdx, datagram: &Datagram, uplink: &Uplink<'_>) -> bool {
-        let Some(view) = self.replication.view_mut(idx) else { return false };
-        let arrival = view.uplinks.note(uplink.sequence);
-        if arrival == Arrival::Repeated {
-            self.counters.uplinks_repeated += 1;
-            return false;
-        }
-        self.counters.uplinks += 1;
-        if arrival == Arrival::Newest {
-            view.uplinks.note_time(uplink.sequence, datagram.at_us);
-        }
-        if let Some(ack) = &uplink.ack
-            && view.uplinks.is_newest_ack(uplink.sequence)
-        {
-            let known = view.ack(ack);
-            self.counters.acks += u64::from(known);
-            self.counters.acks_unknown += u64::from(!known);
-        }
-        true
+    fn sender(&self, at: usize) -> Option<&Session> {
+        self.sessions.get(self.arrivals.sender(at)?)
     }
 
     fn take_all(&mut self, idx: SessionIdx, uplink: &Uplink<'_>, inputs: &TickInputs) {
         let label = self.label(uplink.tick);
-        let mut matters = uplink.is_probe();
         for input in uplink.inputs() {
             self.take_input(idx, input.number, input.payload);
-            matters = true;
         }
         for sample in uplink.samples() {
             self.take_sample(idx, &sample, label, inputs.unix_ms);
-            matters = true;
         }
         for cue in uplink.cues() {
             self.take_cue(idx, &cue);
-            matters = true;
-        }
-        if let Some(view) = self.replication.view_mut(idx).filter(|_| matters) {
-            view.uplinks.matters();
         }
     }
 

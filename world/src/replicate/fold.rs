@@ -53,10 +53,10 @@ impl Uplinks {
         }
     }
 
-    /// One more datagram in this tick; `false` beyond `most`.
-    pub(crate) fn take(&mut self, most: u32) -> bool {
+    /// One more datagram in this tick; how many that makes.
+    pub(crate) fn take(&mut self) -> u32 {
         self.taken += 1;
-        self.taken <= most
+        self.taken
     }
 
     /// Notes a sequence.

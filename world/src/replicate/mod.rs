@@ -144,20 +144,10 @@ impl Replication {
         self.codes.code(entity, base, now, tracks, entities)
     }
 
-    /// Begins to bring the rows of a session whose turn comes soon.
-    #[inline]
-    pub(crate) fn fetch_rows(&self, session: SessionIdx, sessions: &Sessions) {
-        if let Some(view) = self.views.get(session.at()) {
-            simd::fetch_row(std::slice::from_ref(view), size_of::<View>());
-        }
-        sessions.get(session).inspect(|session| session.fetch());
-    }
-
-    /// Begins to bring what those rows point to, once they have come.
-    #[inline]
-    pub(crate) fn fetch_rest(&self, session: SessionIdx, sessions: &Sessions) {
-        self.views.get(session.at()).inspect(|view| view.fetch_acked());
-        sessions.get(session).inspect(|session| session.owned.fetch());
+    /// All views in so many pieces, each with the number of its first.
+    pub(crate) fn pieces(&mut self, parts: usize) -> impl Iterator<Item = (usize, &mut [View])> {
+        let size = self.views.len().div_ceil(parts).max(1);
+        self.views.chunks_mut(size).enumerate().map(move |(piece, views)| (piece * size, views))
     }
 
     /// The sessions that see an entity, in order.

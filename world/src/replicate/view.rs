@@ -13,6 +13,7 @@ use crate::cue::CueQueue;
 use crate::entity::EntityIdx;
 use crate::interest::Changes;
 use crate::session::{Session, SessionIdx};
+use crate::simd;
 use crate::why::WhySlot;
 use starling_protocol::snapshot::{Clock, Fold, SnapshotWriter};
 use starling_protocol::units::{EntityId, Tick};
@@ -79,6 +80,12 @@ impl View {
         self.open
     }
 
+    /// Begins to bring the view itself.
+    #[inline]
+    pub(crate) fn fetch_row(&self) {
+        simd::fetch_row(std::slice::from_ref(self), size_of::<Self>());
+    }
+
     /// Begins to bring what a tick needs and the view itself does not hold.
     #[inline]
     pub(super) fn fetch(&self) {
@@ -88,7 +95,7 @@ impl View {
 
     /// Begins to bring what an acknowledgement needs and the view itself does not hold.
     #[inline]
-    pub(super) fn fetch_acked(&self) {
+    pub(crate) fn fetch_acked(&self) {
         self.slots.fetch_heads();
         self.sent.fetch();
     }
