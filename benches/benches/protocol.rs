@@ -7,9 +7,12 @@
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use starling_benches::clock::CpuTime;
+use starling_benches::codes::{Told, fixes_told, knots_told};
 use starling_benches::motion::Gait;
 use starling_benches::record::{Change, Recording};
 use starling_benches::scene::{Cast, Scene};
+use starling_client_sim::motion::{CityVehicle, Motion, Streets};
+use starling_client_sim::trace::{Trace, TrackPlayer};
 use starling_protocol::limits::DATAGRAM_BYTES_MAX;
 use starling_protocol::schema::OrientationKind;
 use starling_protocol::snapshot::{Code, Page, SnapshotWriter, knot_code};
@@ -17,6 +20,7 @@ use starling_protocol::space::Space;
 use starling_protocol::units::Tick;
 use starling_protocol::uplink::Uplink;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Codes in the page that is written.
@@ -36,6 +40,8 @@ fn main() {
         snapshots(&mut criterion, name, &recording);
     }
     payloads();
+    cars();
+    fleets();
     uplinks(&mut criterion);
     criterion.final_summary();
 }
@@ -51,7 +57,8 @@ fn record(gait: Gait) -> Recording {
 /// Acknowledgements of a tick arrive before the next.
 fn payloads() {
     let sizes = if starling_benches::is_trial() { (40, 30) } else { (500, 300) };
-    for (name, gait) in [("walk", Gait::Walk), ("arena", Gait::Arena)] {
+    let gaits = [("walk", Gait::Walk), ("arena", Gait::Arena), ("game", Gait::Game)];
+    for (name, gait) in gaits {
         for visible in [10, 25, 50, 100] {
             for loss in [0.0, 0.05] {
                 let cast = Cast { gait, loss, ..Cast::walk(sizes.0, sizes.0, visible) };
@@ -69,6 +76,37 @@ fn payloads() {
             }
         }
     }
+}
+
+/// What codes take of cars of real matches, of which only the position is known.
+fn cars() {
+    let (entities, ticks) = if starling_benches::is_trial() { (200, 40) } else { (800, 400) };
+    let cast = Cast { gait: Gait::Cars, ..Cast::walk(entities, 20, 100) };
+    let recording = Recording::take(cast, ticks);
+    for age in [1, 2] {
+        let told = knots_told(recording.changes(), OrientationKind::Heading, age);
+        print_told(&format!("cars, positions alone, age {age}"), &told);
+    }
+}
+
+/// What codes take of fleets: of a town that reports once a second, and of the trace that is named by
+/// `STARLING_FLEET`, if one is.
+fn fleets() {
+    let (vehicles, seconds) = if starling_benches::is_trial() { (20, 60) } else { (400, 900) };
+    let streets = Arc::new(Streets::new([52.2, 21.0, 0.0], 3_000.0));
+    let vehicle = |n| Box::new(CityVehicle::new(Arc::clone(&streets), 1, n)) as Box<dyn Motion>;
+    print_told("a town, a fix each second", &fixes_told((0..vehicles).map(vehicle), seconds));
+    let Some(path) = std::env::var_os("STARLING_FLEET") else { return };
+    let trace = Trace::open(&[path]).expect("the trace that is named is one");
+    let end_s = trace.tracks.iter().map(|track| track.end_s()).fold(0.0, f64::max);
+    let track = |track: &Arc<_>| Box::new(TrackPlayer::new(Arc::clone(track), 1.0)) as _;
+    let told = fixes_told(trace.tracks.iter().map(track), end_s as u32);
+    print_told("the fleet that is named", &told);
+}
+
+fn print_told(name: &str, told: &Told) {
+    let Told { codes, records, .. } = told;
+    println!("{name}: {codes} codes of {:.2} bits, {records} records", told.mean_bits());
 }
 
 fn codes(criterion: &mut Criterion<CpuTime>, name: &str, recording: &Recording) {

@@ -1,6 +1,7 @@
 //! How things move in a bench: the same way in every run of a seed.
 
-use starling_client_sim::motion::{Facing, HotSpots, Motion, Pose};
+use crate::game::Gamer;
+use starling_client_sim::motion::{ClipPlayer, Facing, HotSpots, Motion, Pose, clips};
 use starling_protocol::sample::{Orientation, Sample};
 use starling_protocol::space::{METRIC_STEPS, Space};
 use std::fmt;
@@ -54,6 +55,10 @@ pub enum Gait {
     Swerve,
     /// Players and recorded cars, as in the scenario `arena`.
     Arena,
+    /// Players of the motion that bars of bits were set with.
+    Game,
+    /// Recorded cars alone, of which nothing but the position is told.
+    Cars,
 }
 
 /// One thing in a square.
@@ -83,7 +88,7 @@ impl Mover {
         let speed_mps = if moves { dice.between(SPEED_MPS[0], SPEED_MPS[1]) } else { 0.0 };
         let heading = dice.between(0.0, std::f64::consts::TAU);
         let tick_s = 1.0 / f64::from(hz);
-        let player = (gait == Gait::Arena).then(|| Player::new(seed, n, side_m));
+        let player = Player::of(gait, seed, n, side_m);
         let mut mover = Self { player, dice, gait, tick_s, side_m, at, goal, speed_mps, heading };
         mover.face_goal();
         mover
@@ -100,7 +105,7 @@ impl Mover {
         let step = self.speed_mps * self.tick_s;
         match self.gait {
             Gait::Walk | Gait::March => self.seek(step),
-            Gait::Swerve | Gait::Arena => {
+            _ => {
                 let turn = TURN_PER_S * self.tick_s;
                 self.heading += self.dice.between(-turn, turn);
             }
@@ -163,19 +168,34 @@ impl Mover {
     }
 }
 
-/// One entity of the swarm's arena.
+/// Something whose motion is known at every moment.
 struct Player {
     motion: Box<dyn Motion>,
     tick: u32,
     pose: Pose,
+    /// Nothing but its position is told.
+    bare: bool,
 }
 
+/// Recorded cars that drive on one field together, half of it in metres.
+const CARS: u32 = 8;
+const FIELD_M: f64 = 60.0;
+
 impl Player {
-    fn new(seed: u64, n: u32, side_m: f64) -> Self {
-        let arena = Arc::new(HotSpots::new(seed, 1_000, side_m));
-        let mut motion = arena.entity(seed, n);
+    fn of(gait: Gait, seed: u64, n: u32, side_m: f64) -> Option<Self> {
+        let mut motion: Box<dyn Motion> = match gait {
+            Gait::Walk | Gait::March | Gait::Swerve => return None,
+            Gait::Arena => Arc::new(HotSpots::new(seed, 1_000, side_m)).entity(seed, n),
+            Gait::Game => Box::new(Gamer::new(seed, n, side_m)),
+            Gait::Cars => {
+                let mut dice = Dice::new(seed ^ u64::from(n / CARS) << 20);
+                let half = FIELD_M.min(side_m / 2.0);
+                let centre = [0; 2].map(|_: i32| dice.between(half, side_m - half));
+                Box::new(ClipPlayer::new(clips(), seed, n / CARS, n % CARS, centre))
+            }
+        };
         let pose = motion.pose(0.0).expect("players stay");
-        Self { motion, tick: 0, pose }
+        Some(Self { motion, tick: 0, pose, bare: gait == Gait::Cars })
     }
 
     fn step(&mut self, tick_s: f64) {
@@ -184,13 +204,17 @@ impl Player {
     }
 
     fn sample(&self) -> Sample {
+        let position = Space::Metric.snap(self.pose.position).expect("an arena is in range");
+        if self.bare {
+            return Sample { position, ..Sample::default() };
+        }
         let velocity = self.pose.velocity.map(|v| v.map(|c| (c * METRIC_STEPS).round() as i32));
         let turns = match self.pose.facing {
             Facing::Heading(degrees) => (degrees / 360.0).rem_euclid(1.0),
             Facing::None | Facing::Quaternion(_) => 0.0,
         };
         Sample {
-            position: Space::Metric.snap(self.pose.position).expect("an arena is in range"),
+            position,
             velocity,
             orientation: Orientation::Heading((turns * 256.0).round() as i32 as u8),
             fix: None,

@@ -18,6 +18,8 @@ const PREFIX_TICKS: u32 = 20;
 /// One entity's newest state, and the one that its client held before.
 #[derive(Clone, Copy, Debug)]
 pub struct Change {
+    /// Whose.
+    pub entity: EntityId,
     /// What the client held.
     pub base: Knot,
     /// What is told.
@@ -81,7 +83,7 @@ impl Recording {
             if let (Some((was, base)), Some((is, now))) = (before, state(table, slot))
                 && (was == is && now.tick > base.tick)
             {
-                self.changes.push(Change { base, now, age: 1 });
+                self.changes.push(Change { entity: is, base, now, age: 1 });
             }
         }
     }
