@@ -16,6 +16,8 @@ use starling_protocol::space::METRIC_STEPS;
 
 /// In so many ticks once, leaves that no longer matter are dropped.
 const PRUNE_TICKS: u32 = 16;
+/// Viewers for whom masks are asked ahead of their turn.
+const AHEAD: usize = 3;
 /// Squares beyond this are no longer exact in 64-bit floats.
 const SQUARE_MAX: f64 = (1u64 << 52) as f64;
 
@@ -203,6 +205,7 @@ impl Group {
         self.boxes.fill(self.table.list.iter().map(|leaf| index.bounds(*leaf)));
         let own = self.table.position(self.leaf).expect("a leaf matters to who is in it");
         for row in 0..self.heads.len() {
+            self.table.prefetch(row + AHEAD);
             lane.begin();
             if std::mem::take(&mut self.heads[row].recheck) {
                 self.recheck(row, index, entities, lane);

@@ -3,7 +3,7 @@
 
 use crate::entity::EntityIdx;
 use crate::leaf::{GridBox, bits};
-use crate::simd::BLOCK;
+use crate::simd::{self, BLOCK};
 use crate::spatial::{Index, LeafIdx, Shift};
 
 /// Masks in a line of the cache: rows grow by so many.
@@ -136,6 +136,13 @@ impl Table {
         let live = &mut self.live[block];
         let bit = 1 << (at % BLOCK);
         *live = if mask == 0 { *live & !bit } else { *live | bit };
+    }
+
+    /// Asks for the masks of a viewer, should there be one in this row.
+    pub(super) fn prefetch(&self, row: usize) {
+        if let Some(masks) = self.masks.get(row * self.stride..(row + 1) * self.stride) {
+            simd::prefetch(masks);
+        }
     }
 
     /// Masks and live blocks of one viewer.
