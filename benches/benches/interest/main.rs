@@ -38,7 +38,19 @@ const ARM_TICKS: usize = 8;
 /// Leave distance over enter distance.
 const HYSTERESIS: f64 = 1.125;
 
+/// Both tables, or the one that is named: `cargo bench --bench interest -- viewers`, or `join`.
 fn main() {
+    let names = |name: &str| std::env::args().any(|arg| arg == name);
+    let all = !names("viewers") && !names("join");
+    if all || names("viewers") {
+        viewers();
+    }
+    if all || names("join") {
+        joins_of_all();
+    }
+}
+
+fn joins_of_all() {
     println!(
         "| entities = viewers | pairs | index | join | join per pair | p99, max over mean | grid per pair | rstar points per pair |"
     );
@@ -49,16 +61,20 @@ fn main() {
     for &(entities, visible) in sizes {
         println!("{}", row(entities, visible));
     }
-    println!("\n| what | per tick |\n|---|---|");
-    let still = if trial { 500 } else { 10_000 };
+    println!();
+}
+
+fn viewers() {
+    let trial = starling_benches::is_trial();
+    let (still, vehicles) = if trial { (500, 5_000) } else { (10_000, 1_000_000) };
+    println!("| what | per tick |\n|---|---|");
     println!(
         "| 16 viewers of {still} that stand still, index and interest | {:.2} us |",
         standing(still)
     );
     println!("| the same, the whole tick: mean / p50 / p99 / max | {} |", whole(still));
-    let vehicles = if trial { 5_000 } else { 1_000_000 };
     println!(
-        "| ten nearest of a kind among {vehicles}, for each viewer | {:.2} us |",
+        "| ten nearest of a kind among {vehicles}, for each viewer | {:.2} us |\n",
         ten(vehicles)
     );
 }
