@@ -20,8 +20,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Events of the wire taken in one go.
+/// Events of the wire taken in one go, and how often before anything is answered.
 const EVENTS_MAX: usize = 4_096;
+const TAKES_MAX: usize = 8;
+/// Clients whose packets leave together.
+const FLUSH_CLIENTS: usize = 32;
 /// Connections that are begun in one pass: a storm of handshakes would stall all others.
 const DIALS_PER_PASS: usize = 16;
 /// Dials that wait for an answer at once.
@@ -153,15 +156,18 @@ impl<W: Wire> StarlingTarget<W> {
         }
     }
 
-    fn take_in(&mut self, now: Nanos, clock: &dyn Clock, into: &mut Received) {
-        loop {
+    /// Everything that has come, and what comes meanwhile: a server sends a tick in less time than
+    /// a client takes to decode it, and who hears of it last should not wait for others to answer.
+    fn take_in(&mut self, clock: &dyn Clock, into: &mut Received) {
+        for _ in 0..TAKES_MAX {
+            let now = Nanos(clock.now_ns());
             let mut events = std::mem::take(&mut self.events);
             let count = self.wire.poll(now, EVENTS_MAX, &mut events);
             for event in events.drain(..) {
                 self.handle(event, clock, into);
             }
             self.events = events;
-            if count < EVENTS_MAX {
+            if count < EVENTS_MAX && !self.wire.is_pressed() {
                 return;
             }
         }
@@ -307,7 +313,7 @@ impl<W: Wire> Target for StarlingTarget<W> {
 
     fn receive(&mut self, clock: &dyn Clock, into: &mut Received) {
         let now = Nanos(clock.now_ns());
-        self.take_in(now, clock, into);
+        self.take_in(clock, into);
         self.registry.refresh();
         self.choose(now);
         for &at in &self.queue {
@@ -326,8 +332,7 @@ impl<W: Wire> Target for StarlingTarget<W> {
     }
 
     fn is_pressed(&mut self) -> bool {
-        self.wire.sleep(Duration::ZERO);
-        self.wire.next_timeout() == Some(Nanos(0))
+        self.wire.is_pressed()
     }
 
     fn observe(&mut self, clock: &dyn Clock, into: &mut Received) {
@@ -345,9 +350,14 @@ impl<W: Wire> Target for StarlingTarget<W> {
             self.clients[at].move_to(now, self.options.unix_ms, self.options.space, sample);
             self.agenda[at].touched = true;
         }
+        let mut pumped = 0;
         for at in 0..self.agenda.len() {
             if self.agenda[at].touched {
                 self.pump(at, Nanos(clock.now_ns()));
+                pumped += 1;
+                if pumped % FLUSH_CLIENTS == 0 {
+                    self.wire.flush(Nanos(clock.now_ns()));
+                }
             }
         }
         self.wire.flush(Nanos(clock.now_ns()));

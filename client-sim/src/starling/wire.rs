@@ -22,6 +22,9 @@ pub trait Wire: Transport {
     /// Sleeps until something arrives or this long is over.
     fn sleep(&mut self, longest: Duration);
 
+    /// Does something wait to be taken in?
+    fn is_pressed(&mut self) -> bool;
+
     /// Bytes of UDP payload received and sent so far.
     fn bytes(&self) -> (u64, u64);
 
@@ -81,6 +84,12 @@ impl Wire for QuicWire {
 
     fn sleep(&mut self, longest: Duration) {
         self.client.wait(longest);
+    }
+
+    fn is_pressed(&mut self) -> bool {
+        self.client.wait(Duration::ZERO);
+        // Zero is what has come and was not looked at; timers have a time.
+        self.client.next_timeout() == Some(Nanos(0))
     }
 
     fn bytes(&self) -> (u64, u64) {
@@ -177,6 +186,10 @@ impl Wire for ClientSide {
     }
 
     fn sleep(&mut self, _: Duration) {}
+
+    fn is_pressed(&mut self) -> bool {
+        false
+    }
 
     fn bytes(&self) -> (u64, u64) {
         (0, 0)
