@@ -88,6 +88,13 @@ impl CompetentTarget {
         Ok(())
     }
 
+    /// Waits for at most so long for sockets that have something to read.
+    fn look(&mut self, longest: Duration) {
+        // An interrupted wait is a short one.
+        let _ = self.poll.poll(&mut self.events, Some(longest));
+        self.ready.extend(self.events.iter().map(|event| event.token().0));
+    }
+
     fn say_hello(&mut self, now_ns: u64) {
         let due = |client: &&mut Client| {
             client.keys.is_none() && client.said_ns.is_none_or(|said| now_ns > said + AGAIN_NS)
@@ -258,11 +265,13 @@ impl Target for CompetentTarget {
 
     fn draw(&mut self, _: &dyn Clock, _: ClientNo, _: &mut Received) {}
 
+    fn is_pressed(&mut self) -> bool {
+        self.look(Duration::ZERO);
+        !self.ready.is_empty()
+    }
+
     fn wait(&mut self, clock: &dyn Clock, until_ns: u64) {
-        let longest = Duration::from_nanos(until_ns.saturating_sub(clock.now_ns()));
-        // An interrupted wait is a short one.
-        let _ = self.poll.poll(&mut self.events, Some(longest));
-        self.ready.extend(self.events.iter().map(|event| event.token().0));
+        self.look(Duration::from_nanos(until_ns.saturating_sub(clock.now_ns())));
     }
 
     fn traffic(&self) -> Traffic {

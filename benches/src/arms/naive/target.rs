@@ -182,6 +182,10 @@ impl<W: Wire> Target for NaiveTarget<W> {
         into.refused_events.append(&mut self.refused);
     }
 
+    fn is_pressed(&mut self) -> bool {
+        self.wire.is_pressed()
+    }
+
     fn submit(&mut self, clock: &dyn Clock, samples: &[Sample]) {
         for sample in samples {
             let Some(&at) = self.owners.get(&sample.entity) else { continue };
