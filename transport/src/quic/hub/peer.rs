@@ -77,6 +77,8 @@ pub(in crate::quic) struct Peer {
     phase: Phase,
     /// Bytes that QUIC's datagram buffer will still take.
     datagram_space: usize,
+    /// The same while none waits: a little less than it was told to be.
+    datagram_space_empty: usize,
     /// The far side broke the rules of streams.
     at_fault: bool,
     /// What presses.
@@ -87,9 +89,10 @@ impl Peer {
     pub(super) fn new(
         now: Instant,
         key: ConnKey,
-        connection: Connection,
+        mut connection: Connection,
         framing: Framing,
     ) -> Self {
+        let datagram_space_empty = connection.datagrams().send_buffer_space();
         let server = connection.side() == Side::Server;
         Self {
             key,
@@ -99,6 +102,7 @@ impl Peer {
             outbox: Outbox::default(),
             phase: Phase::Connecting { deadline: server.then(|| now + HANDSHAKE_DEADLINE) },
             datagram_space: 0,
+            datagram_space_empty,
             at_fault: false,
             haste: Haste::new(now),
         }

@@ -1,7 +1,6 @@
 //! What of a connection presses, and what can wait for the next tick.
 
 use super::{Peer, Phase};
-use crate::quic::config::DATAGRAM_SEND_BYTES;
 use crate::quic::delay::{ACK_DELAY, DEFERRAL, PROMPT_EVERY, REST};
 use quinn_proto::{Side, Transmit};
 use std::time::{Duration, Instant};
@@ -96,7 +95,7 @@ impl Peer {
     /// long, and whatever else there was would have fitted in.
     pub(in crate::quic::hub) fn is_spent(&mut self, now: Instant, transmit: &Transmit) -> bool {
         let roomy = transmit.segment_size.is_none() && transmit.size < ROOMY_BYTES;
-        roomy && self.is_calm(now) && self.space() >= DATAGRAM_SEND_BYTES
+        roomy && self.is_calm(now) && self.space() >= self.datagram_space_empty
     }
 
     /// It stands, on a path that is known, and its streams have been silent for a while.
@@ -107,7 +106,7 @@ impl Peer {
     /// After a packet with so many datagrams: is there nothing to do but to acknowledge it, and time
     /// for that?
     pub(in crate::quic::hub) fn may_wait(&mut self, now: Instant, datagrams: u64) -> bool {
-        let sent = self.datagram_space >= DATAGRAM_SEND_BYTES;
+        let sent = self.datagram_space >= self.datagram_space_empty;
         let server = self.connection.side() == Side::Server;
         if !(server && sent && self.is_calm(now)) || self.haste.is_prompt(now) {
             return false;
