@@ -15,7 +15,7 @@ use starling_protocol::close::CloseCode;
 use starling_protocol::space::Space as WireSpace;
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
-use starling_transport::{ConnKey, Event};
+use starling_transport::{ConnKey, Event, SendError};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -273,8 +273,12 @@ impl<W: Wire> StarlingTarget<W> {
         let space = wire_space(self.options.space);
         while client.session.poll_datagram(now, &mut self.datagram) {
             client.note_uplink(space, &self.datagram);
-            // A datagram that is not taken is lost: that is what datagrams are.
-            let _ = self.wire.send_datagram(now, conn, &self.datagram);
+            if self.wire.send_datagram(now, conn, &self.datagram) == Err(SendError::Full) {
+                // A gateway says more at once than the queue takes: what is in it goes first. What is
+                // still not taken is lost: that is what datagrams are.
+                self.wire.flush(now);
+                let _ = self.wire.send_datagram(now, conn, &self.datagram);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::session::{LinkWish, Session};
 use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
-use starling_transport::{ConnKey, Event, Transport};
+use starling_transport::{ConnKey, Event, SendError, Transport};
 
 /// What a wire counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,9 +133,13 @@ impl Wire {
             }
         }
         while session.poll_datagram(now, &mut self.datagram) {
-            if transport.send_datagram(now, conn, &self.datagram).is_err() {
-                self.stats.datagrams_refused += 1;
+            let mut sent = transport.send_datagram(now, conn, &self.datagram);
+            if sent == Err(SendError::Full) {
+                // A gateway says more at once than the queue takes: what is in it goes first.
+                transport.flush(now);
+                sent = transport.send_datagram(now, conn, &self.datagram);
             }
+            self.stats.datagrams_refused += u64::from(sent.is_err());
         }
     }
 }

@@ -30,6 +30,7 @@ on_each_server!(
     a_server_that_shuts_down_tells_its_clients,
     a_server_that_shuts_down_says_goodbye_to_whoever_it_did_not_close,
     a_datagram_that_finds_no_room_is_refused_and_counted,
+    a_flush_makes_room_for_a_client_that_says_more_than_the_queue_takes,
     a_server_that_came_back_with_its_secret_tells_old_clients_at_once,
 );
 
@@ -207,6 +208,27 @@ fn a_datagram_that_finds_no_room_is_refused_and_counted<V: QuicServer>() {
     let refused = (0..100).find_map(|_| send().err());
     assert_eq!(refused, Some(SendError::Full));
     troupe.until("it is counted", |t| t.stage.server.stats().datagrams_full == 1);
+}
+
+fn a_flush_makes_room_for_a_client_that_says_more_than_the_queue_takes<V: QuicServer>() {
+    let (mut troupe, pair) = Troupe::connected(QuicStage::<V>::new());
+    let now = troupe.stage.now();
+    let client = troupe.stage.client();
+    let mut full = 0;
+    for _ in 0..12 {
+        if client.send_datagram(now, pair.client, &[2; 1_000]) == Err(SendError::Full) {
+            full += 1;
+            client.flush(now);
+            assert_eq!(
+                client.send_datagram(now, pair.client, &[2; 1_000]),
+                Ok(()),
+                "there is room"
+            );
+        }
+    }
+    assert!(full > 0, "the queue was never full");
+    troupe.stage.client().flush(now);
+    troupe.until("all are there", |t| t.datagrams_at_server().len() == 12);
 }
 
 /// Binds the address as soon as its last owner has let go of it.
