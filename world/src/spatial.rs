@@ -10,7 +10,7 @@
 //! `Index::shifts`, which tells who changed lanes since the index was settled last.
 //!
 //! Where an entity is, is noted by entity; its leaf fetches that when the index is settled
-//! ([`sweep`]), on any number of threads. Stretches of leaves make up zones ([`zone`]).
+//! (`sweep`), on any number of threads. Stretches of leaves make up zones (`zone`).
 
 mod growth;
 mod shift;

@@ -3,7 +3,7 @@
 //! An [`EntityIdx`] is reused, an [`EntityId`] never: its generation counts the entities that held
 //! the index before. A freed index rests until the end of the next tick, so that whoever compares
 //! what was visible with what is visible now cannot mistake one entity for another. Who keeps an index
-//! for longer, as slots do whose leave is not acknowledged, asks [`Entities::born`].
+//! for longer, as slots do whose leave is not acknowledged, asks when its entity was `born`.
 
 mod fields;
 mod names;
