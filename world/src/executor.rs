@@ -52,3 +52,19 @@ impl Executor for Serial {
         parts.iter_mut().for_each(work);
     }
 }
+
+/// Cuts work into so many parts and runs the last one first, for tests of what must not depend on
+/// either.
+#[cfg(test)]
+pub(crate) struct Backwards(pub(crate) usize);
+
+#[cfg(test)]
+impl Executor for Backwards {
+    fn width(&self) -> usize {
+        self.0
+    }
+
+    fn run<T: Send>(&self, parts: &mut [T], work: &(dyn Fn(&mut T) + Sync)) {
+        parts.iter_mut().rev().for_each(work);
+    }
+}

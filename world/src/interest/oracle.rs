@@ -4,7 +4,7 @@ use super::Interests;
 use crate::World;
 use crate::config::{Profile, WorldConfig};
 use crate::entity::{Accepted, EntityIdx};
-use crate::executor::{Executor, Serial};
+use crate::executor::{Backwards, Executor, Serial};
 use crate::grants::{Grants, Principal};
 use crate::input::{Attach, Command, ConnId, TickInputs};
 use crate::output::Output;
@@ -15,19 +15,6 @@ use starling_protocol::message::interest::{Interest, Point, Shape, Target};
 use starling_protocol::sample::{Orientation, Sample};
 use starling_protocol::space::Space;
 use starling_protocol::units::{Handle, KindId};
-
-/// Runs parts last first.
-struct Backwards(usize);
-
-impl Executor for Backwards {
-    fn width(&self) -> usize {
-        self.0
-    }
-
-    fn run<T: Send>(&self, parts: &mut [T], work: &(dyn Fn(&mut T) + Sync)) {
-        parts.iter_mut().rev().for_each(work);
-    }
-}
 
 /// What happens between two ticks.
 #[derive(Clone, Debug)]

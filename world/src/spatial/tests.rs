@@ -1,6 +1,7 @@
 //! The index against a plain grid and a follower of its shifts.
 
 use super::*;
+use crate::executor::Backwards;
 use crate::grid::CellGrid;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -129,19 +130,6 @@ fn apply(index: &mut Index, now: &mut BTreeMap<u32, Grid>, (e, what, to): (u32, 
             index.moved(entity, to);
             now.insert(e, to);
         }
-    }
-}
-
-/// Runs parts last first.
-struct Backwards(usize);
-
-impl Executor for Backwards {
-    fn width(&self) -> usize {
-        self.0
-    }
-
-    fn run<T: Send>(&self, parts: &mut [T], work: &(dyn Fn(&mut T) + Sync)) {
-        parts.iter_mut().rev().for_each(work);
     }
 }
 
