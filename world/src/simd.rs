@@ -174,17 +174,6 @@ fn sieve_with(
     }
 }
 
-/// Asks for masks that will be read soon: to wait for them took an eighth of a sieve.
-#[inline]
-pub(crate) fn prefetch(masks: &[u64]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in masks.chunks(8) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint, and the line is there.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-    }
-}
-
 /// Lanes within a distance whose square is `limit`. Differences may wrap round for what is far
 /// away, which can only add false hits.
 #[inline]

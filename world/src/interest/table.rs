@@ -141,7 +141,8 @@ impl Table {
     /// Asks for the masks of a viewer, should there be one in this row.
     pub(super) fn prefetch(&self, row: usize) {
         if let Some(masks) = self.masks.get(row * self.stride..(row + 1) * self.stride) {
-            simd::prefetch(masks);
+            // To wait for them took an eighth of a sieve.
+            simd::fetch_row(masks, usize::MAX);
         }
     }
 
