@@ -53,7 +53,8 @@ impl Room {
     /// clock for it.
     #[must_use]
     pub fn new(world: World, mailbox: Arc<Mailbox>, start: Nanos, unix: Option<UnixClock>) -> Self {
-        let schedule = Schedule::new(start, world.config().tick_rate);
+        let tick_rate = world.config().tick_rate;
+        let schedule = Schedule::new(start, tick_rate);
         Self {
             world,
             mailbox,
@@ -61,7 +62,7 @@ impl Room {
             schedule,
             unix,
             last_step: start,
-            weight: Weight::default(),
+            weight: Weight::new(tick_rate.period_ns()),
             commands: Vec::new(),
             inputs: TickInputs::default(),
             batch: Batch::default(),
