@@ -67,17 +67,42 @@ pub(super) fn secret(options: &ServerOptions) -> ServerSecret {
     })
 }
 
-/// A socket on this address; `shared` with others of this program on the same one.
-pub(super) fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+/// A socket on this address, which nobody else has.
+pub(super) fn socket(address: SocketAddr) -> io::Result<Socket> {
+    bound(address, false)
+}
+
+/// Another socket on the address of one that [shares](share) it.
+pub(super) fn sibling(address: SocketAddr) -> io::Result<Socket> {
+    bound(address, true)
+}
+
+/// Lets siblings have the address of a socket too. To be asked for once it is bound: one that shares
+/// from the beginning would be given a port that another server shares already, even where it asks
+/// for any that is free.
+pub(super) fn share(socket: &Socket) -> io::Result<()> {
+    set_shared(socket, true)
+}
+
+fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     // The system may grant less; it says how much in `starling check`.
     let _asked =
         (socket.set_recv_buffer_size(SOCKET_BYTES), socket.set_send_buffer_size(SOCKET_BYTES));
     socket.set_nonblocking(true)?;
-    #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos"))))]
-    socket.set_reuse_port(shared)?;
+    set_shared(&socket, shared)?;
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+#[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos"))))]
+fn set_shared(socket: &Socket, shared: bool) -> io::Result<()> {
+    socket.set_reuse_port(shared)
+}
+
+#[cfg(not(all(unix, not(any(target_os = "solaris", target_os = "illumos")))))]
+fn set_shared(_: &Socket, _: bool) -> io::Result<()> {
+    Ok(())
 }
 
 fn server_config(options: &ServerOptions, crypto: Arc<dyn crypto::ServerConfig>) -> ServerConfig {
@@ -125,4 +150,42 @@ fn use_secret(
         .reset_key(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &derive(b"reset"))));
     server.token_key(Arc::new(prk));
     ids
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::net::Ipv4Addr;
+
+    const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+    fn port(socket: &Socket) -> u16 {
+        let address = socket.local_addr().expect("it is bound");
+        address.as_socket().expect("of the internet").port()
+    }
+
+    fn shared() -> Socket {
+        let socket = socket(ANY_PORT).expect("a free port can be had");
+        share(&socket).expect("it may be shared");
+        socket
+    }
+
+    #[test]
+    fn who_shares_a_port_with_siblings_does_not_share_it_with_another_server() {
+        // So many that a port given twice would be likelier than not.
+        let sockets: Vec<_> = (0..400).map(|_| shared()).collect();
+        let ports: BTreeSet<u16> = sockets.iter().map(port).collect();
+        assert_eq!(ports.len(), sockets.len());
+    }
+
+    #[test]
+    fn siblings_share_and_strangers_are_refused() {
+        let first = shared();
+        let address =
+            first.local_addr().expect("it is bound").as_socket().expect("of the internet");
+        let _second = sibling(address).expect("it is shared");
+        let refused = socket(address).expect_err("it is taken");
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+    }
 }

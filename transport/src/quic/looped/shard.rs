@@ -72,9 +72,16 @@ impl Shard {
         secret: &ServerSecret,
         number: u8,
     ) -> Result<Self, ServerError> {
-        let shared = options.shards > 1;
         let fail = |source| ServerError::of(address, source);
-        let socket = setup::socket(address, shared).and_then(Socket::new).map_err(fail)?;
+        let socket = match number {
+            0 => setup::socket(address),
+            _ => setup::sibling(address),
+        };
+        let socket = socket.map_err(fail)?;
+        if options.shards > 1 {
+            setup::share(&socket).map_err(fail)?;
+        }
+        let socket = Socket::new(socket).map_err(fail)?;
         Self::on(socket, options, secret, number)
             .map_err(|source| ServerError::Bind { address, source })
     }

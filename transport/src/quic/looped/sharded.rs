@@ -87,9 +87,6 @@ impl ShardedServer {
     /// [`ServerError`] names the address when it cannot be had.
     pub fn bind(options: &ServerOptions) -> Result<Self, ServerError> {
         let (secret, population) = (setup::secret(options), Arc::new(AtomicUsize::new(0)));
-        // Sockets that share an address would share it with another server's, too.
-        let alone = setup::socket(options.listen, false);
-        drop(alone.map_err(|source| ServerError::of(options.listen, source))?);
         let (mut shards, mut address) = (Vec::new(), options.listen);
         for number in 0..options.shards.max(1) {
             let mut shard = Shard::bind(options, address, &secret, number)?;
