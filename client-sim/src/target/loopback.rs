@@ -4,17 +4,20 @@
 //! soon as it withholds an enter, shifts an entity, or drops, doubles or swaps an event.
 
 use super::{
-    Accepted, ChannelNo, ClientNo, ClientPlan, Clock, Delivery, EntityNo, EventNo, EventScope,
-    Frame, GivenCue, Held, Known, Link, Publish, Received, Resumption, Sample, Target, Terms,
-    Traffic, View,
+    Accepted, ClientNo, ClientPlan, Clock, Delivery, EntityNo, EventNo, EventScope, Frame,
+    GivenCue, Held, Known, Link, Publish, Received, Resumption, Sample, Target, Terms, Traffic,
+    View,
 };
 use crate::space::Position;
 use crate::truth::Area;
 use anyhow::Result;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+mod client;
 mod cues;
 
+use client::Client;
 use cues::Cues;
 
 /// Something that a loopback server does wrong.
@@ -86,14 +89,8 @@ pub struct Loopback {
     swapped: Option<Delivery>,
     traffic: Traffic,
     interrupted: bool,
-}
-
-struct Client {
-    plan: ClientPlan,
-    held: BTreeSet<EntityNo>,
-    /// Events that came by place, and by each channel, so far.
-    inbox: u64,
-    offsets: Vec<(ChannelNo, u64)>,
+    /// Time passes by itself, so that waiting is resting.
+    live: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -128,7 +125,14 @@ impl Loopback {
             swapped: None,
             traffic: Traffic::default(),
             interrupted: false,
+            live: false,
         }
+    }
+
+    /// For a real clock: who waits for this server rests until its next tick.
+    #[must_use]
+    pub fn live(self) -> Self {
+        Self { live: true, ..self }
     }
 
     fn has(&self, fault: Fault) -> bool {
@@ -359,24 +363,6 @@ impl Loopback {
     }
 }
 
-impl Client {
-    fn next_offset(&mut self, channel: Option<ChannelNo>) -> u64 {
-        let offset = match channel {
-            None => &mut self.inbox,
-            Some(channel) => match self.offsets.iter().position(|(c, _)| *c == channel) {
-                Some(at) => &mut self.offsets[at].1,
-                None => {
-                    self.offsets.push((channel, 0));
-                    let last = self.offsets.len() - 1;
-                    &mut self.offsets[last].1
-                }
-            },
-        };
-        *offset += 1;
-        *offset
-    }
-}
-
 impl Target for Loopback {
     fn connect(&mut self, clock: &dyn Clock, plans: &[ClientPlan]) -> Result<()> {
         self.due_ns = clock.now_ns() + self.period_ns();
@@ -474,7 +460,12 @@ impl Target for Loopback {
         }
     }
 
-    fn wait(&mut self, _: &dyn Clock, _: u64) {}
+    fn wait(&mut self, clock: &dyn Clock, until_ns: u64) {
+        let rest_ns = until_ns.min(self.due_ns).saturating_sub(clock.now_ns());
+        if self.live && rest_ns > 0 {
+            std::thread::sleep(Duration::from_nanos(rest_ns));
+        }
+    }
 
     fn traffic(&self) -> Traffic {
         let socket_drops = self.faults.iter().map(|fault| match fault {
