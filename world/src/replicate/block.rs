@@ -14,6 +14,8 @@ const _: () = assert!(BLOCK == u64::BITS as usize && SLOTS_MAX.is_multiple_of(BL
 
 /// No baseline: ticks begin with 1.
 pub(crate) const NO_BASE: Tick = Tick(0);
+/// No baseline is older than this.
+pub(crate) const NO_FLOOR: Tick = Tick(u32::MAX);
 
 /// What every tick reads of 64 slots: five cache lines, the first of which says whether there is
 /// more to read.
@@ -22,6 +24,8 @@ pub(crate) const NO_BASE: Tick = Tick(0);
 pub(crate) struct Block {
     /// The baseline of every slot that is not odd.
     pub(super) common: Tick,
+    /// No slot that is odd and held has an older baseline.
+    floor: Tick,
     pub(super) used: u64,
     pub(super) entering: u64,
     pub(super) leaving: u64,
@@ -51,14 +55,26 @@ impl Past {
 
 impl Block {
     pub(super) fn new(common: Tick) -> Self {
-        let entities = [EntityIdx(0); BLOCK];
-        Self { common, used: 0, entering: 0, leaving: 0, bulk: 0, odd: 0, entities }
+        let (floor, entities) = (NO_FLOOR, [EntityIdx(0); BLOCK]);
+        Self { common, floor, used: 0, entering: 0, leaving: 0, bulk: 0, odd: 0, entities }
     }
 
     /// The baseline of every slot that is not odd.
     #[inline]
     pub(crate) const fn common(&self) -> Tick {
         self.common
+    }
+
+    /// No held slot has an older baseline: while nothing stirred after it there is nothing to tell.
+    #[inline]
+    pub(crate) fn floor(&self) -> Tick {
+        let even = self.held() & !self.odd;
+        if even == 0 { self.floor } else { self.floor.min(self.common) }
+    }
+
+    /// A slot is held as of `base`.
+    pub(super) fn lower_floor(&mut self, base: Tick) {
+        self.floor = self.floor.min(base);
     }
 
     /// Slots that are not free.
@@ -159,6 +175,7 @@ impl Block {
                 self.odd &= !bit;
             }
         }
+        self.floor = if self.odd & self.held() == 0 { NO_FLOOR } else { self.floor.min(tick) };
         left
     }
 
@@ -169,6 +186,9 @@ impl Block {
             let kept = self.used & skipped & !self.odd;
             for slot in bits(kept) {
                 past.bases[slot] = self.common;
+            }
+            if kept != 0 {
+                self.lower_floor(self.common);
             }
             self.odd |= kept;
             self.common = tick;

@@ -1,6 +1,6 @@
 //! What a session is to be told in this tick.
 
-use super::slots::{BLOCK, BLOCKS_PER_PAGE, Slots, WordMask, bits};
+use super::slots::{BLOCK, BLOCKS_PER_PAGE, NO_FLOOR, Slots, WordMask, bits};
 use crate::entity::EntityIdx;
 use crate::simd::Level;
 use starling_protocol::limits::ENTERS_PER_DATAGRAM_TICK_MAX;
@@ -79,20 +79,24 @@ pub(crate) struct Agenda {
 
 impl Agenda {
     /// Goes through the slots of a session.
-    pub(crate) fn collect(&mut self, slots: &Slots, stirs: &Stirred<'_>, now: Tick) {
+    pub(crate) fn collect(&mut self, slots: &mut Slots, stirs: &Stirred<'_>, now: Tick) {
         self.words.clear();
         (self.enters, self.is_due) = (0, false);
+        if slots.calm().is_some_and(|floor| stirs.newest <= floor) {
+            return;
+        }
+        let mut calm = NO_FLOOR;
         for (word, block) in slots.blocks().iter().enumerate() {
-            let changed = if stirs.newest > block.common() || block.odd() != 0 {
-                slots.changed(word, stirs.at, stirs.level)
-            } else {
-                0
-            };
+            let floor = block.floor();
+            let changed =
+                if stirs.newest > floor { slots.changed(word, stirs.at, stirs.level) } else { 0 };
             let eventful = block.entering() | block.leaving() | block.bulk();
             if changed | eventful != 0 {
                 self.note(word as u16, slots, changed, now);
             }
+            calm = calm.min(floor);
         }
+        slots.set_calm(calm, self.words.is_empty());
     }
 
     fn note(&mut self, word: u16, slots: &Slots, changed: u64, now: Tick) {
@@ -195,7 +199,9 @@ pub(crate) fn common_base(page: &[WordNews], slots: &Slots) -> Option<Tick> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::slots::SlotState;
     use super::*;
+    use proptest::prelude::*;
 
     fn news(at: &[Tick]) -> Stirred<'_> {
         Stirred { at, newest: at.iter().copied().max().unwrap_or_default(), level: Level::detect() }
@@ -211,7 +217,7 @@ mod tests {
         let mut stirred = vec![Tick(4); 130];
         stirred[7] = Tick(5);
         let mut agenda = Agenda::default();
-        agenda.collect(&slots, &news(&stirred), Tick(6));
+        agenda.collect(&mut slots, &news(&stirred), Tick(6));
         let told: Vec<_> =
             agenda.words.iter().map(|n| (n.word, n.changed, n.enters, n.leaves)).collect();
         assert_eq!(told, [(0, 1 << 7, 0, 0), (1, 1 << 2, 0, 0), (2, 0, 0, 0b10)]);
@@ -228,7 +234,7 @@ mod tests {
         slots.ack(0, 0, Tick(3), [].into_iter());
         let mut agenda = Agenda::default();
         let now = Tick(4 + BASE_TICKS_MAX);
-        agenda.collect(&slots, &news(&[now; 2]), now);
+        agenda.collect(&mut slots, &news(&[now; 2]), now);
         assert_eq!((agenda.words[0].changed, agenda.words[0].enters), (0b01, 0b10));
     }
 
@@ -238,7 +244,78 @@ mod tests {
         assert!(slots.take(EntityIdx(0), Tick(1)).is_some());
         slots.ack(0, 0, Tick(4), [].into_iter());
         let mut agenda = Agenda::default();
-        agenda.collect(&slots, &news(&[Tick(4)]), Tick(5));
+        agenda.collect(&mut slots, &news(&[Tick(4)]), Tick(5));
         assert!(agenda.words.is_empty() && !agenda.is_due);
+        assert_eq!(slots.calm(), Some(Tick(4)));
+        agenda.collect(&mut slots, &news(&[Tick(5)]), Tick(5));
+        assert_eq!(agenda.words[0].changed, 1, "until it stirs");
+        slots.depart(EntityIdx(0), Tick(6));
+        assert_eq!(slots.calm(), None, "or leaves");
+    }
+    /// What may befall a slot, or a page of them, in one tick.
+    #[derive(Clone, Debug)]
+    enum Event {
+        Take(u32),
+        Depart(u32),
+        Bulk(u32),
+        Hold(u32, u32),
+        Ack(u32, u64),
+        Stir(u32),
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            (0..90u32).prop_map(Event::Take),
+            (0..90u32).prop_map(Event::Depart),
+            (0..90u32).prop_map(Event::Bulk),
+            (0..90u32, 1..9u32).prop_map(|(entity, ago)| Event::Hold(entity, ago)),
+            (0..9u32, prop_oneof![Just(0), any::<u64>()])
+                .prop_map(|(ago, skip)| Event::Ack(ago, skip)),
+            (0..90u32).prop_map(Event::Stir),
+        ]
+    }
+
+    fn befall(slots: &mut Slots, stirred: &mut [Tick], event: &Event, now: Tick) {
+        let before = |ago: u32| Tick(now.0.saturating_sub(ago));
+        let seen = |slots: &Slots, entity| slots.visible_slot(EntityIdx(entity));
+        match *event {
+            Event::Take(entity) if slots.slot_of(EntityIdx(entity)).is_none() => {
+                slots.take(EntityIdx(entity), now);
+            }
+            Event::Depart(entity) => drop(slots.depart(EntityIdx(entity), now)),
+            Event::Bulk(entity) => {
+                let slot = seen(slots, entity).filter(|s| slots.state(*s) == SlotState::Entering);
+                slot.into_iter().for_each(|slot| slots.set(slot, SlotState::Bulk, now));
+            }
+            Event::Hold(entity, ago) => {
+                let slot = seen(slots, entity).filter(|s| slots.state(*s) == SlotState::Bulk);
+                slot.into_iter().for_each(|slot| slots.hold(slot, before(ago)));
+            }
+            Event::Ack(ago, skip) => slots.ack(0, 0, before(ago), [(0, skip)].into_iter()),
+            Event::Stir(entity) => stirred[entity as usize] = now,
+            Event::Take(_) => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_stirred_after_its_baseline_is_found_whatever_befell_its_block(
+            events in prop::collection::vec((event(), 0..3u32), 1..300),
+        ) {
+            let (mut slots, mut stirred) = (Slots::default(), vec![Tick(0); 90]);
+            let (mut agenda, mut now) = (Agenda::default(), Tick(1));
+            for (event, ticks) in events {
+                now = now + ticks;
+                befall(&mut slots, &mut stirred, &event, now);
+                agenda.collect(&mut slots, &news(&stirred), now);
+                for slot in slots.iter() {
+                    let held = slots.state(slot) == SlotState::Held;
+                    let is = held && stirred[slots.entity(slot).at()] > slots.base(slot);
+                    let found = agenda.words.iter().find(|n| usize::from(n.word) == slot / BLOCK);
+                    let found = found.map_or(0, |news| news.changed) >> (slot % BLOCK) & 1 == 1;
+                    prop_assert_eq!(found, is, "slot {}", slot);
+                }
+            }
+        }
     }
 }

@@ -262,7 +262,7 @@ impl View {
     fn tick(&mut self, idx: SessionIdx, session: &Session, lane: &mut Lane, scene: &Scene<'_>) {
         self.uplinks.advance(scene.now);
         self.refresh(idx, session, lane, scene);
-        lane.agenda.collect(&self.slots, &scene.stirred, scene.now);
+        lane.agenda.collect(&mut self.slots, &scene.stirred, scene.now);
         if !scene.rings.is_empty() {
             rings::defer(lane, &self.slots, idx, session, scene);
         }

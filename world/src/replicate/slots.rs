@@ -11,7 +11,7 @@
 //! with another baseline are *odd* and keep their own.
 
 use super::block::Past;
-pub(crate) use super::block::{BLOCK, BLOCKS_PER_PAGE, Block, NO_BASE, WordMask, bits};
+pub(crate) use super::block::{BLOCK, BLOCKS_PER_PAGE, Block, NO_BASE, NO_FLOOR, WordMask, bits};
 use crate::entity::EntityIdx;
 use crate::simd::{self, Level};
 use starling_protocol::limits::SLOTS_MAX;
@@ -43,6 +43,9 @@ pub(crate) struct Slots {
     pasts: Vec<Past>,
     count: usize,
     leaving: usize,
+    /// All that is to be told was, as of what stirred up to this tick; `None` when nobody looked
+    /// since something changed here.
+    calm: Option<Tick>,
 }
 
 impl Slots {
@@ -113,8 +116,20 @@ impl Slots {
         })
     }
 
+    /// While nothing stirred after this tick there is nothing to tell, if somebody has looked.
+    #[inline]
+    pub(crate) fn calm(&self) -> Option<Tick> {
+        self.calm
+    }
+
+    /// Somebody has looked: only what stirs after `floor` is to be told, if nothing else is.
+    pub(super) fn set_calm(&mut self, floor: Tick, is_calm: bool) {
+        self.calm = is_calm.then_some(floor);
+    }
+
     /// Gives a slot another meaning; what was sent before this tick no longer counts for it.
     pub(crate) fn set(&mut self, slot: usize, state: SlotState, now: Tick) {
+        self.calm = None;
         let block = &mut self.blocks[slot / BLOCK];
         let (at, bit) = (slot % BLOCK, 1 << (slot % BLOCK));
         self.leaving -= usize::from(block.leaving & bit != 0);
@@ -130,11 +145,13 @@ impl Slots {
 
     /// The client holds the entity as of `base`.
     pub(crate) fn hold(&mut self, slot: usize, base: Tick) {
+        self.calm = None;
         let block = &mut self.blocks[slot / BLOCK];
         let (at, bit) = (slot % BLOCK, 1 << (slot % BLOCK));
         block.entering &= !bit;
         block.bulk &= !bit;
         self.pasts[slot / BLOCK].bases[at] = base;
+        block.lower_floor(base);
         block.odd |= bit;
         if base == block.common {
             block.odd &= !bit;
@@ -159,6 +176,7 @@ impl Slots {
         tick: Tick,
         skipped: impl Iterator<Item = WordMask>,
     ) {
+        self.calm = None;
         let mut skipped = skipped.peekable();
         let first = usize::from(first) * BLOCKS_PER_PAGE;
         let end = (usize::from(last) + 1) * BLOCKS_PER_PAGE;
