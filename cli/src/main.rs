@@ -16,7 +16,12 @@ mod trust;
 use args::{Cli, Command};
 use clap::Parser;
 use exit::Exit;
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
+
+/// See `docs/adr/0029-one-program-one-allocator.md`.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

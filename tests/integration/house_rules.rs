@@ -138,6 +138,9 @@ fn a_crate_that_does_not_forbid_unsafe_code_is_found() {
     tells_apart(rule, "cli/src/main.rs", "fn main() {}", "#![forbid(unsafe_code)] fn main() {}");
     tells_apart(rule, "server/src/net/mod.rs", "#[allow(unsafe_code)] fn f() {}", "fn f() {}");
     in_order(rule(&File::new("world/src/lib.rs", "pub mod kernel;")));
+    let allows = "#[allow(unsafe_code)] fn f() {}";
+    tells_apart(rule, "transport/src/quic/hub/mod.rs", allows, "fn f() {}");
+    in_order(rule(&File::new("transport/src/fetch.rs", allows)));
 }
 
 #[test]

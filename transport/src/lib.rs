@@ -1,10 +1,11 @@
 //! The seam to the network, for server, SDK and swarm alike.
 //!
 //! See ARCHITECTURE.md for how the pieces fit together.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod conditioner;
 mod contract;
+mod fetch;
 pub mod memory;
 pub mod quic;
 pub mod tls;

@@ -7,12 +7,17 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
 use starling_benches::arms::Arm;
 use starling_benches::contest::{self, Contest};
 use starling_benches::seconds;
 use starling_benches::system::seconds_of;
 use std::io::Write;
 use std::time::Duration;
+
+/// See `docs/adr/0029-one-program-one-allocator.md`.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Loads Starling and two other servers with the same swarm and compares them.
 #[derive(Debug, Parser)]

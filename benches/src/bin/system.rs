@@ -4,11 +4,16 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
 use starling_benches::arms::Arm;
 use starling_benches::seconds;
 use starling_benches::system::{self, Beside, Idle};
 use std::io::Write;
 use std::time::Duration;
+
+/// See `docs/adr/0029-one-program-one-allocator.md`.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Runs the server in a process of its own, loads it, and prints what it took.
 #[derive(Debug, Parser)]

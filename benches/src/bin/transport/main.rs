@@ -24,11 +24,16 @@ mod server;
 use anyhow::{Result, bail};
 use clap::Parser;
 use load::{HEAD, Load, SETTLE, Uplink};
+use mimalloc::MiMalloc;
 use starling_benches::seconds;
 use starling_transport::quic::Io;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
+
+/// See `docs/adr/0029-one-program-one-allocator.md`.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// What a server's transport costs: processor time for each datagram.
 #[derive(Debug, Parser)]

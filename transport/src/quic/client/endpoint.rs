@@ -85,10 +85,11 @@ impl ClientEndpoint {
 
     /// Takes in a packet.
     pub fn handle_packet(&mut self, now: Nanos, arrival: &Arrival, bytes: &[u8]) {
-        if let Some(incoming) = self.hub.deliver(now, arrival, bytes) {
+        if let Some(incoming) = self.hub.sort(now, arrival, bytes) {
             // A client accepts nobody.
             self.hub.endpoint_mut().ignore(incoming);
         }
+        self.hub.take_in(now);
     }
 
     /// Does what is due at `now`.

@@ -1,7 +1,8 @@
 //! What both sides' endpoints share: connections by place, who has something to send, who is due.
 //!
 //! ```text
-//! packet -> Hub::deliver -> events; a mark on the dirty list, or a timer where nothing presses
+//! packet -> Hub::sort -> those of connections wait, and the connections are fetched
+//!        -> Hub::take_in -> events; a mark on the dirty list, or a timer where nothing presses
 //! time   -> Hub::handle_timeout (wheel) -> events, a mark
 //! write, send_datagram, close -> the same
 //! dirty list -> Hub::poll_transmit -> packets, timers
@@ -31,6 +32,7 @@ pub use stats::{ClientStats, ConnStats};
 pub use waker::UdpWaker;
 
 use super::framing::Framing;
+use crate::fetch::fetch;
 use crate::{Allowance, ConnKey, Event, SendError};
 use arena::Arena;
 use bytes::BytesMut;
@@ -89,6 +91,8 @@ pub(in crate::quic) struct Hub {
     fresh: Option<Vec<usize>>,
     /// Scratch of [`Hub::handle_timeout`].
     met: Vec<usize>,
+    /// Packets of connections, by their places, that wait to be taken in.
+    sorted: Vec<(usize, SocketAddr, ConnectionEvent)>,
 }
 
 impl Hub {
@@ -110,6 +114,7 @@ impl Hub {
             retired: ConnStats::default(),
             fresh: None,
             met: Vec::new(),
+            sorted: Vec::new(),
         }
     }
 
@@ -142,8 +147,9 @@ impl Hub {
         self.settle(now, place);
     }
 
-    /// Takes in a packet. A connection that would be new is given back for the owner to judge.
-    pub(in crate::quic) fn deliver(
+    /// Finds out whom a packet is for. One of a connection waits for [`Hub::take_in`]; a connection
+    /// that would be new is given back for the owner to judge.
+    pub(in crate::quic) fn sort(
         &mut self,
         now: Nanos,
         arrival: &Arrival,
@@ -160,12 +166,29 @@ impl Hub {
         );
         match event? {
             DatagramEvent::ConnectionEvent(handle, event) => {
-                self.bring(now, handle.0, arrival.from, event);
+                self.fetch(handle.0);
+                self.sorted.push((handle.0, arrival.from, event));
             }
             DatagramEvent::NewConnection(incoming) => return Some(incoming),
             DatagramEvent::Response(transmit) => self.respond(transmit, response),
         }
         None
+    }
+
+    /// Begins to bring a connection's state into the caches.
+    pub(in crate::quic) fn fetch(&self, place: usize) {
+        if let Some(peer) = self.slots.get(place).and_then(|slot| slot.peer.as_deref()) {
+            fetch(peer);
+        }
+    }
+
+    /// Takes in the packets that were sorted, in their order.
+    pub(in crate::quic) fn take_in(&mut self, now: Nanos) {
+        let mut sorted = std::mem::take(&mut self.sorted);
+        for (place, from, event) in sorted.drain(..) {
+            self.bring(now, place, from, event);
+        }
+        self.sorted = sorted;
     }
 
     /// Where a packet calls for nothing but an acknowledgement, which may ride with the next tick,

@@ -364,16 +364,16 @@ impl Peer {
             Phase::Up => {}
             Phase::Leaving(_) | Phase::Ended => return Err(SendError::Closed),
         }
-        let max = self.datagram_bytes_max();
-        let mut datagrams = self.connection.datagrams();
-        if payload.len() > max {
-            return Err(SendError::TooLarge(max));
+        if payload.len() > DATAGRAM_SEND_BYTES {
+            return Err(SendError::TooLarge(self.datagram_bytes_max()));
         }
+        let mut datagrams = self.connection.datagrams();
+        // QUIC looks by itself whether it fits the path.
         let sent = datagrams.send(arena.copy(payload), false);
         self.datagram_space = datagrams.send_buffer_space();
         sent.map_err(|error| match error {
             SendDatagramError::Blocked(_) => SendError::Full,
-            _ => SendError::TooLarge(max),
+            _ => SendError::TooLarge(self.datagram_bytes_max()),
         })
     }
 

@@ -138,11 +138,30 @@ impl ServerEndpoint {
 
     /// Takes in a packet.
     pub fn handle_packet(&mut self, now: Nanos, arrival: &Arrival, bytes: &[u8]) {
-        if let Some(incoming) = self.hub.deliver(now, arrival, bytes) {
-            self.sweep();
+        self.sort_packet(now, arrival, bytes);
+        self.take_in(now);
+    }
+
+    /// Takes in a packet as far as that is cheap: one of a connection waits for
+    /// [`take_in`](Self::take_in), and the state of that connection is on its way until then.
+    pub(super) fn sort_packet(&mut self, now: Nanos, arrival: &Arrival, bytes: &[u8]) {
+        if let Some(incoming) = self.hub.sort(now, arrival, bytes) {
             self.judge(now, incoming);
+            self.sweep();
         }
+    }
+
+    /// Takes in the packets that were sorted.
+    pub(super) fn take_in(&mut self, now: Nanos) {
+        self.hub.take_in(now);
         self.sweep();
+    }
+
+    /// Something will be done for a connection soon.
+    pub(super) fn fetch(&self, conn: ConnKey) {
+        if let Some(place) = self.place(conn) {
+            self.hub.fetch(place);
+        }
     }
 
     /// Does what is due at `now`.

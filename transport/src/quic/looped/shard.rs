@@ -144,8 +144,9 @@ impl Shard {
             others.take(&mut self.strays);
         }
         for (arrival, packet) in self.strays.drain(..) {
-            self.endpoint.handle_packet(now, &arrival, &packet);
+            self.endpoint.sort_packet(now, &arrival, &packet);
         }
+        self.endpoint.take_in(now);
         // Asking the socket itself costs no more than asking whether to.
         self.readable = true;
         while self.readable && self.endpoint.events_waiting() < limit && now < until {
@@ -161,14 +162,16 @@ impl Shard {
             *busy = true;
             match endpoint.shard_of(packet).filter(|&home| shards > 1 && home < shards) {
                 Some(home) if home != number => others.forward(home, arrival, packet),
-                _ => endpoint.handle_packet(now, arrival, packet),
+                _ => endpoint.sort_packet(now, arrival, packet),
             }
         });
+        endpoint.take_in(now);
     }
 
     /// Hands over a datagram, and sends what there is for whoever was handed one before: what a
     /// tick has for everybody is sent client by client, while their state is in the caches.
     pub(super) fn send_datagram(&mut self, conn: ConnKey, payload: &[u8]) -> Result<(), SendError> {
+        self.endpoint.fetch(conn);
         match self.sending.replace(conn).filter(|before| *before != conn) {
             Some(before) if self.refused.is_none() => self.send_all_of(before),
             _ => {}
