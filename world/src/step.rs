@@ -50,7 +50,9 @@ impl World {
 
     /// A connection spoke: it has its Welcome, and its session is there.
     pub(crate) fn heard(&mut self, idx: SessionIdx) {
-        self.sessions[idx].tokens.confirm();
+        if !self.sessions[idx].tokens.is_sure() {
+            self.sessions[idx].tokens.confirm();
+        }
         self.contact(idx);
     }
 

@@ -101,13 +101,58 @@ fn assert_like_serial(exec: &impl Executor, players: u64, ticks: u32) {
         let mut inputs = TickInputs::default();
         for i in 0..players {
             let x = i as f64 * 3. + rng.between(-2., 2.);
-            inputs.push(starling_world::input::ConnId(i), 0, &sample(tick as u16, x));
+            let speech = Speech::number(i + u64::from(tick));
+            for bytes in speech.datagrams(tick as u16, x) {
+                inputs.push(starling_world::input::ConnId(i), 0, &bytes);
+            }
         }
         let (mut one, mut many) = (Output::default(), Output::default());
         sky.world.tick(&inputs, &mut one, &Serial);
         twin.tick(&inputs, &mut many, exec);
         assert_eq!(one.arena, many.arena);
         assert_eq!(sky.world.checksum(), twin.checksum());
+        let counted = |world: &starling_world::World| {
+            let counters = world.counters();
+            (counters.samples_accepted, counters.samples_old, counters.samples_rejected)
+        };
+        assert_eq!(counted(&sky.world), counted(&twin));
+    }
+    assert!(sky.world.counters().samples_rejected.iter().filter(|count| **count > 0).count() == 2);
+}
+
+/// What a player sends in one tick.
+enum Speech {
+    Plain,
+    /// Of an entity that it does not have, and where there is no place, beside what is true.
+    Wrong,
+    /// A sample, a sample with a cue, a sample: all of it counts, in this order.
+    Cue,
+    /// The same sample in two datagrams.
+    Twice,
+}
+
+impl Speech {
+    fn number(n: u64) -> Self {
+        match n % 16 {
+            3 => Self::Wrong,
+            7 => Self::Cue,
+            11 => Self::Twice,
+            _ => Self::Plain,
+        }
+    }
+
+    fn datagrams(&self, tick: u16, x: f64) -> Vec<Vec<u8>> {
+        let first = tick * 3;
+        match self {
+            Self::Plain => vec![said(first, &[(0, x)], false)],
+            Self::Wrong => vec![said(first, &[(9, x), (0, f64::INFINITY), (0, x)], false)],
+            Self::Cue => vec![
+                said(first, &[(0, x)], false),
+                said(first + 1, &[(0, x + 0.1)], true),
+                said(first + 2, &[(0, x + 0.2)], false),
+            ],
+            Self::Twice => vec![said(first, &[(0, x)], false), said(first + 1, &[], false)],
+        }
     }
 }
 
@@ -152,15 +197,30 @@ fn join(conn: u64, point: [f64; 3]) -> Vec<Command> {
     ]
 }
 
-fn sample(sequence: u16, x: f64) -> Vec<u8> {
-    use starling_protocol::space::Space;
+/// A datagram with samples of these entities, and with a cue. Without samples it repeats the one before.
+fn said(sequence: u16, samples: &[(u16, f64)], cue: bool) -> Vec<u8> {
+    use starling_protocol::space::{IPos, Space};
     use starling_protocol::units::{Handle, Tick};
-    use starling_protocol::uplink::{SampleUp, UplinkWriter};
+    use starling_protocol::uplink::{CueScope, CueUp, SampleUp, UplinkWriter};
     let mut bytes = Vec::new();
-    let tick = Tick(u32::from(sequence));
+    let tick = Tick(u32::from(sequence / 3));
     let mut writer = UplinkWriter::new(&mut bytes, Space::Metric, sequence, tick);
-    let sample = at(Space::Metric, [x, 0., 0.]);
-    assert!(writer.sample(&SampleUp { handle: Handle(0), sequence, sample }));
+    let scope = CueScope::NearMine { entity: Handle(0), radius_m: 10. };
+    let given = CueUp { id: sequence, kind: 1, life: 3, scope, payload: &[] };
+    writer.cues(cue.then_some(given).into_iter());
+    for (nth, (handle, x)) in (0..).zip(samples) {
+        let mut sample = at(Space::Metric, [if x.is_finite() { *x } else { 0. }, 0., 0.]);
+        if x.is_infinite() {
+            sample.position = IPos([i32::MAX; 3]);
+        }
+        let (handle, sequence) = (Handle(*handle), sequence * 4 + nth);
+        assert!(writer.sample(&SampleUp { handle, sequence, sample }));
+    }
+    if samples.is_empty() {
+        let (handle, sequence) = (Handle(0), (sequence - 1) * 4);
+        let sample = at(Space::Metric, [0.; 3]);
+        assert!(writer.sample(&SampleUp { handle, sequence, sample }));
+    }
     writer.finish();
     bytes
 }

@@ -84,6 +84,12 @@ impl<'a> Uplink<'a> {
         self.inputs.left > 0 || self.cues.left > 0 || !self.samples.rest.0.is_empty()
     }
 
+    /// Are there neither inputs nor cues?
+    #[must_use]
+    pub fn samples_alone(&self) -> bool {
+        self.inputs.left == 0 && self.cues.left == 0
+    }
+
     /// The inputs, oldest first.
     #[must_use]
     pub fn inputs(&self) -> Inputs<'a> {

@@ -81,7 +81,7 @@ pub(crate) struct Judge {
 /// The judges of all entities.
 #[derive(Debug, Default)]
 pub(crate) struct Judges {
-    rows: Vec<Judge>,
+    pub(super) rows: Vec<Judge>,
 }
 
 impl Judges {
@@ -92,23 +92,11 @@ impl Judges {
         }
         self.rows[entity.at()] = Judge::default();
     }
-
-    /// Judges a claim about an entity.
-    pub(crate) fn judge(
-        &mut self,
-        entity: EntityIdx,
-        claim: &Claim,
-        context: &Context<'_>,
-    ) -> Verdict {
-        if self.rows.len() <= entity.at() {
-            self.begin(entity);
-        }
-        self.rows[entity.at()].judge(claim, context)
-    }
 }
 
 impl Judge {
-    fn judge(&mut self, claim: &Claim, context: &Context<'_>) -> Verdict {
+    /// Judges a claim about its entity.
+    pub(super) fn judge(&mut self, claim: &Claim, context: &Context<'_>) -> Verdict {
         if !context.config.space.contains(claim.sample.position) {
             return Verdict::Reject(RejectReason::OutOfRange);
         }

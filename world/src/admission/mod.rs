@@ -1,25 +1,27 @@
 //! What comes in with datagrams: who may say what, and what of it is believed.
 //!
-//! Datagrams are folded in order of arrival. Of the samples of an entity the newest wins; each is
-//! judged by itself ([`judge`]), and what is not accepted is told to its sender with the reason.
+//! Datagrams of a session are folded in order of arrival. Of the samples of an entity the newest wins;
+//! each is judged by itself ([`judge`]), and what is not accepted is told to its sender with the reason.
 
 mod arrivals;
+mod claims;
 mod judge;
 
 pub(crate) use arrivals::Arrivals;
 pub(crate) use judge::Judges;
 
 use crate::World;
+use crate::config::WorldConfig;
 use crate::cue::GivenCue;
-use crate::entity::{Accepted, EntityIdx};
 use crate::executor::Executor;
 use crate::input::TickInputs;
 use crate::replicate::AHEAD;
 use crate::session::{Session, SessionIdx};
-use judge::{Claim, Verdict};
+use claims::Filed;
+use judge::Claim;
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::control::{Authority, RejectReason, Rejection, RequestKind};
-use starling_protocol::units::{Tick, newer16};
+use starling_protocol::units::Tick;
 use starling_protocol::uplink::{CueScope, CueUp, SampleUp, Uplink};
 
 /// Ticks before or after the present that a label may lie; others are taken for the present.
@@ -28,9 +30,10 @@ const LABEL_TICKS_MAX: u32 = 200;
 impl World {
     /// Folds the datagrams that arrived since the last tick.
     pub(crate) fn fold_datagrams(&mut self, inputs: &TickInputs, exec: &impl Executor) {
-        self.note_datagrams(inputs, exec);
+        let parts = self.note_datagrams(inputs, exec);
+        self.judge_claims(parts, inputs.unix_ms, exec);
         for (at, datagram) in inputs.datagrams.iter().enumerate() {
-            let [far, near] = AHEAD.map(|ahead| self.sender(at + ahead));
+            let [far, near] = AHEAD.map(|ahead| self.waiting(at + ahead));
             far.inspect(|session| session.fetch());
             near.inspect(|session| session.owned.fetch());
             let Some(idx) = self.count_arrival(at) else { continue };
@@ -41,101 +44,49 @@ impl World {
             let bytes = inputs.arena.get(datagram.bytes.clone()).unwrap_or_default();
             if let Ok(uplink) = Uplink::decode_again(self.config.space, bytes) {
                 self.heard(idx);
-                self.take_all(idx, &uplink, inputs);
+                self.take_all(idx, &uplink, at as u32, inputs);
             }
         }
     }
 
-    fn sender(&self, at: usize) -> Option<&Session> {
-        self.sessions.get(self.arrivals.sender(at)?)
+    /// The sender of a datagram that waits in line.
+    fn waiting(&self, at: usize) -> Option<&Session> {
+        self.sessions.get(self.arrivals.in_line(at)?)
     }
 
-    fn take_all(&mut self, idx: SessionIdx, uplink: &Uplink<'_>, inputs: &TickInputs) {
-        let label = self.label(uplink.tick);
+    fn take_all(&mut self, idx: SessionIdx, uplink: &Uplink<'_>, at: u32, inputs: &TickInputs) {
+        let label = label(self.now, uplink.tick);
         for input in uplink.inputs() {
             self.take_input(idx, input.number, input.payload);
         }
-        for sample in uplink.samples() {
-            self.take_sample(idx, &sample, label, inputs.unix_ms);
+        for (nth, sample) in (0..).zip(uplink.samples()) {
+            self.take_sample(idx, &sample, (at, nth), label, inputs.unix_ms);
         }
         for cue in uplink.cues() {
             self.take_cue(idx, &cue);
         }
     }
 
-    /// The tick that a client named by its low bits, if it can be meant.
-    fn label(&self, low: u16) -> Tick {
-        let label = self.now.unwrap16(low);
-        if label.0.abs_diff(self.now.0) <= LABEL_TICKS_MAX { label } else { self.now }
-    }
-
     fn take_sample(
         &mut self,
-        idx: SessionIdx,
-        sample: &SampleUp,
+        session: SessionIdx,
+        &SampleUp { handle, sequence, sample }: &SampleUp,
+        place: (u32, u32),
         label: Tick,
         unix_ms: Option<u64>,
     ) {
-        let entity = match self.owned_entity(idx, sample) {
-            Ok(entity) => entity,
-            Err(reason) => return self.reject_sample(idx, sample, reason),
-        };
-        self.entities.touch(entity, self.now);
-        if self.entities.sequence(entity).is_some_and(|newest| !newer16(sample.sequence, newest)) {
-            self.counters.samples_old += 1;
-            return;
-        }
-        self.entities.set_sequence(entity, sample.sequence);
-        let claim = Claim { sample: sample.sample, label };
-        let context = judge::Context {
-            config: &self.config,
-            accepted: self.entities.accepted(entity),
-            now: self.now,
-            unix_ms,
-        };
-        match self.judges.judge(entity, &claim, &context) {
-            Verdict::Accept => self.accept_sample(entity, &claim),
-            Verdict::Rebase => {
-                self.counters.rebases += 1;
-                self.accept_sample(entity, &claim);
+        let row = &self.sessions[session];
+        let (hosts, may) = (self.sessions.host == Some(session), row.principal().grants.r#move);
+        let may = may_move(&self.config, hosts, may);
+        let owned = may.and_then(|()| row.owned().get(handle).ok_or(RejectReason::NotYours));
+        match owned {
+            Ok(entity) => {
+                let claim = Claim { sample, label };
+                let filed = Filed { entity, place, session, handle, sequence, claim };
+                self.judge_claim(&filed, unix_ms);
             }
-            Verdict::Repeat => self.counters.samples_old += 1,
-            Verdict::Reject(reason) => self.reject_sample(idx, sample, reason),
+            Err(reason) => self.refuse_sample(session, Rejection { handle, sequence, reason }),
         }
-    }
-
-    fn owned_entity(&self, idx: SessionIdx, sample: &SampleUp) -> Result<EntityIdx, RejectReason> {
-        let session = &self.sessions[idx];
-        let speaks = match self.config.authority {
-            Authority::Client => true,
-            Authority::Server => false,
-            Authority::Host => self.sessions.host == Some(idx),
-        };
-        if !speaks {
-            return Err(RejectReason::WrongAuthority);
-        }
-        if !session.principal().grants.r#move && self.sessions.host != Some(idx) {
-            return Err(RejectReason::Forbidden);
-        }
-        session.owned().get(sample.handle).ok_or(RejectReason::NotYours)
-    }
-
-    fn accept_sample(&mut self, entity: EntityIdx, claim: &Claim) {
-        self.counters.samples_accepted += 1;
-        let accepted = Accepted {
-            position: claim.sample.position,
-            velocity: claim.sample.velocity,
-            orientation: claim.sample.orientation,
-            fix: claim.sample.fix,
-            tick: self.now,
-        };
-        self.entities.accept_sampled(entity, accepted, claim.label);
-    }
-
-    fn reject_sample(&mut self, idx: SessionIdx, sample: &SampleUp, reason: RejectReason) {
-        self.counters.samples_rejected[reason as usize] += 1;
-        let rejection = Rejection { handle: sample.handle, sequence: sample.sequence, reason };
-        self.sessions.reject(idx, rejection);
     }
 
     fn take_cue(&mut self, idx: SessionIdx, cue: &CueUp<'_>) {
@@ -199,4 +150,26 @@ const fn grant_name(scope: &CueScope) -> &'static str {
         CueScope::WatchersOfMine { .. } => "@watchers",
         CueScope::World => "@world",
     }
+}
+
+/// The tick that a client named by its low bits, if it can be meant.
+fn label(now: Tick, low: u16) -> Tick {
+    let label = now.unwrap16(low);
+    if label.0.abs_diff(now.0) <= LABEL_TICKS_MAX { label } else { now }
+}
+
+/// May a session say where its entities are?
+fn may_move(config: &WorldConfig, hosts: bool, granted: bool) -> Result<(), RejectReason> {
+    let speaks = match config.authority {
+        Authority::Client => true,
+        Authority::Server => false,
+        Authority::Host => hosts,
+    };
+    if !speaks {
+        return Err(RejectReason::WrongAuthority);
+    }
+    if !granted && !hosts {
+        return Err(RejectReason::Forbidden);
+    }
+    Ok(())
 }

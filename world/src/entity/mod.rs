@@ -7,10 +7,12 @@
 
 mod fields;
 mod names;
+mod sampled;
 mod spec;
 mod stirs;
 
 pub use fields::FieldState;
+pub(crate) use sampled::SampledRows;
 pub use spec::{Owner, SpawnSpec};
 
 use crate::config::WorldConfig;
@@ -411,10 +413,6 @@ impl Entities {
     #[must_use]
     pub fn sequence(&self, idx: EntityIdx) -> Option<u16> {
         self.sequences[idx.at()]
-    }
-
-    pub(crate) fn set_sequence(&mut self, idx: EntityIdx, sequence: u16) {
-        self.sequences[idx.at()] = Some(sequence);
     }
 
     /// The tick of the owner's last sign of life.

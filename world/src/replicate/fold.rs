@@ -31,6 +31,8 @@ pub(crate) struct Uplinks {
     at: Tick,
     /// Datagrams taken in this tick.
     taken: u32,
+    /// What is said in this tick from now on waits in line.
+    in_line: bool,
     /// The last tick with something whose arrival the client wants to know.
     mattered: Option<Tick>,
     told: Tick,
@@ -50,7 +52,18 @@ impl Uplinks {
             self.steps[..fresh].fill(0);
             self.at = now;
             self.taken = 0;
+            self.in_line = false;
         }
+    }
+
+    /// Does what is said now wait in line, since something said before does?
+    pub(crate) fn is_in_line(&self) -> bool {
+        self.in_line
+    }
+
+    /// What is said in this tick from now on waits in line.
+    pub(crate) fn get_in_line(&mut self) {
+        self.in_line = true;
     }
 
     /// One more datagram in this tick; how many that makes.

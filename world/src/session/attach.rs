@@ -225,7 +225,7 @@ impl World {
             capabilities: attach.capabilities,
             inbox: Log::new(self.config.epoch, ChannelPolicy::INBOX),
         };
-        let idx = self.sessions.insert(Session::new(new, &self.config, self.now));
+        let idx = self.sessions.insert(Session::new(new, &self.config, self.now), self.now);
         self.count_entry(answer);
         self.open_view(idx);
         self.welcome(idx, answer, &attach.token, now_us);

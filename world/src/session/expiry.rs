@@ -63,8 +63,8 @@ impl World {
 
     /// When a session that is here counts as having left.
     fn leave_at(&self, idx: SessionIdx) -> Option<Tick> {
-        let session = &self.sessions[idx];
-        session.here.then(|| session.contact + self.presence_ticks() + 1)
+        let contact = self.sessions.contact(idx);
+        self.sessions[idx].here.then(|| contact + self.presence_ticks() + 1)
     }
 
     /// When a live session is closed for its token.
@@ -92,7 +92,7 @@ impl World {
     fn sign_of_life(&self, idx: SessionIdx, entity: EntityIdx) -> Tick {
         let session = &self.sessions[idx];
         let gateway = self.config.authority == Authority::Client && session.owned.len() > 1;
-        if gateway { self.entities.contact(entity) } else { session.contact }
+        if gateway { self.entities.contact(entity) } else { self.sessions.contact(idx) }
     }
 
     fn presence_ticks(&self) -> u32 {

@@ -13,6 +13,7 @@ mod rate;
 mod repeats;
 mod requests;
 mod slab;
+mod speaker;
 mod state;
 mod token;
 mod view;
@@ -21,6 +22,7 @@ mod welcome;
 
 pub use handles::Owned;
 pub use slab::Sessions;
+pub(crate) use speaker::Speaker;
 
 use crate::authority::inputs::InputQueue;
 use crate::channel::log::Log;
@@ -112,8 +114,6 @@ pub struct Session {
     pub(crate) conn: Option<ConnId>,
     /// What its link may carry.
     pub(crate) link: Allowance,
-    /// The newest tick with a sign of life.
-    pub(crate) contact: Tick,
     /// The entity that a game or a host moves for it.
     pub(crate) avatar: Option<EntityIdx>,
     /// Bits of [`Capabilities`].
@@ -182,7 +182,6 @@ impl Session {
             tokens: ResumeTokens::new(new.token_digest),
             capabilities: new.capabilities,
             link: Allowance::default(),
-            contact: now,
             here: false,
             owned: Owned::default(),
             team: 0,

@@ -1,6 +1,7 @@
 //! All sessions of a world: a dense slab and the ways to find one.
 
 use super::conns::Conns;
+use super::speaker::Speaker;
 use super::wakes::Wakes;
 use super::{Session, SessionIdx};
 use crate::authority::inputs::InputQueue;
@@ -17,7 +18,8 @@ use std::ops::{Index, IndexMut};
 #[derive(Debug, Default)]
 pub struct Sessions {
     // Boxed: a row is large, and rows come and go.
-    rows: Vec<Option<Box<Session>>>,
+    pub(super) rows: Vec<Option<Box<Session>>>,
+    pub(super) speakers: Vec<Speaker>,
     free: Vec<SessionIdx>,
     by_conn: Conns,
     by_id: BTreeMap<SessionId, SessionIdx>,
@@ -42,7 +44,8 @@ impl Sessions {
 
     /// The session with this row, if there is one.
     pub(crate) fn get_mut(&mut self, idx: SessionIdx) -> Option<&mut Session> {
-        self.rows.get_mut(idx.at())?.as_deref_mut()
+        self.speakers.get_mut(idx.at())?.forget();
+        self.rows[idx.at()].as_deref_mut()
     }
 
     /// The session that this connection carries.
@@ -101,9 +104,10 @@ impl Sessions {
         SessionId(u64::from(epoch.0) << 32 | u64::from(self.issued))
     }
 
-    pub(super) fn insert(&mut self, session: Session) -> SessionIdx {
+    pub(super) fn insert(&mut self, session: Session, now: Tick) -> SessionIdx {
         let idx = self.free.pop().unwrap_or_else(|| {
             self.rows.push(None);
+            self.speakers.push(Speaker::default());
             SessionIdx(self.rows.len() as u32 - 1)
         });
         self.by_id.insert(session.id, idx);
@@ -111,6 +115,7 @@ impl Sessions {
             self.by_conn.insert(conn, idx);
         }
         self.rows[idx.at()] = Some(Box::new(session));
+        self.speakers[idx.at()] = Speaker::new(now);
         idx
     }
 
@@ -139,16 +144,12 @@ impl Sessions {
         old
     }
 
-    /// Notes a sign of life.
-    pub(crate) fn touch(&mut self, idx: SessionIdx, now: Tick) {
-        self[idx].contact = now;
-    }
-
     /// Starts a tick: what each link may carry now.
     pub(crate) fn begin_tick(&mut self, links: &[Link]) {
         for link in links {
-            if let Some(idx) = self.by_conn(link.conn) {
-                self[idx].link.grant(link);
+            let row = self.by_conn(link.conn).map(|idx| &mut self.rows[idx.at()]);
+            if let Some(session) = row.and_then(Option::as_deref_mut) {
+                session.link.grant(link);
             }
         }
     }
@@ -200,6 +201,7 @@ impl Sessions {
     pub(crate) fn each_dirty(&mut self, mut visit: impl FnMut(&mut Session)) {
         for idx in &self.dirty {
             if let Some(session) = self.rows[idx.at()].as_deref_mut() {
+                self.speakers[idx.at()].forget();
                 visit(session);
             }
         }

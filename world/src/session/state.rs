@@ -12,7 +12,7 @@ impl World {
     /// Adds sessions, channels and the state of a game.
     pub(crate) fn add_sessions_to(&self, sum: &mut Checksum) {
         for (idx, session) in self.sessions.iter() {
-            add_session(idx, session, &self.channels, sum);
+            add_session((idx, self.sessions.contact(idx)), session, &self.channels, sum);
         }
         for channel in self.channels.iter() {
             add_channel(channel, sum);
@@ -23,7 +23,12 @@ impl World {
     }
 }
 
-fn add_session(idx: SessionIdx, session: &Session, channels: &Channels, sum: &mut Checksum) {
+fn add_session(
+    (idx, contact): (SessionIdx, Tick),
+    session: &Session,
+    channels: &Channels,
+    sum: &mut Checksum,
+) {
     sum.add(idx.0).add(session.id.0).add(session.conn.map_or(0, |conn| conn.0 + 1));
     add_tick(session.parked, sum);
     add_tick(session.expires, sum);
@@ -31,7 +36,7 @@ fn add_session(idx: SessionIdx, session: &Session, channels: &Channels, sum: &mu
     session.tokens.iter().for_each(|digest| {
         sum.add_bytes(digest);
     });
-    sum.add(session.capabilities).add(session.contact.0).add(u64::from(session.here));
+    sum.add(session.capabilities).add(contact.0).add(u64::from(session.here));
     sum.add(session.team).add(session.avatar.map_or(0, |entity| u64::from(entity.0) + 1));
     for (handle, entity) in session.owned.iter() {
         sum.add(handle.0).add(entity.0);
