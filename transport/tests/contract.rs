@@ -172,7 +172,8 @@ fn a_big_message_arrives_whole<S: Stage>(stage: S) {
 fn fill<S: Stage>(troupe: &mut Troupe<S>, pair: stage::Pair) -> usize {
     let chunk = [3; 10_000];
     let (mut written, mut quiet) = (0, 0);
-    while quiet < 50 {
+    // A driver on a thread of its own may take more after a while in which it was not run.
+    while quiet < 50 || room(troupe, pair) > 0 {
         let now = troupe.stage.now();
         let taken = troupe.stage.server().write(now, pair.server, StreamKind::Events, &chunk);
         let taken = taken.expect("the connection stands");
@@ -185,12 +186,17 @@ fn fill<S: Stage>(troupe: &mut Troupe<S>, pair: stage::Pair) -> usize {
     written
 }
 
+/// Bytes that the server's streams take now.
+fn room<S: Stage>(troupe: &mut Troupe<S>, pair: stage::Pair) -> u32 {
+    let allowance = troupe.stage.server().allowance(pair.server);
+    allowance.expect("the connection stands").stream_bytes
+}
+
 fn a_writer_is_held_back_while_nobody_reads<S: Stage>(stage: S) {
     let (mut troupe, pair) = Troupe::connected(stage);
     let written = fill(&mut troupe, pair);
     assert!((60_000..1_000_000).contains(&written), "{written} bytes were taken");
-    let allowance = troupe.stage.server().allowance(pair.server).expect("the connection stands");
-    assert_eq!(allowance.stream_bytes, 0);
+    assert_eq!(room(&mut troupe, pair), 0);
 }
 
 fn streams_flow_again_once_they_are_read<S: Stage>(stage: S) {
@@ -297,11 +303,16 @@ fn the_allowance_shows_room_and_a_round_trip<S: Stage>(stage: S) {
 
 fn two_hundred_connections_stand_at_once_and_are_told_apart<S: Stage>(stage: S) {
     const CLIENTS: usize = 200;
+    // A server gives a handshake three seconds, which is little for all of them on a slow machine.
+    const AT_ONCE: usize = 5;
     let mut troupe = Troupe::new(stage);
-    let conns: Vec<_> = (0..CLIENTS).map(|_| troupe.begin()).collect();
-    troupe.until("all are connected", |t| {
-        t.connected_at_client() == CLIENTS && t.connected_at_server() == CLIENTS
-    });
+    let mut conns = Vec::new();
+    while conns.len() < CLIENTS {
+        conns.extend((0..AT_ONCE).map(|_| troupe.begin()));
+        troupe.until("they are connected", |t| {
+            t.connected_at_client() == conns.len() && t.connected_at_server() == conns.len()
+        });
+    }
     for (n, &conn) in conns.iter().enumerate() {
         troupe.client_writes(conn, StreamKind::Control, &(n as u16).to_be_bytes());
     }

@@ -270,7 +270,8 @@ impl Run<'_> {
             None => {
                 let reasons = self.board.reasons.lock().unwrap_or_else(PoisonError::into_inner);
                 let first = reasons.first().cloned();
-                Err(SwarmError::NotConnected(first.unwrap_or_else(|| "no answer".to_owned())))
+                let untold = || "the server cannot be reached: no answer in time".to_owned();
+                Err(SwarmError::NotConnected(first.unwrap_or_else(untold)))
             }
         }
     }

@@ -131,7 +131,8 @@ fn a_shared_socket_that_moves_takes_its_connections_along<V: QuicServer>() {
 
 fn silence_beyond_the_clients_idle_timeout_is_a_loss_on_both_sides<V: QuicServer>() {
     let mut stage = QuicStage::<V>::new();
-    stage.options.idle_timeout = Duration::from_millis(300);
+    // Long enough for a handshake on a slow machine.
+    stage.options.idle_timeout = Duration::from_secs(2);
     stage.options.keep_alive = None;
     let (mut troupe, _) = Troupe::connected(stage);
     troupe.until("both have lost it", |t| {
@@ -143,10 +144,11 @@ fn silence_beyond_the_clients_idle_timeout_is_a_loss_on_both_sides<V: QuicServer
 
 fn signs_of_life_keep_a_silent_connection<V: QuicServer>() {
     let mut stage = QuicStage::<V>::new();
-    stage.options = stage.options.with_idle_timeout(Duration::from_millis(300));
+    let idle = Duration::from_secs(2);
+    stage.options = stage.options.with_idle_timeout(idle);
     let (mut troupe, pair) = Troupe::connected(stage);
     let start = Instant::now();
-    troupe.until("a second has passed", |_| start.elapsed() > Duration::from_secs(1));
+    troupe.until("it would be lost long since", |_| start.elapsed() > 2 * idle);
     assert!(troupe.stage.client.allowance(pair.client).is_some());
     assert!(troupe.at_client.is_empty() && troupe.at_server.is_empty());
 }

@@ -242,6 +242,12 @@ fn bind_again<V: QuicServer>(troupe: &mut Troupe<QuicStage<V>>, options: &Server
 }
 
 fn a_server_that_came_back_with_its_secret_tells_old_clients_at_once<V: QuicServer>() {
+    let told = (0..10).any(|_| is_told_at_once::<V>());
+    assert!(told, "the machine is too slow to tell, ten times over");
+}
+
+/// Whether the server was back before the link was, so that the client can be asked at all.
+fn is_told_at_once<V: QuicServer>() -> bool {
     let identity = Identity::development().expect("a certificate can be made");
     let options = |listen: SocketAddr| {
         let mut options = ServerOptions::new(listen, identity.clone());
@@ -254,6 +260,8 @@ fn a_server_that_came_back_with_its_secret_tells_old_clients_at_once<V: QuicServ
     let address = stage.server.local_addr();
     stage.options.server = address;
     stage.options.tls = ClientTls::new(&trust).expect("a pin needs no roots");
+    // Longer than this test has patience: by silence the client does not learn of it.
+    stage.options.idle_timeout = Duration::from_secs(600);
     let (mut troupe, pair) = Troupe::connected(stage);
     let start = Instant::now();
     troupe.until("the link is dark", |_| start.elapsed() > Duration::from_millis(600));
@@ -262,11 +270,13 @@ fn a_server_that_came_back_with_its_secret_tells_old_clients_at_once<V: QuicServ
     let spare = QuicStage::<V>::new();
     troupe.stage.server = spare.server;
     let successor = bind_again(&mut troupe, &options(address));
-    assert!(start.elapsed() < Duration::from_millis(2_300), "the machine is too slow to tell");
+    if start.elapsed() > Duration::from_millis(2_300) {
+        return false;
+    }
     troupe.until("the link is back", |_| start.elapsed() > Duration::from_millis(2_600));
     troupe.stage.server = successor;
     troupe.client_datagram(pair.client, b"still there?");
     troupe.until("the client knows", |t| t.closed_at_client().is_some());
     assert_eq!(troupe.closed_at_client().map(|end| end.0), Some(CloseCode::LOST));
-    assert!(start.elapsed() < Duration::from_secs(10), "that was the idle timeout");
+    true
 }
