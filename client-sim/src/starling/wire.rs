@@ -111,7 +111,7 @@ impl Wire for QuicWire {
             // A socket that is closed takes its count along.
             self.drops = self.drops.max(dropped);
         }
-        self.drops + self.client.stats().socket_full
+        self.drops + self.client.socket_full()
     }
 }
 

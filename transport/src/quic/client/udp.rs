@@ -166,7 +166,14 @@ impl UdpClient {
         self.port_of(conn)?.endpoint.stats(conn)
     }
 
-    /// Figures of all connections, gone ones included.
+    /// Packets that the system did not take so far: [`ClientStats::socket_full`] without the sums over
+    /// all connections.
+    #[must_use]
+    pub const fn socket_full(&self) -> u64 {
+        self.stats.socket_full
+    }
+
+    /// Figures of all connections, gone ones included. Each connection is looked at.
     #[must_use]
     pub fn stats(&self) -> ClientStats {
         let mut stats = self.stats;
