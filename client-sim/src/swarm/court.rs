@@ -12,10 +12,6 @@ use std::thread::JoinHandle;
 /// Passes whose news may wait for the judge.
 const QUEUE: usize = 256;
 
-/// Niceness of the judge's thread: it has until the queue is full, the swarm has until the tick.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
-
 enum Message {
     News(Box<News>, u64),
     Terms(Terms),
@@ -82,11 +78,21 @@ impl Court {
     }
 }
 
-/// Lets others run first who have work at the same time. On Linux niceness is a thread's own.
+/// Runs only where nobody else has work: the judge has until the queue is full, the swarm has until the
+/// tick. Whoever is merely nicer keeps a core to the end of its slice, 3 ms, whoever wakes meanwhile; who
+/// is idle leaves it at once.
 fn step_back() {
     #[cfg(target_os = "linux")]
-    // It judges as well without; only lateness would tell.
-    let _refused = rustix::process::setpriority_process(None, NICENESS);
+    {
+        use thread_priority::{
+            NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+            set_thread_priority_and_policy, thread_native_id,
+        };
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        // It judges as well without; only lateness would tell.
+        let _refused =
+            set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
+    }
 }
 
 fn judge_all(
