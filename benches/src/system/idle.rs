@@ -10,13 +10,16 @@ use starling_client_sim::target::{ClientNo, ClientPlan, Clock, Link, Received, T
 use starling_transport::conditioner::LinkProfile;
 use starling_transport::quic::Sockets;
 use starling_transport::tls::{ClientTls, ServerTrust};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// A pass waits for at most this long.
 const PASS_NS: u64 = 20_000_000;
-/// Sessions get this long to come in, and so much longer for each.
-const CONNECT_NS: u64 = 20_000_000_000;
-const CONNECT_NS_EACH: u64 = 5_000_000;
+/// Sessions that are on their way in at once: each gives up when it was not let in for ten seconds.
+const ON_THE_WAY: u32 = 1_000;
+/// Who is in is told this often, on standard error; where nobody came in for so long, nobody will.
+const TELL_NS: u64 = 5_000_000_000;
+const STALLED_NS: u64 = 60_000_000_000;
 
 /// So many sessions, idle for so long.
 #[derive(Clone, Copy, Debug)]
@@ -44,16 +47,15 @@ impl Clock for Since {
 /// # Errors
 /// The server does not start, or not every session gets in.
 pub fn idle(ask: Idle) -> Result<Vec<String>> {
-    let stand = Stand::open(&[], None)?;
+    let settings = [format!("limits.connections_max={}", ask.sessions)];
+    let stand = Stand::open(&settings, None)?;
     let process = stand.process.id();
     let clock = Since(Instant::now());
     let mut target = target(&stand, ask.shared)?;
     let use_now =
         || cpu_seconds(process).zip(resident_bytes(process)).context("the server is gone");
     let (cpu_empty, rss_empty) = use_now()?;
-    target.connect(&clock, &(0..ask.sessions).map(plan).collect::<Vec<_>>())?;
-    let connected = connect(&mut target, &clock, ask.sessions);
-    ensure!(connected == ask.sessions, "{connected} of {} sessions got in", ask.sessions);
+    connect(&mut target, &clock, ask.sessions)?;
     let (cpu_in, _) = use_now()?;
     rest(&mut target, &clock, ask.rest);
     let ((cpu_start, _), before) = (use_now()?, target.traffic());
@@ -117,13 +119,35 @@ fn plan(number: u32) -> ClientPlan {
     }
 }
 
-fn connect(target: &mut impl Target, clock: &Since, asked: u32) -> u32 {
-    let give_up_ns = clock.now_ns() + CONNECT_NS + u64::from(asked) * CONNECT_NS_EACH;
-    let mut connected = 0;
-    while connected < asked && clock.now_ns() < give_up_ns {
-        pass(target, clock, |link| connected += u32::from(*link == Link::Connected));
+/// Lets all of them in, however long it takes, and tells how it goes.
+fn connect(target: &mut impl Target, clock: &Since, asked: u32) -> Result<()> {
+    let (mut connected, mut begun, mut why) = (0, 0, None);
+    let (mut told_ns, mut told, mut came_ns) = (clock.now_ns(), 0, clock.now_ns());
+    while connected < asked {
+        let before = connected;
+        let to = asked.min(connected + ON_THE_WAY);
+        if to > begun {
+            target.connect(clock, &(begun..to).map(plan).collect::<Vec<_>>())?;
+            begun = to;
+        }
+        pass(target, clock, |link| match link {
+            Link::Connected => connected += 1,
+            Link::Refused(reason) | Link::Lost(reason) => why = Some(reason.clone()),
+            Link::Resumed(_) => {}
+        });
+        let now_ns = clock.now_ns();
+        if connected > before {
+            came_ns = now_ns;
+        }
+        let stalled = now_ns > came_ns + STALLED_NS;
+        ensure!(!stalled, "{connected} of {asked} sessions got in; the last refusal: {why:?}");
+        if now_ns > told_ns + TELL_NS {
+            let per_s = f64::from(connected - told) / ((now_ns - told_ns) as f64 / 1e9);
+            writeln!(std::io::stderr(), "{connected} of {asked} are in, {per_s:.0} a second")?;
+            (told_ns, told) = (now_ns, connected);
+        }
     }
-    connected
+    Ok(())
 }
 
 /// Does what is due, and nothing else, for so long; returns how many sessions were lost.
