@@ -12,7 +12,7 @@ use starling_benches::scene::{Cast, Scene};
 use starling_benches::spread::Spread;
 use starling_benches::wire::OVERHEAD_BYTES;
 use starling_server::room::cores::Cores;
-use starling_world::priority::{Candidate, Choice};
+use starling_world::priority::{Candidates, Choice};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ const MANY_SESSIONS: u32 = 5_000;
 const MANY_SETTLE_TICKS: u32 = 60;
 const MANY_TABLE_TICKS: u32 = 32;
 
+/// All of it, or the rows and parts that are named: `cargo bench --bench world -- 10k-10kx100`.
 fn main() {
     let mut criterion = Criterion::default()
         .with_measurement(CpuTime)
@@ -32,11 +33,21 @@ fn main() {
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
     table();
-    dense();
-    threads();
+    if is_asked("dense") {
+        dense();
+    }
+    if is_asked("threads") {
+        threads();
+    }
     choices(&mut criterion);
     ticks(&mut criterion);
     criterion.final_summary();
+}
+
+/// Is a row or a part to be measured? Criterion takes the same words as a filter.
+fn is_asked(name: &str) -> bool {
+    let mut words = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
+    words.peek().is_none() || words.any(|word| word == name)
 }
 
 /// Every world that is measured, by name.
@@ -77,7 +88,7 @@ fn table() {
         "| world | seen | mean | p50 | p99 | max | blind | per session | allocs | bytes out |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
-    for (name, cast) in worlds() {
+    for (name, cast) in worlds().into_iter().filter(|(name, _)| is_asked(name)) {
         println!("{}", row(name, cast));
     }
 }
@@ -195,22 +206,21 @@ fn threads() {
 /// Whom a narrow link tells of, of 300 candidates: by the threshold of the last tick, and without.
 fn choices(criterion: &mut Criterion<CpuTime>) {
     let mut dice = Dice::new(1);
-    let candidate = |slot| {
+    let mut candidates = Candidates::new();
+    for slot in 0..300 {
         let (hunger, bits) = (dice.between(0.0, 256.0) as u8, dice.between(10.0, 30.0) as u16);
-        Candidate { slot, hunger, bits }
-    };
-    let candidates: Vec<_> = (0..300).map(candidate).collect();
+        candidates.add(slot, hunger, bits);
+    }
     let mut group = criterion.benchmark_group("choose-60-of-300");
     group.throughput(Throughput::Elements(300));
     for (name, carried) in [("carried", true), ("exact", false)] {
         let mut choice = Choice::default();
-        choice.choose(&candidates, 1_200, |_| ());
+        choice.choose(&mut candidates, 1_200);
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let mut fresh = if carried { choice } else { Choice::default() };
-                let mut chosen = 0u32;
-                fresh.choose(black_box(&candidates), 1_200, |slot| chosen += u32::from(slot));
-                chosen
+                fresh.choose(black_box(&mut candidates), 1_200);
+                candidates.chosen().fold(0, |chosen, (_, mask)| chosen + mask.count_ones())
             });
         });
     }
@@ -225,7 +235,9 @@ fn is_plain(cast: Cast) -> bool {
 fn ticks(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("tick");
     group.sampling_mode(SamplingMode::Flat);
-    for (name, cast) in worlds().into_iter().filter(|(_, cast)| is_plain(*cast)) {
+    for (name, cast) in
+        worlds().into_iter().filter(|(name, cast)| is_plain(*cast) && is_asked(name))
+    {
         let mut scene = Scene::new(cast, 1);
         scene.run(length(cast).0);
         group.bench_function(name, |bencher| {

@@ -10,9 +10,11 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod choice;
 mod scalar;
 mod slots;
 
+pub(crate) use choice::{Lanes, Parted, part};
 pub(crate) use slots::{fetch, fetch_row, newer, same};
 
 use crate::leaf::{Axes, Grid, GridBox, LEAF, Leaf};

@@ -8,7 +8,7 @@
 use super::Scene;
 use super::due::WordNews;
 use super::lane::Lane;
-use super::priority::Candidate;
+use super::priority::Candidates;
 use super::size;
 use super::slots::{BLOCK, BLOCKS_PER_PAGE, Slots, bits};
 use super::view::{Reports, View};
@@ -36,7 +36,7 @@ const GROWTH: [(f64, u8); 3] = [(1.0 / 16.0, 5), (1.0 / 4.0, 3), (9.0 / 16.0, 2)
 /// Working space.
 #[derive(Debug, Default)]
 pub(crate) struct Share {
-    candidates: Vec<Candidate>,
+    candidates: Candidates,
     /// Squared distance of each candidate.
     away2: Vec<f64>,
     /// By block of the agenda: what is to be sent in this tick and was not yet.
@@ -96,9 +96,8 @@ fn gather(
     share.candidates.clear();
     share.away2.clear();
     for news in &agenda.words {
-        let block = &view.slots.blocks()[usize::from(news.word)];
         for at in bits(news.due()) {
-            let entity = block.entity(at);
+            let entity = view.slots.entity(usize::from(news.word) * BLOCK + at);
             let bits = match 1u64 << at {
                 bit if news.leaves & bit != 0 => size::LISTED_BITS,
                 bit if news.enters & bit != 0 => size::enter_bits(scene, &reader, entity),
@@ -116,15 +115,17 @@ fn gather(
             };
             share.away2.push(away2(scene, entity, focus));
             let bits = bits.min(usize::from(u16::MAX)) as u16;
-            share.candidates.push(Candidate { slot, hunger, bits });
+            share.candidates.add(slot, hunger, bits);
         }
     }
     let farthest2 = share.away2.iter().copied().fold(1.0, f64::max);
-    for (candidate, away2) in share.candidates.iter_mut().zip(&share.away2) {
-        let near = GROWTH.iter().find(|(within, _)| *away2 <= farthest2 * within);
-        candidate.hunger = candidate.hunger.saturating_add(near.map_or(1, |(_, growth)| *growth));
-        view.slots.set_hunger(usize::from(candidate.slot), candidate.hunger);
-    }
+    let mut away2 = share.away2.iter();
+    share.candidates.each_hunger(|slot, hunger| {
+        let away2 = away2.next().copied().unwrap_or(0.0);
+        let near = GROWTH.iter().find(|(within, _)| away2 <= farthest2 * within);
+        *hunger = hunger.saturating_add(near.map_or(1, |(_, growth)| *growth));
+        view.slots.set_hunger(usize::from(slot), *hunger);
+    });
 }
 
 /// Chooses the hungriest whose news will fit.
@@ -137,15 +138,13 @@ fn choose(view: &mut View, lane: &mut Lane, allowance: usize) {
     share.waiting.resize(agenda.words.len(), 0);
     share.sent.clear();
     share.sent.resize(agenda.words.len(), 0);
-    let mut at = 0;
-    view.choice.choose(&share.candidates, room, |slot| {
-        // The hungriest of a tie come from anywhere: in order of slot but for one turn.
-        let word = slot / BLOCK as u16;
-        if agenda.words[at].word != word {
-            at = agenda.words.partition_point(|news| news.word < word);
+    view.choice.choose(&mut share.candidates, room);
+    let mut blocks = agenda.words.iter().zip(&mut share.waiting);
+    for (word, chosen) in share.candidates.chosen() {
+        if let Some((_, waiting)) = blocks.find(|(news, _)| news.word == word) {
+            *waiting = chosen;
         }
-        share.waiting[at] |= 1 << (slot % BLOCK as u16);
-    });
+    }
 }
 
 /// What the pages take besides the news itself: heads, and lists of skipped slots.
