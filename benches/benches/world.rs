@@ -7,6 +7,7 @@
 
 use criterion::{Criterion, SamplingMode, Throughput};
 use starling_benches::clock::CpuTime;
+use starling_benches::meter::{Meter, Phase};
 use starling_benches::motion::{Dice, Gait};
 use starling_benches::scene::{Cast, Scene};
 use starling_benches::spread::Spread;
@@ -14,6 +15,7 @@ use starling_benches::wire::OVERHEAD_BYTES;
 use starling_server::room::cores::Cores;
 use starling_world::priority::{Candidates, Choice};
 use std::hint::black_box;
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 /// Ticks until queues, pools and tables have their size, and ticks that are measured then.
@@ -182,25 +184,81 @@ fn dense() {
 }
 
 /// The same ticks on one thread and on the two that the server lends them, in turns, by the clock
-/// on the wall.
+/// on the wall; where the time of both goes; and what two threads are worth at most.
 fn threads() {
     let (_, cast) = worlds().into_iter().find(|(name, _)| *name == "10k-10kx100").expect("a row");
     let mut scene = Scene::new(cast, 1);
     scene.run(length(cast).0);
     let cores = [Cores::none(), Cores::start(2).expect("two threads")];
-    let mut best = [Duration::MAX; 2];
+    let mut best: [(Duration, Vec<Phase>); 2] =
+        std::array::from_fn(|_| (Duration::MAX, Vec::new()));
     for turn in 0..2 * length(cast).1 as usize {
         scene.prepare();
-        let start = Instant::now();
-        scene.tick_on(&cores[turn % 2]);
-        best[turn % 2] = best[turn % 2].min(start.elapsed());
+        let (meter, start) = (Meter::new(&cores[turn % 2]), Instant::now());
+        scene.tick_on(&meter);
+        let took = start.elapsed();
+        if took < best[turn % 2].0 {
+            best[turn % 2] = (took, meter.end());
+        }
         scene.deliver();
     }
-    let [one, two] = best.map(|time| time.as_secs_f64() * 1e3);
+    let [one, two] = [0, 1].map(|n: usize| best[n].0.as_secs_f64() * 1e3);
     println!(
         "\nthreads, fastest tick on the wall: one {one:.1} ms, two {two:.1} ms, {:.2}",
         one / two
     );
+    for (name, (_, phases)) in ["one", "two"].into_iter().zip(&best) {
+        println!("{name}: {}", told(phases));
+    }
+    println!("two worlds at once, one on each of two threads: {:.2}", ceiling(cast));
+}
+
+/// Phases as text: `serial + [part, part] + serial ...` in microseconds, and the sum of what is serial.
+fn told(phases: &[Phase]) -> String {
+    let us = |time: &Duration| format!("{:.0}", time.as_secs_f64() * 1e6);
+    let phase = |phase: &Phase| {
+        let parts: Vec<_> = phase.parts.iter().map(us).collect();
+        format!("{} + [{}]", us(&phase.before), parts.join(", "))
+    };
+    let all: Vec<_> = phases.iter().map(phase).collect();
+    let serial: Duration = phases.iter().map(|phase| phase.before).sum();
+    format!("{} us; serial {} us", all.join(" + "), us(&serial))
+}
+
+/// What two threads are worth that share nothing but the machine: how much of two worlds' ticks gets
+/// done on both at once in the time of one world's tick alone, by the fastest on the wall.
+fn ceiling(cast: Cast) -> f64 {
+    let turns = length(cast).1 as usize;
+    let barrier = Barrier::new(2);
+    let run = |number: u64| {
+        let mut scene = Scene::new(cast, number + 1);
+        scene.run(length(cast).0);
+        let (mut alone, mut both) = (Duration::MAX, Duration::MAX);
+        for turn in 0..3 * turns as u64 {
+            // Alone, while the other is, both.
+            let plays = turn % 3 == 2 || turn % 3 == number;
+            if plays {
+                scene.prepare();
+            }
+            barrier.wait();
+            if plays {
+                let start = Instant::now();
+                scene.tick();
+                let best = if turn % 3 == 2 { &mut both } else { &mut alone };
+                *best = start.elapsed().min(*best);
+            }
+            barrier.wait();
+            if plays {
+                scene.deliver();
+            }
+        }
+        2.0 * alone.as_secs_f64() / both.as_secs_f64()
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| run(1));
+        let mine = run(0);
+        (mine + other.join().expect("a world that ticks")) / 2.0
+    })
 }
 
 /// Whom a narrow link tells of, of 300 candidates: by the threshold of the last tick, and without.

@@ -11,6 +11,7 @@ pub mod contest;
 pub mod figures;
 mod game;
 pub mod globe;
+pub mod meter;
 pub mod motion;
 pub mod pin;
 pub mod record;
