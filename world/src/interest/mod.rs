@@ -65,6 +65,8 @@ pub(crate) struct Interests {
     /// Working space.
     seen: Vec<EntityIdx>,
     merged: Vec<EntityIdx>,
+    /// By session: does an area of it want names? Asked for every enter, when its areas are cold.
+    names: Vec<bool>,
     /// By session: where its changes are, and in which look that was.
     told: Vec<Told>,
     looks: u32,
@@ -129,6 +131,7 @@ impl Interests {
             gone: Vec::new(),
             seen: Vec::new(),
             merged: Vec::new(),
+            names: Vec::new(),
             told: Vec::new(),
             looks: 1,
             #[cfg(test)]
@@ -140,6 +143,7 @@ impl Interests {
         if self.rows.len() <= session.at() {
             self.rows.resize_with(session.at() + 1, Row::default);
             self.told.resize_with(session.at() + 1, Told::default);
+            self.names.resize(session.at() + 1, false);
         }
         &mut self.rows[session.at()]
     }
@@ -164,13 +168,18 @@ impl Interests {
             Ok(at) => areas[at].1 = area,
             Err(at) => areas.insert(at, (id, area)),
         }
-        self.touched.push(session);
+        self.areas_changed(session);
         Ok(())
     }
 
     /// Removes the area number `id` of a session.
     pub(crate) fn clear(&mut self, session: SessionIdx, id: u8) {
         self.row(session).areas.retain(|(other, _)| *other != id);
+        self.areas_changed(session);
+    }
+
+    fn areas_changed(&mut self, session: SessionIdx) {
+        self.names[session.at()] = self.areas(session).iter().any(|(_, area)| area.names);
         self.touched.push(session);
     }
 
@@ -198,12 +207,19 @@ impl Interests {
     pub(crate) fn forget(&mut self, session: SessionIdx) {
         self.close(session);
         self.row(session).areas.clear();
+        self.names[session.at()] = false;
     }
 
     /// The areas of a session, by number.
     #[must_use]
     pub(crate) fn areas(&self, session: SessionIdx) -> &[(u8, Area)] {
         self.rows.get(session.at()).map_or(&[], |row| &row.areas)
+    }
+
+    /// Does an area of this session want names?
+    #[must_use]
+    pub(crate) fn wants_names(&self, session: SessionIdx) -> bool {
+        self.names.get(session.at()).copied().unwrap_or(false)
     }
 
     /// What entered and left a session's view in the last [`Interests::look`].

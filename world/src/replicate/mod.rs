@@ -267,7 +267,7 @@ impl View {
             rings::defer(lane, &self.slots, idx, session, scene);
         }
         let enters = lane.agenda.has_enters();
-        let names = enters && scene.interests.areas(idx).iter().any(|(_, area)| area.names);
+        let names = enters && scene.interests.wants_names(idx);
         let reader = Reader { session: idx, team: session.team, names };
         if lane.agenda.is_crowd() {
             self.send_crowd(idx, lane, scene, reader);
