@@ -109,7 +109,7 @@ pub fn rooms_do_not_reach_up(file: &File) -> Vec<Breach> {
 /// module of kernels, transport where it asks for memory ahead of time.
 const UNSAFE: &[(&str, &str)] = &[("world/", "world/"), ("transport/", "transport/src/fetch.rs")];
 
-/// Every library forbids unsafe code but the few of [`UNSAFE`].
+/// Every library forbids unsafe code but the few of `UNSAFE`.
 #[must_use]
 pub fn unsafe_is_forbidden(file: &File) -> Vec<Breach> {
     let crate_root = file.path.ends_with("src/lib.rs") || file.path.ends_with("src/main.rs");
