@@ -1,13 +1,14 @@
 //! The sans-I/O server: packets and the time in, packets and events out.
 
 use super::admission::{Admission, Verdict};
+use super::token_time::TokenTime;
 use crate::quic::config::{Congestion, ServerSecret};
 use crate::quic::hub::{Arrival, CHUNK_BYTES, Census, Departure, Hub};
 use crate::quic::ids::MarkedIds;
 use crate::quic::server::{ServerOptions, ServerStats};
 use crate::quic::setup::Setup;
 use crate::{Allowance, ConnKey, Event, SendError};
-use quinn_proto::{Endpoint, Incoming};
+use quinn_proto::{Endpoint, Incoming, TimeSource};
 use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
@@ -45,6 +46,7 @@ pub struct ServerEndpoint {
     /// The congestion controller tells by itself who sends less than it may.
     sparing: bool,
     admission: Admission,
+    token_time: Arc<TokenTime>,
     /// Connections of all shards of the server, from the first packet of their handshake until QUIC
     /// has forgotten them, and those that this one has put there.
     population: Arc<AtomicUsize>,
@@ -78,7 +80,9 @@ impl ServerEndpoint {
     /// one can be told from noise.
     #[must_use]
     pub fn new(options: &ServerOptions, secret: &ServerSecret, shard: u8) -> Self {
-        let Setup { endpoint, server, ids } = Setup::unhurried(options, secret, shard);
+        let Setup { endpoint, mut server, ids } = Setup::unhurried(options, secret, shard);
+        let token_time = Arc::new(TokenTime::new());
+        server.time_source(Arc::clone(&token_time) as Arc<dyn TimeSource>);
         let endpoint = Endpoint::new(Arc::new(endpoint), Some(Arc::new(server)), true, None);
         Self {
             hub: Hub::new(endpoint, CHUNK_BYTES),
@@ -87,6 +91,7 @@ impl ServerEndpoint {
             connections_max: options.connections_max,
             segments_max: if options.segmentation_offload { SEGMENTS_MAX } else { 1 },
             admission: Admission::new(options.shards),
+            token_time,
             sparing: options.congestion == Congestion::Steady,
             population: Arc::default(),
             counted: 0,
@@ -145,6 +150,7 @@ impl ServerEndpoint {
     /// Takes in a packet as far as that is cheap: one of a connection waits for
     /// [`take_in`](Self::take_in), and the state of that connection is on its way until then.
     pub(super) fn sort_packet(&mut self, now: Nanos, arrival: &Arrival, bytes: &[u8]) {
+        self.token_time.set(now);
         if let Some(incoming) = self.hub.sort(now, arrival, bytes) {
             self.judge(now, incoming);
             self.sweep();

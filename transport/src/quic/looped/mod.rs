@@ -10,6 +10,7 @@ mod endpoint;
 mod lane;
 mod shard;
 mod sharded;
+mod token_time;
 mod udp;
 mod worker;
 
