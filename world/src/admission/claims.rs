@@ -115,6 +115,8 @@ impl World {
         let stretch = stretch(entities.rows(), parts);
         let court = Court { config, now: self.now, unix_ms };
         let (files, findings) = arrivals.files(parts);
+        // All of them: few entities make fewer stretches than parts, and all are merged.
+        findings.iter_mut().for_each(Findings::begin);
         let rows = entities.rows();
         let pieces = entities.sampled(stretch).zip(judges.pieces(stretch, rows)).zip(findings);
         let bench = |(number, ((rows, judges), findings))| Bench {
@@ -192,7 +194,6 @@ impl Findings {
 
 impl Bench<'_> {
     fn sit(&mut self, files: &[Files], court: Court<'_>) {
-        self.findings.begin();
         let number = self.number;
         for bucket in files.iter().map(|files| &files.buckets[number]) {
             for (at, filed) in bucket.iter().enumerate() {

@@ -152,6 +152,8 @@ impl ServerEndpoint {
     pub(super) fn sort_packet(&mut self, now: Nanos, arrival: &Arrival, bytes: &[u8]) {
         self.token_time.set(now);
         if let Some(incoming) = self.hub.sort(now, arrival, bytes) {
+            // Sending may have ended connections since.
+            self.sweep();
             self.judge(now, incoming);
             self.sweep();
         }
