@@ -225,6 +225,24 @@ fn connections_that_are_over_count_until_they_are_forgotten() {
     wire.connect();
 }
 
+#[test]
+fn the_place_of_one_that_was_forgotten_while_sending_is_free_at_once() {
+    let mut wire = Wire::with(1, |options| options.connections_max = 1);
+    let conn = wire.connect();
+    let now = wire.now();
+    wire.clients[0].close(now, conn.0, CloseCode::GOODBYE, "");
+    let forgotten = (0..10_000).any(|_| {
+        wire.pass(MS / 2);
+        wire.shards[0].connections() == 0
+    });
+    assert!(forgotten);
+    // The server does nothing else before it hears of the newcomer.
+    let newcomer = wire.begin();
+    wire.arrive_from(newcomer);
+    let stats = wire.shards[0].stats();
+    assert_eq!((stats.refused, stats.handshaking), (0, 1));
+}
+
 /// Something that either side does.
 #[derive(Clone, Debug)]
 enum Deed {

@@ -142,6 +142,14 @@ impl Wire {
         self.arrive_up(from, packet);
     }
 
+    /// What a client has to say is there at once.
+    pub(crate) fn arrive_from(&mut self, conn: ConnKey) {
+        let (client, mut packet) = (conn.0 as usize - 1, Vec::new());
+        while let Some(out) = self.clients[client].poll_transmit(self.now, &mut packet) {
+            self.arrive_up(self.addresses[client], &packet[..out.bytes]);
+        }
+    }
+
     pub(crate) fn pass(&mut self, ns: u64) {
         let end = self.now + ns;
         loop {

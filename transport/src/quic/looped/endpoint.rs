@@ -380,3 +380,6 @@ impl ServerEndpoint {
         self.hub.is_at(place, conn).then_some(place)
     }
 }
+
+#[cfg(test)]
+mod tests;
