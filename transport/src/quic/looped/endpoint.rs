@@ -148,12 +148,13 @@ impl ServerEndpoint {
     }
 
     /// Takes in a packet as far as that is cheap: one of a connection waits for
-    /// [`take_in`](Self::take_in), and the state of that connection is on its way until then.
+    /// [`take_in`](Self::take_in) or a newcomer, and the state of that connection is on its way until
+    /// then.
     pub(super) fn sort_packet(&mut self, now: Nanos, arrival: &Arrival, bytes: &[u8]) {
         self.token_time.set(now);
         if let Some(incoming) = self.hub.sort(now, arrival, bytes) {
-            // Sending may have ended connections since.
-            self.sweep();
+            // What was sent, and what came before it, may have ended connections and handshakes.
+            self.take_in(now);
             self.judge(now, incoming);
             self.sweep();
         }

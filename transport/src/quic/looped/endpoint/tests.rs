@@ -1,4 +1,4 @@
-//! Who is over makes room for whoever comes next.
+//! Who is over makes room for whoever comes next, though both are found in one batch of packets.
 
 use super::*;
 use crate::quic::{ClientEndpoint, ConnectOptions};
@@ -87,6 +87,31 @@ impl Scene {
         let stats = self.server.stats();
         [stats.accepted, stats.handshaking, stats.retried]
     }
+}
+
+#[test]
+fn a_handshake_that_ends_within_a_batch_makes_room_for_a_newcomer_in_it() {
+    let mut scene = Scene::new();
+    let (mut first, mut second) = (scene.client(1), scene.client(2));
+    scene.shake(&mut first);
+    assert_eq!(scene.census(), [0, 1, 0]);
+    scene.sort(&mut first);
+    scene.sort(&mut second);
+    scene.server.take_in(NOW);
+    assert_eq!(scene.census(), [1, 1, 0]);
+}
+
+#[test]
+fn a_handshake_under_way_makes_no_room() {
+    let mut scene = Scene::new();
+    let (mut first, mut second) = (scene.client(1), scene.client(2));
+    scene.shake(&mut first);
+    scene.sort(&mut second);
+    scene.sort(&mut first);
+    scene.server.take_in(NOW);
+    let [accepted, handshaking, retried] = scene.census();
+    assert_eq!([accepted, handshaking], [1, 0]);
+    assert!(retried > 0);
 }
 
 #[test]
