@@ -81,7 +81,7 @@ impl ServerEndpoint {
     #[must_use]
     pub fn new(options: &ServerOptions, secret: &ServerSecret, shard: u8) -> Self {
         let Setup { endpoint, mut server, ids } = Setup::unhurried(options, secret, shard);
-        let token_time = Arc::new(TokenTime::new());
+        let token_time = Arc::new(TokenTime::default());
         server.time_source(Arc::clone(&token_time) as Arc<dyn TimeSource>);
         let endpoint = Endpoint::new(Arc::new(endpoint), Some(Arc::new(server)), true, None);
         Self {
