@@ -258,7 +258,10 @@ impl Entities {
         &self.resting
     }
 
-    /// Entities whose position was accepted since the last tick ended.
+    /// Entities whose position was accepted since the last tick ended, each once.
+    ///
+    /// Their order depends on how the judging was cut into parts, and so on the executor: whoever
+    /// needs an order sorts.
     pub(crate) fn fresh(&self) -> &[EntityIdx] {
         &self.fresh
     }
