@@ -7,7 +7,8 @@ use starling_client::{ClientEvent, Publication, PublishStatus, SubscribeOptions}
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::control::{ControlUp, INBOX, ResumeAnswer};
 use starling_protocol::message::events::{
-    Action, Answer, Event, EventDown, EventUp, Member, Publisher, Receipt,
+    Action, Answer, DeliveryClass, Event, EventDown, EventUp, Member, MemberState, Publisher,
+    Receipt,
 };
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{
@@ -24,10 +25,12 @@ fn event(key: ChannelKey, offset: u64, action: Action, session: u64) -> EventDow
         key,
         offset: Offset(offset),
         tick: Tick(100),
+        unix_ms: 0,
         publisher: Some(Publisher { session: SessionId(session), subject: "ann".into() }),
         message: MessageId(offset),
         action,
         state_key: None,
+        parent: None,
         payload: vec![offset as u8],
     }))
 }
@@ -39,7 +42,12 @@ fn message(key: ChannelKey, offset: u64) -> EventDown {
 fn subscribed(bench: &mut Bench, channel: &str, top: u64) -> ChannelKey {
     let key = bench.session.subscribe(channel, SubscribeOptions::default()).expect("room");
     assert!(matches!(bench.channel().as_slice(), [EventUp::Subscribe { .. }]));
-    bench.tell(&EventDown::Subscribed { key, answer: Answer::Reset(at(top)), top: at(top) });
+    bench.tell(&EventDown::Subscribed {
+        key,
+        answer: Answer::Reset(at(top)),
+        top: at(top),
+        class: DeliveryClass::Ordered,
+    });
     bench.events();
     key
 }
@@ -90,7 +98,12 @@ fn a_hole_makes_the_session_ask_again_from_its_position() {
     let asked = bench.channel();
     let [EventUp::Subscribe { resume, .. }] = asked.as_slice() else { panic!("{asked:?}") };
     assert_eq!(*resume, Some(at(5)));
-    bench.tell(&EventDown::Subscribed { key, answer: Answer::Resumed, top: at(9) });
+    bench.tell(&EventDown::Subscribed {
+        key,
+        answer: Answer::Resumed,
+        top: at(9),
+        class: DeliveryClass::Ordered,
+    });
     (6..=9).for_each(|offset| bench.tell(&message(key, offset)));
     assert_eq!(delivered(&mut bench), [5, 6, 7, 8, 9]);
 }
@@ -118,7 +131,12 @@ fn a_resume_names_every_position_and_goes_on_from_there() {
     let positions = reconnect(&mut bench, ResumeAnswer::Resumed);
     assert_eq!(positions, [(INBOX, at(1)), (key, at(5))]);
     assert!(bench.channel().is_empty(), "what was live is not asked for again");
-    bench.tell(&EventDown::Subscribed { key, answer: Answer::Resumed, top: at(7) });
+    bench.tell(&EventDown::Subscribed {
+        key,
+        answer: Answer::Resumed,
+        top: at(7),
+        class: DeliveryClass::Ordered,
+    });
     (6..=7).for_each(|offset| bench.tell(&message(key, offset)));
     bench.tell(&message(INBOX, 2));
     assert_eq!(delivered(&mut bench), [6, 7, 2]);
@@ -175,8 +193,13 @@ fn a_publish_whose_session_is_gone_is_uncertain_and_not_repeated() {
 fn a_presence_list_is_a_snapshot_that_follows_its_events() {
     let mut bench = Bench::live(welcome());
     let key = subscribed(&mut bench, "presence/lobby", 4);
-    let member =
-        |session| Member { session: SessionId(session), subject: String::new(), since: Tick(1) };
+    let member = |session| Member {
+        session: SessionId(session),
+        subject: String::new(),
+        since: Tick(1),
+        state: MemberState::Here,
+        data: Vec::new(),
+    };
     bench.tell(&EventDown::Members { key, members: vec![member(1), member(2)], last: true });
     bench.tell(&event(key, 5, Action::Join, 3));
     bench.tell(&event(key, 6, Action::Leave, 1));

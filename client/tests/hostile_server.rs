@@ -12,7 +12,7 @@ use starling_protocol::close::CloseCode;
 use starling_protocol::codec::encode;
 use starling_protocol::frame;
 use starling_protocol::message::control::{ControlDown, INBOX, ResumeAnswer};
-use starling_protocol::message::events::{Action, Answer, Event, EventDown};
+use starling_protocol::message::events::{Action, Answer, DeliveryClass, Event, EventDown};
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{
     ChannelKey, ChannelPosition, Epoch, Handle, MessageId, Nanos, Offset, Tick,
@@ -158,16 +158,23 @@ impl Play {
                     _ => Answer::Denied(CloseCode::RATE_LIMITED),
                 };
                 let (key, top) = (ChannelKey(key), at(offset));
-                self.tell(&EventDown::Subscribed { key, answer, top });
+                self.tell(&EventDown::Subscribed {
+                    key,
+                    answer,
+                    top,
+                    class: DeliveryClass::Ordered,
+                });
             }
             Step::Deliver(key, offset) => self.tell(&EventDown::Deliver(Box::new(Event {
                 key: ChannelKey(key),
                 offset: Offset(offset),
                 tick: Tick(1),
+                unix_ms: 0,
                 publisher: None,
                 message: MessageId(0),
                 action: Action::Message,
                 state_key: None,
+                parent: None,
                 payload: Vec::new(),
             }))),
             Step::Gap(key, from, to) => {

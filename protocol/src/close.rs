@@ -69,6 +69,10 @@ codes! {
     INTERNAL = 2005, "internal";
     /// The access token expired in mid-session and was not refreshed.
     EXPIRED = 2006, "expired";
+    /// The disk is full: durable channels take nothing until there is room.
+    STORE_FULL = 2007, "store_full";
+    /// The disk is behind, or failed: durable channels take nothing now.
+    STORE_BUSY = 2008, "store_busy";
 
     /// The bytes do not follow the protocol.
     PROTOCOL_ERROR = 3000, "protocol_error";
@@ -110,6 +114,10 @@ codes! {
     ABUSE = 3018, "abuse";
     /// The server's certificate is not the one that the client trusts. Said by the client only.
     UNTRUSTED = 3019, "untrusted";
+    /// What the disk holds of this channel is damaged: it stands still.
+    STORE_DAMAGED = 3020, "store_damaged";
+    /// The grant was withdrawn.
+    REVOKED = 3021, "revoked";
 }
 
 impl CloseCode {

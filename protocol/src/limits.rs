@@ -93,6 +93,36 @@ pub const CHANNEL_EVENTS_MAX: usize = 1_024;
 pub const CHANNEL_BYTES_MAX: usize = 1024 * 1024;
 /// Members of one presence list.
 pub const PRESENCE_MEMBERS_MAX: usize = 100_000;
+/// What a member shows beside its name on a presence list.
+pub const MEMBER_DATA_BYTES_MAX: usize = 256;
+/// Name of a lease.
+pub const LEASE_NAME_BYTES_MAX: usize = 32;
+/// Content of a lease.
+pub const LEASE_DATA_BYTES_MAX: usize = 256;
+/// Longest life of a lease that is not renewed.
+pub const LEASE_MS_MAX: u32 = 60_000;
+/// Leases that one session holds at once.
+pub const LEASES_MAX: usize = 16;
+/// Name of a kind of note, and of a note.
+pub const NOTE_NAME_BYTES_MAX: usize = 32;
+/// Kinds of note on one event.
+pub const NOTE_KINDS_MAX: usize = 16;
+/// Different notes of one kind on one event: users times names.
+pub const NOTES_MAX: usize = 65_536;
+/// Names that a summary tells.
+pub const NOTE_NAMES_TOLD_MAX: usize = 64;
+/// Keys of one channel's state.
+pub const STATE_KEYS_MAX: usize = 4_096;
+/// Bytes of one channel's state.
+pub const STATE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Longest life that a value of a key may ask for.
+pub const STATE_TTL_MS_MAX: u32 = 7 * 24 * 3_600 * 1_000;
+/// Events in one page of history.
+pub const HISTORY_EVENTS_MAX: u16 = 256;
+/// Bytes of one page of history.
+pub const HISTORY_BYTES_MAX: usize = 48 * 1024;
+/// History reads of one session that may wait for their answer.
+pub const HISTORY_IN_FLIGHT_MAX: usize = 4;
 /// Seconds for which a repeated message id is recognised.
 pub const IDEMPOTENCE_SECONDS: u32 = 600;
 /// Publishes of one session that may wait for their acknowledgement.

@@ -10,7 +10,7 @@ use starling_protocol::limits::{
 use starling_protocol::message::control::{
     ControlDown, ControlUp, Hello, INBOX, RejectReason, Rejection,
 };
-use starling_protocol::message::events::{Action, Answer, EventDown, EventUp, Publish, Scope};
+use starling_protocol::message::events::{Answer, EventDown, EventUp, Publish, Scope};
 use starling_protocol::message::interest::{Interest, Shape, Target};
 use starling_protocol::sample::{Fix, Sample};
 use starling_protocol::space::{IPos, Space};
@@ -194,14 +194,7 @@ fn subscribe(key: u32, channel: &str) -> EventUp {
 }
 
 fn publish(message: u64, scope: Scope, bytes: usize) -> EventUp {
-    EventUp::Publish(Box::new(Publish {
-        message: MessageId(message),
-        scope,
-        expected: None,
-        action: Action::Message,
-        key: None,
-        payload: vec![7; bytes],
-    }))
+    EventUp::Publish(Box::new(Publish::plain(MessageId(message), scope, vec![7; bytes])))
 }
 
 #[test]

@@ -9,7 +9,7 @@ use starling_protocol::frame;
 use starling_protocol::limits::{
     DATAGRAM_BYTES_MAX, MESSAGE_BYTES_MAX, UPLINK_DATAGRAMS_PER_TICK_MAX,
 };
-use starling_protocol::message::events::{Action, EventDown, EventUp, Publish, Scope};
+use starling_protocol::message::events::{EventDown, EventUp, Publish, Scope};
 use starling_protocol::space::Space;
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{ChannelKey, MessageId, Nanos, Tick};
@@ -119,14 +119,7 @@ impl Rude {
 }
 
 fn event(message: u32, scope: Scope) -> EventUp {
-    EventUp::Publish(Box::new(Publish {
-        message: MessageId(message.into()),
-        scope,
-        expected: None,
-        action: Action::Message,
-        key: None,
-        payload: vec![7; 1_000],
-    }))
+    EventUp::Publish(Box::new(Publish::plain(MessageId(message.into()), scope, vec![7; 1_000])))
 }
 
 /// One datagram with as many cues as go into it.

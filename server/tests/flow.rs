@@ -5,19 +5,16 @@ mod support;
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::EVENT_BYTES_MAX;
 use starling_protocol::message::control::{ControlDown, ControlUp, Hello, Resume, ResumeAnswer};
-use starling_protocol::message::events::{Action, EventDown, EventUp, Publish, Scope};
+use starling_protocol::message::events::{EventDown, EventUp, Publish, Scope};
 use starling_protocol::units::{ChannelKey, MessageId};
 use support::{Hall, hall, hello, spawn};
 
 fn publish(message: u64, channel: &str, bytes: usize) -> EventUp {
-    EventUp::Publish(Box::new(Publish {
-        message: MessageId(message),
-        scope: Scope::Channel(channel.into()),
-        expected: None,
-        action: Action::Message,
-        key: None,
-        payload: vec![7; bytes],
-    }))
+    EventUp::Publish(Box::new(Publish::plain(
+        MessageId(message),
+        Scope::Channel(channel.into()),
+        vec![7; bytes],
+    )))
 }
 
 fn subscribe(channel: &str) -> EventUp {

@@ -8,7 +8,7 @@ use starling_client::{
 };
 use starling_protocol::limits::{DATAGRAM_BYTES_MAX, EVENT_BYTES_MAX, MESSAGE_BYTES_MAX};
 use starling_protocol::message::control::{ControlDown, ControlUp, RejectReason};
-use starling_protocol::message::events::{Action, EventDown, EventUp, Publish, Scope};
+use starling_protocol::message::events::{EventDown, EventUp, Publish, Scope};
 use starling_protocol::sample::Sample;
 use starling_protocol::space::IPos;
 use starling_protocol::stream::StreamKind;
@@ -128,14 +128,7 @@ fn what_is_not_a_number_is_refused_wherever_it_is_said() {
 }
 
 fn publish(message: u64, scope: Scope) -> EventUp {
-    EventUp::Publish(Box::new(Publish {
-        message: MessageId(message),
-        scope,
-        expected: None,
-        action: Action::Message,
-        key: None,
-        payload: vec![7; 3],
-    }))
+    EventUp::Publish(Box::new(Publish::plain(MessageId(message), scope, vec![7; 3])))
 }
 
 fn refusals(stage: &Stage, at: usize) -> impl Iterator<Item = CloseCode> {

@@ -1,6 +1,7 @@
 //! What goes into a world.
 
 use crate::grants::Principal;
+use crate::journal::News;
 use starling_protocol::limits::RESUME_TOKEN_BYTES;
 use starling_protocol::message::bulk::BulkUp;
 use starling_protocol::message::control::ControlUp;
@@ -63,6 +64,8 @@ pub enum Command {
         /// Whose.
         conn: ConnId,
     },
+    /// The store has something to say.
+    Store(News),
     /// The server drains: refuse new sessions, tell everyone.
     Drain {
         /// Milliseconds until connections are closed.

@@ -21,6 +21,7 @@ pub mod grants;
 pub mod grid;
 pub mod input;
 mod interest;
+pub mod journal;
 pub mod leaf;
 mod mail;
 pub mod output;

@@ -1,6 +1,7 @@
 //! What comes out of a world: one batch per tick or step.
 
 use crate::input::ConnId;
+use crate::journal::{Change, Query};
 use starling_protocol::close::CloseCode;
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{EntityId, SessionId};
@@ -19,6 +20,10 @@ pub struct Output {
     pub closes: Vec<Close>,
     /// What happened, for log and metrics.
     pub notes: Vec<Note>,
+    /// What is to be kept, in order: all of it or nothing.
+    pub journal: Vec<Change>,
+    /// What is asked of the store.
+    pub queries: Vec<Query>,
 }
 
 /// Bytes for a stream.
@@ -102,5 +107,7 @@ impl Output {
         self.datagrams.clear();
         self.closes.clear();
         self.notes.clear();
+        self.journal.clear();
+        self.queries.clear();
     }
 }

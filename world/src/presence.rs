@@ -13,8 +13,7 @@ use crate::channel::name::{WORLD_PRESENCE, presence_of};
 use crate::channel::subscription::Source;
 use crate::channel::{ChannelIdx, ChannelKind};
 use crate::session::{Session, SessionIdx};
-use starling_protocol::message::events::{Action, Member, Publisher};
-use starling_protocol::units::MessageId;
+use starling_protocol::message::events::{Action, Member, MemberState, Publisher};
 
 impl World {
     /// A sign of life: whoever was away is here again.
@@ -70,7 +69,13 @@ impl World {
         };
         let session = &self.sessions[idx];
         let subject = session.principal.subject.clone();
-        let member = Member { session: session.id, subject, since: self.now };
+        let member = Member {
+            session: session.id,
+            subject,
+            since: self.now,
+            state: MemberState::Here,
+            data: Vec::new(),
+        };
         let joined = self.channels[list].members.as_mut().is_some_and(|m| m.insert(member));
         if joined {
             self.counters.presence_joins += 1;
@@ -89,14 +94,8 @@ impl World {
     }
 
     fn note_in(&mut self, list: ChannelIdx, idx: SessionIdx, action: Action) {
-        let record = Record {
-            tick: self.now,
-            publisher: Some(self.sessions[idx].publisher()),
-            message: MessageId(0),
-            action,
-            state_key: None,
-            payload: Vec::new(),
-        };
+        let publisher = Some(self.sessions[idx].publisher());
+        let record = Record { publisher, action, ..self.new_record() };
         self.append(list, record);
     }
 

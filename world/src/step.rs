@@ -26,6 +26,7 @@ impl World {
         match command {
             Command::Attach(attach) => self.attach(*attach, now_us, out),
             Command::Detach { conn } => self.detach(conn, out),
+            Command::Store(_) => {} // no world keeps anything yet
             Command::Drain { deadline_ms, jitter_ms } => self.drain(deadline_ms, jitter_ms),
             Command::Control { conn, message } => {
                 self.with(conn, |world, idx| world.control(idx, message, out));

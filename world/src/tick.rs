@@ -13,6 +13,7 @@ impl World {
     /// inputs give the same output with every executor.
     pub fn tick(&mut self, inputs: &TickInputs, out: &mut Output, exec: &impl Executor) {
         self.now = self.now + 1;
+        self.unix_ms = inputs.unix_ms.unwrap_or(0);
         self.counters.ticks += 1;
         self.cues.begin(self.now, self.sessions.live());
         self.sessions.begin_tick(&inputs.links);

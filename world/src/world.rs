@@ -21,6 +21,8 @@ pub struct World {
     pub(crate) config: WorldConfig,
     /// The newest tick that was run; 0 before the first.
     pub(crate) now: Tick,
+    /// The server's clock as of the newest tick, in milliseconds since 1970; 0 without one.
+    pub(crate) unix_ms: u64,
     /// Everything that has a position.
     pub(crate) entities: Entities,
     /// The datagrams of the tick.
@@ -53,6 +55,7 @@ impl World {
     pub fn new(config: WorldConfig) -> Self {
         Self {
             now: Tick(0),
+            unix_ms: 0,
             entities: Entities::new(&config),
             arrivals: Arrivals::default(),
             judges: Judges::default(),

@@ -1,7 +1,7 @@
 //! Who is there: a list that starts as a snapshot and follows the events of its channel.
 
 use starling_protocol::limits::PRESENCE_MEMBERS_MAX;
-use starling_protocol::message::events::{Action, Event, Member, Publisher};
+use starling_protocol::message::events::{Action, Event, Member, MemberState, Publisher};
 use starling_protocol::units::SessionId;
 use std::collections::BTreeMap;
 
@@ -80,7 +80,8 @@ impl PresenceList {
         let Publisher { session, subject } = event.publisher.clone()?;
         match event.action {
             Action::Join => {
-                let member = Member { session, subject, since: event.tick };
+                let (state, data) = (MemberState::Here, event.payload.clone());
+                let member = Member { session, subject, since: event.tick, state, data };
                 if self.members.len() < PRESENCE_MEMBERS_MAX {
                     self.members.insert(session, member.clone());
                 }
@@ -101,7 +102,13 @@ mod tests {
     use starling_protocol::units::{ChannelKey, MessageId, Offset, Tick};
 
     fn member(session: u64) -> Member {
-        Member { session: SessionId(session), subject: String::new(), since: Tick(1) }
+        Member {
+            session: SessionId(session),
+            subject: String::new(),
+            since: Tick(1),
+            state: MemberState::Here,
+            data: Vec::new(),
+        }
     }
 
     fn event(session: u64, action: Action) -> Event {
@@ -109,10 +116,12 @@ mod tests {
             key: ChannelKey(1),
             offset: Offset(1),
             tick: Tick(9),
+            unix_ms: 0,
             publisher: Some(Publisher { session: SessionId(session), subject: String::new() }),
             message: MessageId(0),
             action,
             state_key: None,
+            parent: None,
             payload: Vec::new(),
         }
     }

@@ -125,7 +125,16 @@ impl Publishes {
         }
         let message = MessageId(self.next);
         self.next = self.next.wrapping_add(1);
-        let publish = Box::new(Publish { message, scope, expected, action, key, payload });
+        let publish = Box::new(Publish {
+            message,
+            scope,
+            expected,
+            action,
+            key,
+            ttl_ms: None,
+            parent: None,
+            payload,
+        });
         self.pending.push_back(Pending { publish, sent: false });
         Ok(message)
     }

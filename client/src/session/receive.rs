@@ -180,7 +180,7 @@ impl Session {
 
     fn handle_event(&mut self, now: Nanos, message: EventDown) {
         let heard = match message {
-            EventDown::Subscribed { key, answer, top } => {
+            EventDown::Subscribed { key, answer, top, .. } => {
                 if self.subscriptions.get(key).is_none() {
                     // Ended here while the connection was down; the server still has it.
                     let ended = self.outbox.event(&EventUp::Unsubscribe { key });

@@ -83,6 +83,8 @@ impl Capabilities {
     pub const VIEWER: u32 = 2;
     /// The client would be told of its avatar.
     pub const AVATAR: u32 = 4;
+    /// The client takes [`DeliverDelta`](super::events::EventDown::DeliverDelta).
+    pub const DELTAS: u32 = 8;
 }
 
 /// Takes up a parked session: whole, or refused whole.

@@ -26,10 +26,12 @@ fn event(key: u32, offset: u64, message: u64) -> Event {
         key: ChannelKey(key),
         offset: Offset(offset),
         tick: Tick(1),
+        unix_ms: 0,
         publisher: None,
         message: MessageId(message),
         action: Action::Message,
         state_key: None,
+        parent: None,
         payload: vec![message as u8],
     }
 }

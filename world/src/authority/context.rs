@@ -9,12 +9,12 @@ use crate::output::{Note, Output};
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::EVENT_BYTES_MAX;
 use starling_protocol::message::control::Audience;
-use starling_protocol::message::events::{Action, Receipt, Scope};
+use starling_protocol::message::events::{Receipt, Scope};
 use starling_protocol::message::host::PlayerInput;
 use starling_protocol::message::interest::Point;
 use starling_protocol::sample::{Orientation, Sample};
 use starling_protocol::space::{METRIC_STEPS, Space};
-use starling_protocol::units::{EntityId, KindId, MessageId, SessionId, Tick, TickRate};
+use starling_protocol::units::{EntityId, KindId, SessionId, Tick, TickRate};
 
 /// One tick of a world, as its game sees it.
 #[derive(Debug)]
@@ -195,14 +195,7 @@ impl<'a> GameContext<'a> {
         if payload.len() > EVENT_BYTES_MAX {
             return Err(CloseCode::TOO_LARGE);
         }
-        let record = Record {
-            tick: self.world.now,
-            publisher: None,
-            message: MessageId(0),
-            action: Action::Message,
-            state_key: None,
-            payload: payload.into(),
-        };
+        let record = Record { payload: payload.into(), ..self.world.new_record() };
         self.world.publish_as_server(scope, record)
     }
 

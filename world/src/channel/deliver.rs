@@ -15,7 +15,7 @@ use crate::session::{Session, SessionIdx};
 use starling_protocol::close::CloseCode;
 use starling_protocol::codec;
 use starling_protocol::frame;
-use starling_protocol::message::events::{Answer, EventDown, Member};
+use starling_protocol::message::events::{Answer, DeliveryClass, EventDown, Member};
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{ChannelKey, Offset, Tick};
 
@@ -205,7 +205,12 @@ impl Subscription {
         self.base = at;
         self.read = at.offset;
         self.members = Some(Pages { members, next: 0 });
-        EventDown::Subscribed { key, answer: Answer::Reset(at), top: log.top() }
+        EventDown::Subscribed {
+            key,
+            answer: Answer::Reset(at),
+            top: log.top(),
+            class: DeliveryClass::Ordered,
+        }
     }
 }
 

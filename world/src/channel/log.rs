@@ -13,24 +13,43 @@ const RECORD_OVERHEAD_BYTES: usize = 64;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Record {
     pub(crate) tick: Tick,
+    /// Milliseconds since 1970 as of the newest tick; 0 without a clock.
+    pub(crate) unix_ms: u64,
     pub(crate) publisher: Option<Publisher>,
     pub(crate) message: MessageId,
     pub(crate) action: Action,
     pub(crate) state_key: Option<String>,
+    pub(crate) parent: Option<Offset>,
     pub(crate) payload: Vec<u8>,
 }
 
 impl Record {
+    /// An empty message of the server itself.
+    pub(crate) const fn new(tick: Tick, unix_ms: u64) -> Self {
+        Self {
+            tick,
+            unix_ms,
+            publisher: None,
+            message: MessageId(0),
+            action: Action::Message,
+            state_key: None,
+            parent: None,
+            payload: Vec::new(),
+        }
+    }
+
     /// The event as a subscriber gets it.
     pub(crate) fn event(&self, key: ChannelKey, offset: Offset) -> Event {
         Event {
             key,
             offset,
             tick: self.tick,
+            unix_ms: self.unix_ms,
             publisher: self.publisher.clone(),
             message: self.message,
             action: self.action,
             state_key: self.state_key.clone(),
+            parent: self.parent,
             payload: self.payload.clone(),
         }
     }
@@ -173,14 +192,7 @@ mod tests {
     use super::*;
 
     fn record(tick: u32, bytes: usize) -> Arc<Record> {
-        Arc::new(Record {
-            tick: Tick(tick),
-            publisher: None,
-            message: MessageId(0),
-            action: Action::Message,
-            state_key: None,
-            payload: vec![0; bytes],
-        })
+        Arc::new(Record { payload: vec![0; bytes], ..Record::new(Tick(tick), 0) })
     }
 
     fn log_of(events: u64) -> Log {

@@ -70,21 +70,16 @@ mod tests {
     use crate::channel::log::Record;
     use crate::channel::policy::ChannelPolicy;
     use starling_protocol::message::events::Action;
-    use starling_protocol::units::{Epoch, MessageId, Tick};
+    use starling_protocol::message::events::MemberState;
+    use starling_protocol::units::{Epoch, Tick};
 
     fn member(session: u64) -> Member {
-        Member { session: SessionId(session), subject: String::new(), since: Tick(0) }
+        let (state, data) = (MemberState::Here, Vec::new());
+        Member { session: SessionId(session), subject: String::new(), since: Tick(0), state, data }
     }
 
     fn join() -> Arc<Record> {
-        Arc::new(Record {
-            tick: Tick(0),
-            publisher: None,
-            message: MessageId(0),
-            action: Action::Join,
-            state_key: None,
-            payload: Vec::new(),
-        })
+        Arc::new(Record { action: Action::Join, ..Record::new(Tick(0), 0) })
     }
 
     #[test]

@@ -283,14 +283,7 @@ mod tests {
     }
 
     fn large() -> Record {
-        Record {
-            tick: Tick(0),
-            publisher: None,
-            message: starling_protocol::units::MessageId(0),
-            action: starling_protocol::message::events::Action::Message,
-            state_key: None,
-            payload: vec![0; 16 * 1024],
-        }
+        Record { payload: vec![0; 16 * 1024], ..Record::new(Tick(0), 0) }
     }
 
     #[test]

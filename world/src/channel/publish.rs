@@ -168,13 +168,19 @@ impl World {
 
     fn record(&self, idx: SessionIdx, publish: Publish) -> Record {
         Record {
-            tick: self.now,
             publisher: Some(self.sessions[idx].publisher()),
             message: publish.message,
             action: publish.action,
             state_key: publish.key,
+            parent: publish.parent,
             payload: publish.payload,
+            ..self.new_record()
         }
+    }
+
+    /// An empty message of the server itself, accepted now.
+    pub(crate) fn new_record(&self) -> Record {
+        Record::new(self.now, self.unix_ms)
     }
 }
 

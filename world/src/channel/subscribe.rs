@@ -10,7 +10,7 @@ use crate::session::SessionIdx;
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::{PRESENCE_MEMBERS_MAX, SUBSCRIPTIONS_MAX};
 use starling_protocol::message::control::INBOX;
-use starling_protocol::message::events::{Answer, EventDown};
+use starling_protocol::message::events::{Answer, DeliveryClass, EventDown};
 use starling_protocol::units::{ChannelKey, ChannelPosition};
 
 /// A request for a subscription.
@@ -30,7 +30,12 @@ impl World {
             Err(code) => {
                 count(&mut self.counters.subscriptions_denied, code);
                 let top = ChannelPosition::default();
-                let denied = EventDown::Subscribed { key, answer: Answer::Denied(code), top };
+                let denied = EventDown::Subscribed {
+                    key,
+                    answer: Answer::Denied(code),
+                    top,
+                    class: DeliveryClass::Ordered,
+                };
                 self.sessions.event(idx, &denied, self.now);
             }
         }
@@ -173,7 +178,8 @@ impl World {
     /// Tells where a subscription starts and lets its deliveries begin.
     fn begin(&mut self, idx: SessionIdx, key: ChannelKey, source: Source, start: Start) {
         let (start, members, top) = self.with_members(idx, source, start);
-        let told = EventDown::Subscribed { key, answer: start.answer, top };
+        let told =
+            EventDown::Subscribed { key, answer: start.answer, top, class: DeliveryClass::Ordered };
         self.sessions.event(idx, &told, self.now);
         if let Some(subscription) = self.sessions[idx].subscriptions.get_mut(key) {
             let base = ChannelPosition { epoch: top.epoch, offset: start.after };

@@ -358,14 +358,7 @@ pub fn message(channel: &str, id: u64) -> Publish {
 
 /// A message for a scope; its payload is its id.
 pub fn scoped(scope: Scope, id: u64) -> Publish {
-    Publish {
-        message: MessageId(id),
-        scope,
-        expected: None,
-        action: Action::Message,
-        key: None,
-        payload: id.to_le_bytes().to_vec(),
-    }
+    Publish::plain(MessageId(id), scope, id.to_le_bytes().to_vec())
 }
 
 /// A request for an entity of the first kind at a place in metres.

@@ -11,10 +11,12 @@ fn event(key: ChannelKey, offset: u64) -> Box<Event> {
         key,
         offset: Offset(offset),
         tick: Tick(1),
+        unix_ms: 0,
         publisher: None,
         message: MessageId(0),
         action: Action::Message,
         state_key: None,
+        parent: None,
         payload: Vec::new(),
     })
 }
