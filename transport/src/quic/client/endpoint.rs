@@ -16,8 +16,9 @@ use starling_protocol::units::Nanos;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// Bytes of a connection id where connections share a socket.
-const CONNECTION_ID_BYTES: usize = 8;
+/// Bytes of a connection id where connections share a socket. They come with every packet, so they are
+/// few: nobody but this endpoint has to tell them apart, and it draws anew what it has given already.
+const CONNECTION_ID_BYTES: usize = 4;
 
 /// QUIC for one local address, without a socket, a thread or a clock.
 ///
@@ -217,5 +218,98 @@ fn explain(error: &QuicConnectError, options: &ConnectOptions) -> ConnectError {
         QuicConnectError::InvalidRemoteAddress(address) => ConnectError::Address(*address),
         QuicConnectError::InvalidServerName(_) => ConnectError::Name(options.server_name.clone()),
         other => ConnectError::Refused(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quic::{ServerEndpoint, ServerOptions, ServerSecret};
+    use crate::tls::{ClientTls, Identity, ServerTrust};
+
+    /// Lets `count` connections of one endpoint with ids of so many bytes stand, each with a word to
+    /// its own; returns the ids to which the server sent those.
+    fn ids_heard(id_bytes: usize, count: u64) -> Vec<Vec<u8>> {
+        let address = ([10, 0, 0, 1], 4433).into();
+        let identity = Identity::development().expect("a certificate can be made");
+        let trust = ServerTrust::Fingerprint(identity.fingerprint());
+        let options = ConnectOptions::new(address, ClientTls::new(&trust).expect("a pin will do"));
+        let options = options.with_idle_timeout(std::time::Duration::from_secs(90));
+        let shard = ServerOptions::new(address, identity);
+        let mut server = ServerEndpoint::new(&shard, &ServerSecret([5; 32]), 0);
+        let mut client = ClientEndpoint::new(7, id_bytes);
+        let mut now = Nanos(0);
+        let (mut conns, mut heard) = (Vec::new(), Vec::new());
+        for key in 1..=count {
+            client.connect(now, ConnKey(key), &options).expect("the address is right");
+            conns.extend(pass(&mut now, 60, &mut server, &mut client, &mut heard));
+        }
+        assert_eq!(conns.len() as u64, count, "each of them stands");
+        pass(&mut now, 2_000, &mut server, &mut client, &mut heard);
+        heard.clear();
+        for (word, conn) in (1_u64..).zip(conns) {
+            server.send_datagram(conn, &word.to_le_bytes()).expect("there is room");
+        }
+        let mut words = Vec::new();
+        pass(&mut now, 5, &mut server, &mut client, &mut heard);
+        while let Some(event) = client.poll_event() {
+            if let Event::Datagram { conn, payload, .. } = event {
+                assert_eq!(*payload, conn.0.to_le_bytes(), "it is for another");
+                words.push(conn);
+            }
+        }
+        assert_eq!(words.len() as u64, count);
+        heard.iter().map(|packet| packet[1..=id_bytes].to_vec()).collect()
+    }
+
+    /// Lets both sides talk for so many milliseconds; returns whom the server let in.
+    fn pass(
+        now: &mut Nanos,
+        ms: u64,
+        server: &mut ServerEndpoint,
+        client: &mut ClientEndpoint,
+        heard: &mut Vec<Vec<u8>>,
+    ) -> Vec<ConnKey> {
+        let (here, there) =
+            (Arrival::from(([10, 0, 0, 2], 99).into()), ([10, 0, 0, 1], 4433).into());
+        let (mut buffer, mut let_in) = (Vec::new(), Vec::new());
+        for _ in 0..ms {
+            client.handle_timeout(*now);
+            server.handle_timeout(*now);
+            while let Some(out) = client.poll_transmit(*now, &mut buffer) {
+                server.handle_packet(*now, &here, &buffer[..out.bytes]);
+            }
+            while let Some(out) = server.poll_transmit(*now, &mut buffer) {
+                let size = out.segment_bytes.unwrap_or(out.bytes);
+                for packet in buffer[..out.bytes].chunks(size) {
+                    client.handle_packet(*now, &Arrival::from(there), packet);
+                    heard.push(packet.to_vec());
+                }
+            }
+            let events = std::iter::from_fn(|| server.poll_event());
+            let_in.extend(events.filter_map(|event| match event {
+                Event::Connected { conn, .. } => Some(conn),
+                _ => None,
+            }));
+            *now = *now + Nanos::MILLISECOND;
+        }
+        let_in
+    }
+
+    #[test]
+    fn connections_that_share_a_socket_are_told_apart_by_four_bytes() {
+        let mut ids = ids_heard(CONNECTION_ID_BYTES, 40);
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!((ids.len(), ids[0].len()), (40, 4));
+    }
+
+    #[test]
+    fn an_id_that_was_given_already_is_drawn_anew() {
+        // Of 256 ids these hold 160: half of the last draws meet one that is given already.
+        let mut ids = ids_heard(1, 20);
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 20);
     }
 }
