@@ -19,6 +19,7 @@ use starling_protocol::snapshot::{Code, Page, SnapshotWriter, knot_code};
 use starling_protocol::space::Space;
 use starling_protocol::units::Tick;
 use starling_protocol::uplink::Uplink;
+use starling_world::config::Profile;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,25 +57,32 @@ fn record(gait: Gait) -> Recording {
 /// What all that a world says costs for each visible entity and tick, payloads of datagrams only.
 /// Acknowledgements of a tick arrive before the next.
 fn payloads() {
-    let sizes = if starling_benches::is_trial() { (40, 30) } else { (500, 300) };
     let gaits = [("walk", Gait::Walk), ("arena", Gait::Arena), ("game", Gait::Game)];
     for (name, gait) in gaits {
         for visible in [10, 25, 50, 100] {
-            for loss in [0.0, 0.05] {
-                let cast = Cast { gait, loss, ..Cast::walk(sizes.0, sizes.0, visible) };
-                let mut scene = Scene::new(cast, 1);
-                scene.run(40);
-                let (mut bytes, mut seen) = (0, 0);
-                for _ in 0..sizes.1 {
-                    scene.run(1);
-                    bytes += scene.out().datagrams.iter().map(|d| d.bytes.len()).sum::<usize>();
-                    seen += scene.seen();
-                }
-                let bits = 8.0 * bytes as f64 / seen as f64;
-                let seen = seen as f64 / f64::from(sizes.0 * sizes.1);
-                println!("{name}, {seen:.0} visible, loss {loss}: {bits:.2} bits each");
-            }
+            payload(name, Cast { gait, ..Cast::walk(0, 0, visible) });
         }
+        // To the precision of the wire: by fixes, which have no band.
+        let exact = Cast { gait, profile: Profile::Fleet, ..Cast::walk(0, 0, 100) };
+        payload(&format!("{name}, exact"), exact);
+    }
+}
+
+/// The same of one scene, of as many players as a bench or its trial has, without loss and with.
+fn payload(name: &str, cast: Cast) {
+    let (players, ticks) = if starling_benches::is_trial() { (40, 30) } else { (500, 300) };
+    for loss in [0.0, 0.05] {
+        let mut scene = Scene::new(Cast { entities: players, sessions: players, loss, ..cast }, 1);
+        scene.run(40);
+        let (mut bytes, mut seen) = (0, 0);
+        for _ in 0..ticks {
+            scene.run(1);
+            bytes += scene.out().datagrams.iter().map(|d| d.bytes.len()).sum::<usize>();
+            seen += scene.seen();
+        }
+        let bits = 8.0 * bytes as f64 / seen as f64;
+        let seen = seen as f64 / f64::from(players * ticks);
+        println!("{name}, {seen:.0} visible, loss {loss}: {bits:.2} bits each");
     }
 }
 

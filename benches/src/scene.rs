@@ -37,6 +37,9 @@ pub struct Cast {
     pub loss: f64,
     /// What each link may carry down in a tick; as much as one datagram when not given.
     pub datagram_bytes: Option<u32>,
+    /// What the world is for: a game's is coded by knots, within a band of 0.04 m; a fleet's by fixes,
+    /// to the precision of the wire.
+    pub profile: Profile,
 }
 
 impl Cast {
@@ -44,7 +47,8 @@ impl Cast {
     #[must_use]
     pub const fn walk(entities: u32, sessions: u32, visible: u32) -> Self {
         let (gait, hz, loss, datagram_bytes) = (Gait::Walk, 20, 0.0, None);
-        Self { entities, sessions, visible, gait, hz, loss, datagram_bytes }
+        let profile = Profile::Game;
+        Self { entities, sessions, visible, gait, hz, loss, datagram_bytes, profile }
     }
 
     /// The side of the square in which that many are in sight, in metres.
@@ -91,7 +95,7 @@ impl Scene {
         let movers = (0..cast.entities).map(mover).collect();
         let config = WorldConfig {
             tick_rate: TickRate::new(cast.hz).expect("a rate within the limits"),
-            ..WorldConfig::new("bench", Space::Metric, Profile::Game)
+            ..WorldConfig::new("bench", Space::Metric, cast.profile)
         };
         let mut scene = Self {
             schema: config.schema.clone(),
