@@ -1,4 +1,4 @@
-//! What passes between the Front and a Room: one bounded mailbox each way.
+//! What passes between the Front and a Room: one bounded mailbox each way (P15).
 //!
 //! The Front fills the inbox while a tick runs; the Room swaps it whole. The Room publishes one
 //! batch per tick or step; at most [`BATCHES_MAX`] wait. When the Front lags, the datagrams of the

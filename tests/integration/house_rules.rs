@@ -307,24 +307,35 @@ fn the_page_of_the_status_is_made_from_the_tests() {
 #[test]
 fn a_stale_page_and_a_promise_that_nobody_tests_are_found() {
     let readme = File::new("README.md", "| P1 | No way back. |\n| P5 | Safe. *(disks: not yet)* |");
+    let code = File::new("world/src/a.rs", "// P1: the tick only grows.\n");
     let whole = File::new("world/tests/a.rs", "//! No way back (P1). More.\n");
-    let one = File::new("tests/b.rs", "/// P5.\n#[test]\nfn a_disk_is_safe() {}\n");
+    let one = File::new("tests/integration/b.rs", "/// P5, P1.\n#[test]\nfn a_disk_is_safe() {}\n");
     let other = File::new("tests/c.rs", "/// P5.\nfn not_a_test() {}\n// P1\n");
-    let mut house = vec![whole, one, other];
+    let mut house = vec![code, whole, one, other];
     let page = status::page(&readme, &house);
-    assert!(page.contains("| [P1](#p1) | yes | No way back. |"), "{page}");
-    assert!(page.contains("| [P5](#p5) | in part | Safe. |"), "{page}");
+    assert!(page.contains("| [P1](#p1) | yes | No way back. | core, real sockets |"), "{page}");
+    assert!(page.contains("| [P5](#p5) | in part | Safe. | real sockets |"), "{page}");
+    assert!(page.contains("Kept in [world/src/a.rs](../world/src/a.rs).\n"), "{page}");
     assert!(
         page.contains("- [world/tests/a.rs](../world/tests/a.rs): No way back (P1).\n"),
         "{page}"
     );
-    assert!(page.contains("- [tests/b.rs](../tests/b.rs): a disk is safe\n"), "{page}");
+    let line = "- [tests/integration/b.rs](../tests/integration/b.rs): a disk is safe\n";
+    assert!(page.contains(line), "{page}");
     assert!(!page.contains("c.rs"), "{page}");
 
     house.push(File::new(status::PAGE, &page));
     in_order(status::page_is_fresh(&readme, &house));
-    house[1].text.clear();
-    assert_eq!(status::page_is_fresh(&readme, &house).len(), 1, "the page still names it");
+    let fresh_but = |house: &[File]| {
+        let mut house = house.to_vec();
+        house.pop();
+        let page = status::page(&readme, &house);
+        house.push(File::new(status::PAGE, &page));
+        status::page_is_fresh(&readme, &house)
+    };
     house[0].text.clear();
-    assert_eq!(status::page_is_fresh(&readme, &house).len(), 2, "and P1 is not tested");
+    assert_eq!(status::page_is_fresh(&readme, &house).len(), 2, "stale, and no code cites P1");
+    assert_eq!(fresh_but(&house).len(), 1);
+    house[1].text.clear();
+    assert_eq!(fresh_but(&house).len(), 2, "and tests of one kind only cite it");
 }

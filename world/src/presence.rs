@@ -1,4 +1,4 @@
-//! Who is here: lists of members whose joins and leaves alternate.
+//! Who is here: lists of members whose joins and leaves alternate (P8).
 //!
 //! A session is *here* from its attach until it ends, or until it was silent for the world's
 //! `presence_ms`; it is here again with its next sign of life. A connection that breaks and is

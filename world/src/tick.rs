@@ -1,4 +1,5 @@
-//! One tick: everything that changes by the passing of time, in one fixed order.
+//! One tick: everything that changes by the passing of time, in one fixed order. What is accepted in a
+//! tick is told in the same (P2).
 
 use crate::World;
 use crate::executor::Executor;

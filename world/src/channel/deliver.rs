@@ -2,7 +2,7 @@
 //!
 //! A session's letters go first, in order; then its channels take turns. Every channel writes from
 //! its own place in its log, so that a slow session costs no copies; a log that has moved on
-//! without it is told as a gap before the next event.
+//! without it is told as a gap before the next event (P6).
 
 use super::Channels;
 use super::log::Log;

@@ -1,4 +1,4 @@
-//! The memory of a channel: a run of events numbered 1, 2, 3, ... without gaps.
+//! The memory of a channel: a run of events numbered 1, 2, 3, ... without gaps (P4).
 
 use super::policy::ChannelPolicy;
 use starling_protocol::message::events::{Action, Answer, Event, Publisher};

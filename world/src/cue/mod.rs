@@ -2,7 +2,7 @@
 //!
 //! A cue is kept once for the world and named by reference in the queue of each session that gets
 //! it. It rides in that session's datagrams until one of them is acknowledged or its life is over:
-//! delivered once and in time, or not at all.
+//! delivered once and in time, or not at all (P17).
 
 mod route;
 

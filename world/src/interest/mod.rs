@@ -1,4 +1,4 @@
-//! Areas of interest: what each session declared, and what it therefore sees.
+//! Areas of interest: what each session declared, and what it therefore sees (P3).
 //!
 //! A session holds up to eight areas; it sees the union. Whoever came within an area's enter
 //! distance stays visible until it is beyond the leave distance of every area (the world's

@@ -1,4 +1,5 @@
-//! Coming and going: attach, resume, detach, goodbye, drain.
+//! Coming and going: attach, resume, detach, goodbye, drain. A resume succeeds whole or not at all, and
+//! the newest connection of a session is its only one (P11); a drain tells everyone (P14).
 
 use super::{NewSession, Session, SessionIdx};
 use crate::World;

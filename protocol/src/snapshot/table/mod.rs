@@ -1,7 +1,8 @@
 //! What a client knows: one row per slot, each with the last few states of its entity.
 //!
 //! A server may code against any baseline that the client acknowledged, so a row keeps its states
-//! back to the oldest baseline still in use, 32 at most. Each row keeps its own newest states.
+//! back to the oldest baseline still in use, 32 at most. Each row keeps its own newest states. A datagram
+//! that is older than what was applied changes nothing that is newer (P1).
 
 mod apply;
 mod decode;
