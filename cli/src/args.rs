@@ -77,6 +77,10 @@ pub(crate) struct ServeArgs {
     /// Whether a client may create a world by naming it: auto or listed [default: auto while open].
     #[arg(long = "worlds", value_name = "auto|listed")]
     pub(crate) policy: Option<String>,
+    /// Folder for keys and for what is kept, so that clients find the same server after a restart
+    /// [default: nothing outlives the process].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
     /// Certificate chain (PEM); a development certificate is made where absent.
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,

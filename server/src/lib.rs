@@ -6,6 +6,7 @@
 pub mod auth;
 pub mod config;
 pub mod counters;
+pub mod data;
 pub mod entropy;
 pub mod exchange;
 pub mod http;

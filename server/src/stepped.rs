@@ -10,7 +10,7 @@ use crate::entropy::{Entropy, Seeded};
 use crate::net::{Front, Parts};
 use crate::room::Room;
 use crate::room::cores::Cores;
-use crate::room::directory::{Directory, Lender, Lives};
+use crate::room::directory::{Counting, Directory, Lender, Lives};
 use crate::room::pool::RoomId;
 use crate::wall::Wall;
 use starling_protocol::units::{Epoch, Nanos};
@@ -82,6 +82,7 @@ pub struct Builder {
     seed: u64,
     /// `None` where time is made up: tokens are judged as in 1970, and fixes by no clock at all.
     wall: Option<Wall>,
+    epoch: Epoch,
     games: BTreeMap<String, Box<dyn Game>>,
 }
 
@@ -91,7 +92,7 @@ impl Builder {
     #[must_use]
     pub fn new(settings: Settings, seed: u64) -> Self {
         let verifier = Arc::new(Open);
-        Self { settings, verifier, seed, wall: None, games: BTreeMap::new() }
+        Self { settings, verifier, seed, wall: None, epoch: Epoch(1), games: BTreeMap::new() }
     }
 
     /// A server of the default configuration.
@@ -116,6 +117,13 @@ impl Builder {
         self
     }
 
+    /// The epoch of the first world, where this is not the server's first life; 1 unless told.
+    #[must_use]
+    pub fn epoch(mut self, epoch: Epoch) -> Self {
+        self.epoch = epoch;
+        self
+    }
+
     /// One more world that exists from the start.
     #[must_use]
     pub fn world(mut self, world: WorldConfig) -> Self {
@@ -134,7 +142,7 @@ impl Builder {
     #[must_use]
     pub fn build<T: Transport>(mut self, transport: T, now: Nanos) -> Stepped<T> {
         let mut entropy = Seeded::new(self.seed);
-        let lives = Lives { epoch: Epoch(1), seed: entropy.number() };
+        let lives = Lives { epochs: Box::new(Counting(self.epoch)), seed: entropy.number() };
         let open = self.settings.worlds == WorldPolicy::Auto;
         let mut directory =
             Directory::new(open, self.settings.templates, lives, self.wall.map(Into::into));

@@ -4,6 +4,8 @@ mod credentials;
 mod flying;
 mod helping;
 mod reaching;
+#[cfg(unix)]
+mod restarting;
 mod serving;
 mod settings;
 mod shell;

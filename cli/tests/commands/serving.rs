@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A client in a world of the server.
-struct Guest {
-    client: Client,
-    clock: MonotonicClock,
-    events: Vec<ClientEvent>,
+pub(crate) struct Guest {
+    pub(crate) client: Client,
+    pub(crate) clock: MonotonicClock,
+    pub(crate) events: Vec<ClientEvent>,
 }
 
 impl Guest {
-    fn of(serving: &Serving) -> Self {
+    pub(crate) fn of(serving: &Serving) -> Self {
         let fingerprint = serving.fingerprint.parse().expect("as it was printed");
         let trust = ServerTrust::Fingerprint(fingerprint);
         let server = Server::resolve(&serving.address, trust).expect("as it was printed");
@@ -28,7 +28,8 @@ impl Guest {
         guest
     }
 
-    fn hears(&mut self, what: &str, is_it: impl Fn(&ClientEvent) -> bool) {
+    /// Waits until it heard this.
+    pub(crate) fn hears(&mut self, what: &str, is_it: impl Fn(&ClientEvent) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !self.events.iter().any(&is_it) {
             assert!(Instant::now() < deadline, "still not: {what}; {:?}", self.events);

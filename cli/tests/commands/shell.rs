@@ -144,7 +144,12 @@ pub(crate) struct Serving {
 
 /// Runs a server until the test drops it.
 pub(crate) fn serve(args: &[&str]) -> Serving {
-    let free = ["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "warn"];
+    serve_at("127.0.0.1:0", args)
+}
+
+/// Runs a server at this address until the test drops it.
+pub(crate) fn serve_at(address: &str, args: &[&str]) -> Serving {
+    let free = ["serve", "--listen", address, "--http", "127.0.0.1:0", "--log", "warn"];
     let mut program = Program::start(&[&free, args].concat());
     let greeting = program.until("stop with Ctrl-C");
     let after = |words: &str| {

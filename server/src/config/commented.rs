@@ -2,7 +2,8 @@
 
 use super::section::Documented;
 use super::tree::{
-    AuthSection, Config, HttpSection, LimitsSection, LogSection, ServerSection, TlsSection,
+    AuthSection, Config, DataSection, HttpSection, LimitsSection, LogSection, ServerSection,
+    TlsSection,
 };
 
 const HEAD: &str = "\
@@ -52,6 +53,7 @@ impl Config {
         section::<AuthSection>(&tree, "auth", &mut text);
         section::<LimitsSection>(&tree, "limits", &mut text);
         section::<HttpSection>(&tree, "http", &mut text);
+        section::<DataSection>(&tree, "data", &mut text);
         section::<LogSection>(&tree, "log", &mut text);
         text.push('\n');
         text.push_str(WORLDS);

@@ -16,8 +16,8 @@ pub use settings::{
     AuthSettings, Certificate, HttpSettings, Limits, Settings, Templates, TokenSettings,
 };
 pub use tree::{
-    AuthMode, AuthSection, Config, CongestionChoice, HttpSection, IoChoice, LimitsSection,
-    LogSection, ServerSection, TlsSection, WorldPolicy,
+    AuthMode, AuthSection, Config, CongestionChoice, DataSection, HttpSection, IoChoice,
+    LimitsSection, LogSection, ServerSection, TlsSection, WorldPolicy,
 };
 pub use worlds::{
     AuthorityName, FieldEntry, KindEntry, OrientationName, ProfileName, SpaceName, VisibleName,

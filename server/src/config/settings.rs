@@ -46,6 +46,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The internal listener, where there is one.
     pub http: Option<HttpSettings>,
+    /// The folder of what outlives the server, where there is one.
+    pub data: Option<PathBuf>,
     /// Filter of the log.
     pub log_filter: String,
 }
@@ -190,6 +192,7 @@ impl Config {
             auth: self.auth()?,
             limits: self.limits.validate()?,
             http: self.http()?,
+            data: self.data.dir.clone(),
             log_filter: self.log.filter.clone(),
         })
     }

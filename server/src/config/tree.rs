@@ -20,6 +20,8 @@ pub struct Config {
     pub limits: LimitsSection,
     /// The internal listener.
     pub http: HttpSection,
+    /// What outlives the server.
+    pub data: DataSection,
     /// The log.
     pub log: LogSection,
     /// Worlds that exist from the start.
@@ -172,6 +174,15 @@ section! {
         pub listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
         /// I know that whoever reaches this address can read it.
         pub public: bool = false,
+    }
+}
+
+section! {
+    /// What outlives the server. Without a folder everything ends with the process: a development
+    /// certificate is made anew, and clients learn of a restart by silence.
+    pub struct DataSection {
+        /// Folder for keys and for what is kept; made where there is none. One server at a time.
+        pub dir: Option<PathBuf> = None,
     }
 }
 

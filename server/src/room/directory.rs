@@ -14,6 +14,7 @@ use starling_world::World;
 use starling_world::authority::Game;
 use starling_world::config::WorldConfig;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How long a world that a Hello made stays when no connection is in it.
@@ -76,21 +77,38 @@ impl Worlds {
     }
 }
 
+/// Where epochs come from: none comes twice.
+pub trait Epochs: fmt::Debug + Send {
+    /// The epoch of the next world; `None` where none can be had.
+    fn next(&mut self) -> Option<Epoch>;
+}
+
+/// Epochs of a server that keeps nothing: one after another from here on. A server begins anywhere,
+/// so that none of its worlds is mistaken for one of an earlier life.
+#[derive(Clone, Copy, Debug)]
+pub struct Counting(pub Epoch);
+
+impl Epochs for Counting {
+    fn next(&mut self) -> Option<Epoch> {
+        let epoch = self.0;
+        self.0 = Epoch(epoch.0.wrapping_add(1));
+        Some(epoch)
+    }
+}
+
 /// What tells one life of a world from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Lives {
-    /// The epoch of the next world; each takes the next number. A server starts with the Unix
-    /// second of its own start, so that no epoch comes twice.
-    pub epoch: Epoch,
+    /// Each world takes the next.
+    pub epochs: Box<dyn Epochs>,
     /// What worlds draw from; each its own part.
     pub seed: u64,
 }
 
 impl Lives {
-    fn next(&mut self) -> (Epoch, u64) {
-        let epoch = self.epoch;
-        self.epoch = Epoch(epoch.0.wrapping_add(1));
-        (epoch, self.seed ^ u64::from(epoch.0).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    fn next(&mut self) -> Option<(Epoch, u64)> {
+        let epoch = self.epochs.next()?;
+        Some((epoch, self.seed ^ u64::from(epoch.0).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 }
 
@@ -139,14 +157,15 @@ impl Directory {
     ) {
         let listed = Listed { config: config.clone(), game: game.is_some() };
         self.listed.insert(config.name.clone(), listed);
-        self.make(config, game, now, rooms);
+        // Without an epoch, which the log tells, it is made by the first Hello instead.
+        let _ = self.make(config, game, now, rooms);
     }
 
     /// The world of a Hello, made where that is allowed, with one more connection in it.
     ///
     /// # Errors
     /// `BAD_NAME`, `UNKNOWN_WORLD`, `SPACE_MISMATCH` or `TOO_MANY_WORLDS`; `INTERNAL` where a game
-    /// broke down.
+    /// broke down or no epoch can be had.
     pub fn enter(
         &mut self,
         name: &str,
@@ -156,7 +175,7 @@ impl Directory {
     ) -> Result<Entry, CloseCode> {
         if self.worlds.get(name).is_none() {
             let config = self.wanted(name, create)?;
-            self.make(config, None, now, rooms);
+            self.make(config, None, now, rooms).ok_or(CloseCode::INTERNAL)?;
         }
         let mut worlds = self.worlds.lock();
         let entry = worlds.get_mut(name).ok_or(CloseCode::UNKNOWN_WORLD)?;
@@ -225,8 +244,8 @@ impl Directory {
         game: Option<Box<dyn Game>>,
         now: Nanos,
         rooms: &mut impl Lender,
-    ) {
-        (config.epoch, config.seed) = self.lives.next();
+    ) -> Option<()> {
+        (config.epoch, config.seed) = self.lives.next()?;
         let (name, space, tick_rate) = (config.name.clone(), config.space, config.tick_rate);
         let world = match game {
             Some(game) => World::with_game(config, game),
@@ -247,6 +266,7 @@ impl Directory {
             empty_since: now,
         };
         self.worlds.lock().insert(name, entry);
+        Some(())
     }
 }
 
@@ -264,7 +284,7 @@ mod tests {
     const START: Nanos = Nanos(5 * Nanos::SECOND);
 
     fn directory(open: bool) -> (Directory, Rooms) {
-        let lives = Lives { epoch: Epoch(7), seed: 1 };
+        let lives = Lives { epochs: Box::new(Counting(Epoch(7))), seed: 1 };
         (Directory::new(open, Templates::default(), lives, None), Rooms::default())
     }
 

@@ -39,11 +39,12 @@ use crate::config::{
     AuthSettings, Certificate, Config, ConfigError, HttpSettings, Settings, WorldPolicy,
 };
 use crate::counters::NetCounters;
+use crate::data::{CERTIFICATE_LIFE, DataError, Folder};
 use crate::entropy::{Entropy, System};
 use crate::http::{Board, Facts, Listener};
 use crate::net::{Front, Parts};
 use crate::room::cores::Cores;
-use crate::room::directory::{Directory, Lives};
+use crate::room::directory::{Counting, Directory, Epochs, Lives};
 use crate::room::pool::{Clock, Pool};
 use crate::wall::{UnixClock, Wall};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -51,7 +52,7 @@ use driver::{Bell, Driver};
 use starling_protocol::message::control::Authority;
 use starling_protocol::units::{Epoch, Nanos};
 use starling_transport::quic::{
-    Io, PORTS_CAN_BE_SHARED, QuicServer, RuntimeChoice, ServerError, ServerOptions,
+    Io, PORTS_CAN_BE_SHARED, QuicServer, RuntimeChoice, ServerError, ServerOptions, ServerSecret,
 };
 use starling_transport::tls::{Identity, TlsError, development_certificate};
 use starling_world::authority::Game;
@@ -61,11 +62,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use thiserror::Error;
-
-/// Browsers pin a certificate of at most fourteen days.
-const CERTIFICATE_LIFE: Duration = Duration::from_secs(13 * 86_400);
 
 /// Why a server did not start.
 #[derive(Debug, Error)]
@@ -80,6 +78,9 @@ pub enum StartError {
     /// The certificate.
     #[error("tls: {0}")]
     Tls(#[from] TlsError),
+    /// The folder of what outlives the server.
+    #[error("data.dir: {0}")]
+    Data(#[from] DataError),
     /// The UDP address.
     #[error("server.listen: {0}")]
     Network(#[from] ServerError),
@@ -162,9 +163,11 @@ impl Server {
             return Err(StartError::NoGame(world.name.clone()));
         }
         let verifier = self.judge()?;
-        let identity = identity(&self.settings.certificate)?;
+        let folder = self.settings.data.as_deref().map(Folder::open).transpose()?;
+        let kept = Kept::of(folder.as_ref())?;
+        let identity = identity(&self.settings.certificate, folder.as_ref())?;
         let threads = Threads::of(&self.settings);
-        let transport = self.bind(&identity, threads)?;
+        let transport = self.bind(&identity, kept.secret, threads)?;
         let (address, fingerprint) = (transport.local_addr(), identity.fingerprint());
 
         let clock = Clock::start();
@@ -173,7 +176,7 @@ impl Server {
         let cores =
             Cores::start(threads.rooms).map_err(|why| StartError::Thread(io::Error::other(why)))?;
         let mut pool = Pool::start(threads.rooms, cores, clock, move || rung.ring());
-        let directory = self.directory(&mut pool, clock.now());
+        let directory = self.directory(kept.epochs, &mut pool, clock.now());
         let counters = Arc::new(NetCounters::default());
         let facts = self.facts(threads, verifier.is_open());
         let board = Arc::new(Board::new(facts, Arc::clone(&counters), directory.worlds()));
@@ -196,7 +199,7 @@ impl Server {
         let shown = Arc::clone(&board);
         let driver = Driver::new(front, (clock, wall), bell, shown, &self.settings);
         let driving = driver.start().map_err(StartError::Thread)?;
-        let running = Running { address, fingerprint, open, http, board, driving };
+        let running = Running { address, fingerprint, open, http, board, driving, _folder: folder };
         running.announce();
         Ok(running)
     }
@@ -211,8 +214,14 @@ impl Server {
         }
     }
 
-    fn bind(&self, identity: &Identity, threads: Threads) -> Result<QuicServer, StartError> {
+    fn bind(
+        &self,
+        identity: &Identity,
+        secret: Option<ServerSecret>,
+        threads: Threads,
+    ) -> Result<QuicServer, StartError> {
         let mut options = ServerOptions::new(self.settings.listen, identity.clone());
+        options.secret = secret;
         options.connections_max = self.settings.limits.connections_max;
         options.congestion = self.settings.congestion;
         options.segmentation_offload = self.settings.segmentation_offload;
@@ -221,8 +230,8 @@ impl Server {
         Ok(QuicServer::bind(self.settings.io, &options)?)
     }
 
-    fn directory(&mut self, pool: &mut Pool, now: Nanos) -> Directory {
-        let lives = Lives { epoch: Epoch((unix_ms() / 1_000) as u32), seed: System.number() };
+    fn directory(&mut self, epochs: Box<dyn Epochs>, pool: &mut Pool, now: Nanos) -> Directory {
+        let lives = Lives { epochs, seed: System.number() };
         let open = self.settings.worlds == WorldPolicy::Auto;
         let unix = Some(UnixClock::new(|_| unix_ms()));
         let mut directory = Directory::new(open, self.settings.templates, lives, unix);
@@ -242,6 +251,24 @@ impl Server {
             config_hash: self.config_hash.clone(),
             open,
         }
+    }
+}
+
+/// What a server has from its earlier lives.
+struct Kept {
+    secret: Option<ServerSecret>,
+    epochs: Box<dyn Epochs>,
+}
+
+impl Kept {
+    /// The counter comes before the secret: the secret alone tells of a counter that was lost.
+    fn of(folder: Option<&Folder>) -> Result<Self, DataError> {
+        let Some(folder) = folder else {
+            let first = Epoch(System.number() as u32);
+            return Ok(Self { secret: None, epochs: Box::new(Counting(first)) });
+        };
+        let epochs = Box::new(folder.epochs(&mut System)?);
+        Ok(Self { secret: Some(folder.secret(&mut System)?), epochs })
     }
 }
 
@@ -273,12 +300,13 @@ fn usual_shards(cores: usize, shared: bool) -> usize {
     if cores > 2 && shared { cores.min(u8::MAX.into()) } else { 1 }
 }
 
-fn identity(certificate: &Certificate) -> Result<Identity, TlsError> {
-    match certificate {
-        Certificate::Files { cert, key } => Identity::from_files(cert, key),
-        Certificate::Development(names) => {
+fn identity(certificate: &Certificate, folder: Option<&Folder>) -> Result<Identity, StartError> {
+    match (certificate, folder) {
+        (Certificate::Files { cert, key }, _) => Ok(Identity::from_files(cert, key)?),
+        (Certificate::Development(names), Some(folder)) => Ok(folder.development(names)?),
+        (Certificate::Development(names), None) => {
             let made = development_certificate(names, CERTIFICATE_LIFE)?;
-            Identity::from_pem(&made.certificate, &made.key)
+            Ok(Identity::from_pem(&made.certificate, &made.key)?)
         }
     }
 }

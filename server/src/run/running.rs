@@ -2,6 +2,7 @@
 
 use super::driver::Driving;
 use crate::counters::NetCounters;
+use crate::data::Folder;
 use crate::http::{Board, Listener};
 use starling_transport::tls::Fingerprint;
 use std::net::SocketAddr;
@@ -16,6 +17,8 @@ pub struct Running {
     // In the order in which they end: first the listener, then the server.
     pub(super) http: Option<Listener>,
     pub(super) driving: Driving,
+    // Last: the next server may have it once this one is gone.
+    pub(super) _folder: Option<Folder>,
 }
 
 impl Running {

@@ -9,7 +9,7 @@ use rustls::version::TLS13;
 use rustls::{Error, InconsistentKeys, ServerConfig};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAY_SECONDS: u64 = 86_400;
 
@@ -18,6 +18,8 @@ const DAY_SECONDS: u64 = 86_400;
 pub struct Identity {
     certified: Arc<CertifiedKey>,
     fingerprint: Fingerprint,
+    /// Seconds since 1970.
+    not_after: i64,
 }
 
 impl Identity {
@@ -72,6 +74,12 @@ impl Identity {
         self.fingerprint
     }
 
+    /// How long its certificate is valid from now on.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        Duration::from_secs(self.not_after.saturating_sub(unix_s()).max(0).cast_unsigned())
+    }
+
     /// TLS 1.3, no tickets, no early data: a resumed handshake saves less than it costs to keep.
     pub(crate) fn server_config(&self) -> ServerConfig {
         let mut config = ServerConfig::builder_with_provider(provider())
@@ -102,10 +110,10 @@ impl Identity {
         let first =
             chain.first().ok_or_else(|| TlsError::NoCertificate(origin.certificate.clone()))?;
         let fingerprint = Fingerprint::of(first);
-        check_validity(first, origin)?;
+        let not_after = check_validity(first, origin)?;
         let certified = CertifiedKey::from_der(chain, key, &provider());
         let certified = certified.map_err(|error| origin.explain(&error))?;
-        Ok(Self { certified: Arc::new(certified), fingerprint })
+        Ok(Self { certified: Arc::new(certified), fingerprint, not_after })
     }
 }
 
@@ -124,13 +132,19 @@ fn bad_pem(origin: &str, error: &pem::Error) -> TlsError {
     TlsError::BadPem { origin: origin.to_owned(), reason: error.to_string() }
 }
 
-fn check_validity(certificate: &[u8], origin: &Origin) -> Result<(), TlsError> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+/// Seconds since 1970.
+fn unix_s() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs().cast_signed())
+}
+
+/// The last second in which a certificate is valid, which it must be now.
+fn check_validity(certificate: &[u8], origin: &Origin) -> Result<i64, TlsError> {
     let origin = origin.certificate.clone();
     let Some(validity) = Validity::of(certificate) else {
         return Err(TlsError::Unusable { origin, reason: "not an X.509 certificate".to_owned() });
     };
-    let now = now.cast_signed();
+    let now = unix_s();
     if now > validity.not_after {
         let days = now.abs_diff(validity.not_after) / DAY_SECONDS;
         return Err(TlsError::Expired { origin, days });
@@ -139,7 +153,7 @@ fn check_validity(certificate: &[u8], origin: &Origin) -> Result<(), TlsError> {
         let days = now.abs_diff(validity.not_before) / DAY_SECONDS;
         return Err(TlsError::NotYetValid { origin, days });
     }
-    Ok(())
+    Ok(validity.not_after)
 }
 
 /// Where the parts came from, for messages.

@@ -1,0 +1,137 @@
+use super::files::write;
+use super::*;
+use crate::entropy::Seeded;
+use crate::room::directory::Epochs;
+use starling_protocol::units::Epoch;
+
+/// A folder that is gone with its test.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("starling-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    fn open(&self) -> Folder {
+        Folder::open(&self.0).expect("a folder can be had")
+    }
+
+    fn spoil(&self, file: &str, text: &str) {
+        write(&self.0.join("keys").join(file), text).expect("it can be written");
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.into()).collect()
+}
+
+#[test]
+fn keys_are_made_once() {
+    let place = Place::new("keys");
+    let look = |seed| {
+        let folder = place.open();
+        let secret = folder.secret(&mut Seeded::new(seed)).expect("a secret").0;
+        let identity = folder.development(&names(&["localhost"])).expect("a certificate");
+        (secret, identity.fingerprint().to_string())
+    };
+    assert_eq!(look(1), look(2));
+    let folder = place.open();
+    let other = folder.development(&names(&["localhost", "::1"])).expect("a certificate");
+    assert_ne!(look_at(&folder, &["localhost"]), other.fingerprint().to_string());
+}
+
+fn look_at(folder: &Folder, called: &[&str]) -> String {
+    folder.development(&names(called)).expect("a certificate").fingerprint().to_string()
+}
+
+/// (P1) An epoch never comes twice, whatever died in between.
+#[test]
+fn epochs_never_come_twice() {
+    let place = Place::new("epochs");
+    let mut before = Epoch(0);
+    for life in 0..4 {
+        let mut epochs = place.open().epochs(&mut Seeded::new(life)).expect("a counter");
+        for _ in 0..(life * 700) {
+            let epoch = epochs.next().expect("an epoch");
+            assert!(epoch.0 > before.0, "{epoch:?} after {before:?}");
+            before = epoch;
+        }
+    }
+}
+
+#[test]
+fn a_counter_that_was_lost_or_spoiled_is_not_guessed() {
+    let place = Place::new("lost");
+    let folder = place.open();
+    let mut chance = Seeded::new(1);
+    folder.epochs(&mut chance).expect("a counter");
+    folder.secret(&mut chance).expect("a secret");
+    for wrong in ["", "0", "-1", "soon", "4294967296"] {
+        place.spoil("epoch", wrong);
+        let error = folder.epochs(&mut chance).expect_err("no number");
+        assert!(matches!(error, DataError::Damaged { .. }), "{wrong:?}: {error}");
+    }
+    place.spoil("epoch", &u32::MAX.to_string());
+    assert!(folder.epochs(&mut chance).is_err(), "there are none left");
+    std::fs::remove_file(place.0.join("keys/epoch")).expect("it is there");
+    assert!(folder.epochs(&mut chance).is_err(), "the secret tells that there was one");
+}
+
+#[test]
+fn a_spoiled_secret_is_told_and_not_replaced() {
+    let place = Place::new("spoiled");
+    let folder = place.open();
+    for wrong in ["", "00", &"g".repeat(64), &"0".repeat(65), &"é".repeat(32)] {
+        place.spoil("secret", wrong);
+        let error = folder.secret(&mut Seeded::new(1)).expect_err("no secret");
+        assert!(error.to_string().contains("64 hexadecimal digits"), "{error}");
+    }
+}
+
+#[test]
+fn a_folder_has_one_server() {
+    let place = Place::new("locked");
+    let folder = place.open();
+    let second = lock(&place.0, Duration::ZERO).expect_err("it is taken");
+    assert!(matches!(second, DataError::Locked(_)), "{second}");
+    drop(folder);
+    place.open();
+}
+
+#[test]
+fn a_server_waits_a_little_for_the_one_before_it() {
+    let place = Place::new("waits");
+    let folder = place.open();
+    let (begun, begins) = std::sync::mpsc::sync_channel(1);
+    let path = place.0.clone();
+    let next = std::thread::spawn(move || {
+        begun.send(()).expect("someone listens");
+        lock(&path, Duration::from_secs(60)).map(drop)
+    });
+    begins.recv().expect("it begins");
+    drop(folder);
+    next.join().expect("no panic").expect("it has the folder now");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_others_can_read_is_no_secret() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new("open");
+    let folder = place.open();
+    let mut chance = Seeded::new(1);
+    folder.secret(&mut chance).expect("a secret");
+    let path = place.0.join("keys/secret");
+    let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode();
+    assert_eq!([mode(&path) & 0o777, mode(&place.0.join("keys")) & 0o777], [0o600, 0o700]);
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).expect("it is ours");
+    assert!(matches!(folder.secret(&mut chance), Err(DataError::Open(_))));
+}
