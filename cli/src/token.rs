@@ -45,8 +45,8 @@ fn make(args: &MakeTokenArgs) -> Result<()> {
 
 fn claims(args: &MakeTokenArgs) -> Result<Claims> {
     for verb in &args.grants {
-        if !["see", "move", "host"].contains(&verb.as_str()) {
-            bail!("`{verb}` is no grant; there are see, move and host");
+        if !["see", "move", "host", "admin"].contains(&verb.as_str()) {
+            bail!("`{verb}` is no grant; there are see, move, host and admin");
         }
     }
     let granted = |verb: &str| args.grants.iter().any(|g| g == verb);
@@ -68,5 +68,7 @@ fn claims(args: &MakeTokenArgs) -> Result<Claims> {
         host: granted("host"),
         subscribe: args.subscribe.clone(),
         publish: args.publish.clone(),
+        admin: granted("admin"),
+        ..Claims::default()
     })
 }

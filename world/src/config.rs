@@ -1,5 +1,6 @@
 //! How a world behaves. Validated by the shell, fixed for the life of the world.
 
+use crate::namespace::Namespaces;
 use starling_protocol::message::control::{Authority, Ring};
 use starling_protocol::motion::TrackKind;
 use starling_protocol::schema::Schema;
@@ -40,6 +41,8 @@ pub struct WorldConfig {
     pub hysteresis_permille: u16,
     /// Rings of distance in which changes are told less often, nearest first; by default none.
     pub rings: Vec<Ring>,
+    /// What its channels are like, by the beginning of their names.
+    pub namespaces: Namespaces,
     /// Milliseconds without contact after which an entity leaves (T_p).
     pub presence_ms: u32,
     /// Milliseconds for which a lost session stays parked (W).
@@ -79,6 +82,7 @@ impl WorldConfig {
             seed: 0,
             hysteresis_permille: 1_125,
             rings: Vec::new(),
+            namespaces: Namespaces::default(),
             presence_ms,
             park_ms: 600_000,
             heartbeat_ms: 5_000,

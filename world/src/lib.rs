@@ -24,6 +24,7 @@ mod interest;
 pub mod journal;
 pub mod leaf;
 mod mail;
+pub mod namespace;
 pub mod output;
 mod presence;
 mod replicate;

@@ -65,7 +65,7 @@ impl World {
             replication: Replication::new(&config),
             cues: CueBook::default(),
             sessions: Sessions::default(),
-            channels: Channels::new(config.epoch, config.seed),
+            channels: Channels::new(&config),
             rules: Rules::none(),
             counters: Counters::default(),
             config,

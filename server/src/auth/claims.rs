@@ -4,7 +4,9 @@
 //! { "iss": "starling", "aud": "starling", "sub": "player-7", "jti": "b1c9...",
 //!   "iat": 1767225600, "exp": 1767229200,
 //!   "worlds": ["arena", "test/*"], "see": true, "move": true, "host": false,
-//!   "subscribe": ["chat/*"], "publish": ["chat/*", "@near"] }
+//!   "subscribe": ["chat/*"], "publish": ["chat/*", "@near"], "history": ["chat/lobby"],
+//!   "presence": ["chat/*"], "annotate": ["chat/*"], "delete_any": ["chat/*/offers"],
+//!   "admin": false }
 //! ```
 //! What is not granted is denied. Claims that Starling does not know are ignored, as RFC 7519
 //! section 4 asks; a claim that it knows and that is there twice is refused.
@@ -42,12 +44,31 @@ pub struct Claims {
     /// May host a world.
     #[serde(default)]
     pub host: bool,
-    /// Channels, or prefixes that end in `*`.
+    /// May erase what a subject published.
+    #[serde(default)]
+    pub admin: bool,
+    /// Channels that it may subscribe to, as [`Pattern`]s.
     #[serde(default)]
     pub subscribe: Vec<String>,
-    /// Channels, prefixes that end in `*`, or scopes: `@near`, `@watchers`, `@session`, `@world`.
+    /// Channels that it may publish to, or scopes: `@near`, `@watchers`, `@session`, `@world`,
+    /// `@user`.
     #[serde(default)]
     pub publish: Vec<String>,
+    /// Channels whose history it may read; those of `subscribe` where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<Vec<String>>,
+    /// Channels whose members it may see and be among; by `subscribe` where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence: Option<Vec<String>>,
+    /// Channels on whose events it may set notes; those of `publish` where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotate: Option<Vec<String>>,
+    /// Channels in which it may change events of others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub update_any: Vec<String>,
+    /// Channels in which it may delete events of others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delete_any: Vec<String>,
 }
 
 /// One audience or several.
@@ -94,8 +115,14 @@ impl Claims {
             see: self.see,
             r#move: self.r#move,
             host: self.host,
+            admin: self.admin,
             subscribe: patterns(&self.subscribe),
             publish: patterns(&self.publish),
+            history: self.history.as_deref().map(patterns),
+            presence: self.presence.as_deref().map(patterns),
+            annotate: self.annotate.as_deref().map(patterns),
+            update_any: patterns(&self.update_any),
+            delete_any: patterns(&self.delete_any),
         }
     }
 }

@@ -28,6 +28,7 @@ const WORLDS: &str = "\
 # rings = \"25m/2+50m/4\"    # told in every 2nd tick beyond 25 m, every 4th beyond 50; left out: all in each
 # speed_max_mps = 50.0     # faster claims are rejected; left out: no limit
 # teleport_max_m = 100.0   # longer jumps are rejected; left out: no limit
+# durability = \"memory\"    # durable: channels are on disk before a publish is acknowledged
 # sessions_max = 1000
 # entities_max = 10000
 #
@@ -40,6 +41,27 @@ const WORLDS: &str = "\
 #   { name = \"weapon\", type = \"enum:12\" },
 #   { name = \"ammo\", type = \"bits:10\", visible = \"owner\" },   # all, team or owner
 # ]
+";
+
+/// An example of namespaces.
+const NAMESPACES: &str = "\
+# What channels are like, by the beginning of their names; the longest that covers a name decides.
+# Where any are named, a channel that none covers does not exist. A world can have its own, as
+# [[worlds.namespaces]]. Where none are named, every name is a channel in memory.
+#
+# [[namespaces]]
+# name = \"chat\"            # covers chat and chat/...; an empty name covers everything
+# class = \"ordered\"        # ordered: every event. conflated: the newest of each key
+# durability = \"memory\"    # memory, or durable: on disk before it is acknowledged
+# keep_s = 600             # events are kept so long; a day where durable
+# keep_events = 1024       # and so many of each channel; 1000000 where durable
+# keep_bytes = 1048576     # and so many bytes of each channel; 256 MiB where durable
+# presence = true          # channels have members
+# state = true             # events may set keys
+# payload_bytes_max = 16384
+# publishes_per_s = 50     # of one session; left out: no bound but the session's own
+# subscribe = \"granted\"    # granted by the token, everyone, or nobody
+# publish = \"granted\"      # nobody: the server alone
 ";
 
 impl Config {
@@ -55,6 +77,8 @@ impl Config {
         section::<HttpSection>(&tree, "http", &mut text);
         section::<DataSection>(&tree, "data", &mut text);
         section::<LogSection>(&tree, "log", &mut text);
+        text.push('\n');
+        text.push_str(NAMESPACES);
         text.push('\n');
         text.push_str(WORLDS);
         text
@@ -83,6 +107,7 @@ fn comment(lines: &[&str], text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use starling_world::namespace::{Namespace, Namespaces};
     use std::path::Path;
 
     #[test]
@@ -98,6 +123,17 @@ mod tests {
         let config = Config::from_toml(&text, Path::new("worlds.toml")).expect("well formed");
         let settings = config.settings().expect("holds");
         assert_eq!(settings.listed[0].schema.kinds[0].fields.len(), 3);
+    }
+
+    #[test]
+    fn the_example_of_namespaces_is_right() {
+        let text = NAMESPACES.lines().skip(4).map(|line| line.trim_start_matches(['#', ' ']));
+        let text = text.collect::<Vec<_>>().join("\n");
+        let config = Config::from_toml(&text, Path::new("namespaces.toml")).expect("well formed");
+        let namespaces = config.settings().expect("holds").templates.namespaces;
+        let mut expected = Namespace::new("chat");
+        expected.publishes_per_second = Some(50);
+        assert_eq!(namespaces, Namespaces::of(vec![expected]));
     }
 
     #[test]

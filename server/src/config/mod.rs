@@ -4,6 +4,7 @@
 mod commented;
 mod error;
 mod load;
+mod namespaces;
 mod place;
 mod section;
 mod settings;
@@ -12,6 +13,7 @@ mod worlds;
 
 pub use error::{ConfigError, Origin};
 pub use load::Override;
+pub use namespaces::{AccessName, ClassName, DurabilityName, NamespaceEntry};
 pub use settings::{
     AuthSettings, Certificate, HttpSettings, Limits, Settings, Templates, TokenSettings,
 };

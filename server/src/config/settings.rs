@@ -1,6 +1,7 @@
 //! The configuration, validated once: what the rest of the server works with.
 
 use super::error::Fault;
+use super::namespaces;
 use super::tree::{AuthMode, Config, CongestionChoice, IoChoice, WorldPolicy};
 use super::worlds::{WorldEntry, parse_rings};
 use starling_protocol::limits::{
@@ -10,6 +11,7 @@ use starling_protocol::space::Space;
 use starling_protocol::units::{Nanos, TickRate};
 use starling_transport::quic::{Congestion, Io};
 use starling_world::config::{Profile, WorldConfig};
+use starling_world::namespace::Namespaces;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -53,10 +55,12 @@ pub struct Settings {
 }
 
 /// What worlds look like that name nothing of their own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Templates {
     /// Ticks per second, where the configuration names a rate for all.
     pub tick_rate: Option<TickRate>,
+    /// What channels are like, where the configuration says it for all.
+    pub namespaces: Namespaces,
 }
 
 /// Where the certificate comes from.
@@ -167,7 +171,9 @@ impl Config {
     }
 
     pub(super) fn validate(&self) -> Result<Settings, Fault> {
-        let templates = Templates { tick_rate: rate("server.tick_hz", self.server.tick_hz)? };
+        let tick_rate = rate("server.tick_hz", self.server.tick_hz)?;
+        let namespaces = namespaces::namespaces(&self.namespaces, &str::to_owned)?;
+        let templates = Templates { tick_rate, namespaces: namespaces.unwrap_or_default() };
         let by_auth = match self.auth.mode {
             AuthMode::Open => WorldPolicy::Auto,
             AuthMode::Token => WorldPolicy::Listed,
@@ -179,7 +185,7 @@ impl Config {
         Ok(Settings {
             listen: self.server.listen,
             worlds: self.server.worlds.unwrap_or(by_auth),
-            listed: self.listed(templates)?,
+            listed: self.listed(&templates)?,
             templates,
             threads: self.server.threads.map(usize::from),
             congestion: self.server.congestion.into(),
@@ -197,7 +203,7 @@ impl Config {
         })
     }
 
-    fn listed(&self, templates: Templates) -> Result<Vec<WorldConfig>, Fault> {
+    fn listed(&self, templates: &Templates) -> Result<Vec<WorldConfig>, Fault> {
         let mut worlds: Vec<WorldConfig> = Vec::with_capacity(self.worlds.len());
         for (number, entry) in self.worlds.iter().enumerate() {
             let at = |key: &str| format!("worlds.{number}.{key}");
@@ -262,6 +268,7 @@ impl Templates {
     pub fn created(&self, name: &str, space: Space) -> WorldConfig {
         let mut config = WorldConfig::new(name, space, usual(space));
         config.tick_rate = self.tick_rate.unwrap_or(config.tick_rate);
+        config.namespaces = self.namespaces.clone();
         config
     }
 
@@ -277,6 +284,7 @@ impl Templates {
         let tick_rate = rate(&at("tick_hz"), entry.tick_hz)?;
         config.tick_rate = tick_rate.or(self.tick_rate).unwrap_or(config.tick_rate);
         config.authority = entry.authority.map_or(config.authority, Into::into);
+        config.namespaces = self.namespaces(entry, at)?;
         config.schema = entry.schema().map_err(|why| Fault::new(at("kinds"), why))?;
         config.presence_ms = seconds(&at("presence_s"), entry.presence_s, config.presence_ms)?;
         config.park_ms = seconds(&at("park_s"), entry.park_s, config.park_ms)?;
@@ -289,6 +297,23 @@ impl Templates {
         let entities_max = entry.entities_max.or(Some(ZONE_ENTITIES_MAX as u32));
         config.entities_max = count(&at("entities_max"), entities_max, WORLD_ENTITIES_MAX)?;
         Ok(config)
+    }
+}
+
+impl Templates {
+    fn namespaces(
+        &self,
+        entry: &WorldEntry,
+        at: &dyn Fn(&str) -> String,
+    ) -> Result<Namespaces, Fault> {
+        match (namespaces::namespaces(&entry.namespaces, at)?, entry.durability) {
+            (Some(_), Some(_)) => {
+                Err(Fault::new(at("durability"), "each of the namespaces says its own"))
+            }
+            (Some(own), None) => Ok(own),
+            (None, Some(durability)) => Ok(namespaces::plain(durability.into())),
+            (None, None) => Ok(self.namespaces.clone()),
+        }
     }
 }
 

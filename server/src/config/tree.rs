@@ -1,5 +1,6 @@
 //! The whole tree of settings, with what each costs and what it is when nobody says anything.
 
+use super::namespaces::NamespaceEntry;
 use super::section::section;
 use super::worlds::WorldEntry;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,8 @@ pub struct Config {
     pub data: DataSection,
     /// The log.
     pub log: LogSection,
+    /// What channels are like in worlds that say nothing of their own.
+    pub namespaces: Vec<NamespaceEntry>,
     /// Worlds that exist from the start.
     pub worlds: Vec<WorldEntry>,
 }

@@ -1,6 +1,7 @@
 //! Worlds as written: tables in the file, or `NAME=metric,profile=fleet,tick-hz=2` on the command
 //! line.
 
+use super::namespaces::{DurabilityName, NamespaceEntry};
 use serde::{Deserialize, Serialize};
 use starling_protocol::limits::{RING_TICKS_MAX, RINGS_MAX};
 use starling_protocol::message::control::{Authority, Ring};
@@ -33,6 +34,8 @@ pub struct WorldEntry {
     pub speed_max_mps: Option<f64>,
     /// Greatest jump between two accepted positions, in metres.
     pub teleport_max_m: Option<f64>,
+    /// What an acknowledgement means where no namespaces are named: `memory` or `durable`.
+    pub durability: Option<DurabilityName>,
     /// Sessions at once.
     pub sessions_max: Option<u32>,
     /// Entities at once: 65,535 unless said, and at most 1,048,576.
@@ -40,6 +43,10 @@ pub struct WorldEntry {
     /// Kinds of entity; one plain kind where none are named.
     #[serde(default)]
     pub kinds: Vec<KindEntry>,
+    /// What its channels are like; where none are named, those of the server, and where it names
+    /// none either, every name is a channel in memory.
+    #[serde(default)]
+    pub namespaces: Vec<NamespaceEntry>,
 }
 
 /// A kind of entity as written.
@@ -121,6 +128,8 @@ written! {
     }
 }
 
+pub(super) use written;
+
 impl WorldEntry {
     /// A world with nothing but a name and a space.
     #[must_use]
@@ -139,9 +148,11 @@ impl WorldEntry {
             rings: None,
             speed_max_mps: None,
             teleport_max_m: None,
+            durability: None,
             sessions_max: None,
             entities_max: None,
             kinds: Vec::new(),
+            namespaces: Vec::new(),
         }
     }
 

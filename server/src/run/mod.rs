@@ -234,7 +234,7 @@ impl Server {
         let lives = Lives { epochs, seed: System.number() };
         let open = self.settings.worlds == WorldPolicy::Auto;
         let unix = Some(UnixClock::new(|_| unix_ms()));
-        let mut directory = Directory::new(open, self.settings.templates, lives, unix);
+        let mut directory = Directory::new(open, self.settings.templates.clone(), lives, unix);
         for world in self.settings.listed.drain(..) {
             let game = self.games.remove(&world.name);
             directory.list(world, game, now, pool);

@@ -6,6 +6,7 @@
 //! never mistaken for a new one. An inbox lives as long as its session, whose name is never given
 //! again in this life of the world, so its epoch is the world's.
 
+mod admit;
 pub(crate) mod deliver;
 pub(crate) mod log;
 mod make;
@@ -18,6 +19,8 @@ pub(crate) mod subscribe;
 pub(crate) mod subscription;
 mod sweep;
 
+use crate::config::WorldConfig;
+use crate::namespace::{Namespace, Namespaces};
 use crate::session::SessionIdx;
 use log::{Log, Record};
 use members::MemberList;
@@ -25,6 +28,7 @@ use name::WORLD_PRESENCE;
 use policy::ChannelPolicy;
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::CHANNELS_MAX;
+use starling_protocol::message::events::DeliveryClass;
 use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, SessionId, Tick};
 use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
@@ -59,6 +63,8 @@ pub(crate) enum ChannelKind {
 pub(crate) struct Channel {
     pub(crate) name: String,
     pub(crate) log: Log,
+    /// What it is like; `None` for a presence list.
+    pub(crate) namespace: Option<Arc<Namespace>>,
     /// Who follows it, and under which key. A session follows a channel at most once.
     pub(crate) subscribers: BTreeMap<SessionIdx, ChannelKey>,
     /// Who is here, where this is a presence list.
@@ -71,6 +77,11 @@ impl Channel {
     /// Is it the world's own list, which stands always?
     fn is_the_worlds(&self) -> bool {
         self.name == WORLD_PRESENCE
+    }
+
+    /// How its events are delivered.
+    pub(crate) fn class(&self) -> DeliveryClass {
+        self.namespace.as_ref().map_or(DeliveryClass::Ordered, |namespace| namespace.class)
     }
 
     /// Does nothing hold it any more?
@@ -86,8 +97,8 @@ pub(crate) struct Channels {
     rows: Vec<Option<Box<Channel>>>,
     free: Vec<ChannelIdx>,
     by_name: BTreeMap<String, ChannelIdx>,
-    /// What a channel keeps unless something else is said.
-    policy: ChannelPolicy,
+    /// What each is like.
+    namespaces: Namespaces,
     epochs: Epochs,
     /// Bytes of events that all of them keep.
     bytes: usize,
@@ -99,20 +110,27 @@ pub(crate) struct Channels {
 
 impl Channels {
     /// No channel but the world's presence list.
-    pub(crate) fn new(world: Epoch, seed: u64) -> Self {
+    pub(crate) fn new(config: &WorldConfig) -> Self {
         let mut channels = Self {
             rows: Vec::new(),
             free: Vec::new(),
             by_name: BTreeMap::new(),
-            policy: ChannelPolicy::default(),
-            epochs: Epochs::new(world, seed),
+            namespaces: config.namespaces.clone(),
+            epochs: Epochs::new(config.epoch, config.seed),
             bytes: 0,
             swept: 0,
             squeezed: 0,
         };
-        let members = Some(MemberList::default());
-        channels.insert(WORLD_PRESENCE, ChannelPolicy::PRESENCE, members, None);
+        channels.insert(WORLD_PRESENCE, None, None);
         channels
+    }
+
+    /// What the channel of this name is like, whether or not there is one now.
+    ///
+    /// # Errors
+    /// `UNKNOWN_CHANNEL` where there can be none.
+    pub(crate) fn namespace(&self, name: &str) -> Result<&Arc<Namespace>, CloseCode> {
+        self.namespaces.find(name).ok_or(CloseCode::UNKNOWN_CHANNEL)
     }
 
     /// The channel with this name, if there is one.
@@ -123,21 +141,23 @@ impl Channels {
     /// The channel of this kind and full name, made now by `maker` if need be.
     ///
     /// # Errors
-    /// `LIMIT` when the world holds as many as it may.
+    /// `LIMIT` when the world holds as many as it may, `UNKNOWN_CHANNEL` where no namespace has it.
     pub(crate) fn find_or_make(
         &mut self,
         name: &str,
         kind: ChannelKind,
         maker: Option<SessionId>,
     ) -> Result<ChannelIdx, CloseCode> {
-        let (policy, members) = match kind {
-            ChannelKind::Plain => (self.policy, None),
-            ChannelKind::Presence => (ChannelPolicy::PRESENCE, Some(MemberList::default())),
+        if let Some(idx) = self.find(name) {
+            return Ok(idx);
+        }
+        let namespace = match kind {
+            ChannelKind::Plain => Some(Arc::clone(self.namespace(name)?)),
+            ChannelKind::Presence => None,
         };
-        match self.find(name) {
-            Some(idx) => Ok(idx),
-            None if self.len() >= CHANNELS_MAX => Err(CloseCode::LIMIT),
-            None => Ok(self.insert(name, policy, members, maker)),
+        match self.len() {
+            CHANNELS_MAX.. => Err(CloseCode::LIMIT),
+            _ => Ok(self.insert(name, namespace, maker)),
         }
     }
 
@@ -183,13 +203,16 @@ impl Channels {
     fn insert(
         &mut self,
         name: &str,
-        policy: ChannelPolicy,
-        members: Option<MemberList>,
+        namespace: Option<Arc<Namespace>>,
         maker: Option<SessionId>,
     ) -> ChannelIdx {
+        let (policy, members) = match &namespace {
+            Some(namespace) => (ChannelPolicy::of(namespace), None),
+            None => (ChannelPolicy::PRESENCE, Some(MemberList::default())),
+        };
         let log = Log::new(self.epochs.mint(), policy);
         let (name, subscribers) = (name.to_owned(), BTreeMap::new());
-        let channel = Channel { name: name.clone(), log, subscribers, members, maker };
+        let channel = Channel { name: name.clone(), log, namespace, subscribers, members, maker };
         let idx = self.free.pop().unwrap_or_else(|| {
             self.rows.push(None);
             ChannelIdx(self.rows.len() as u32 - 1)
@@ -259,6 +282,12 @@ fn oldest_kept(now: Tick, retention_ticks: u32) -> Tick {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Profile;
+    use starling_protocol::space::Space;
+
+    fn channels() -> Channels {
+        Channels::new(&WorldConfig::new("w", Space::Metric, Profile::Events))
+    }
 
     fn plain(channels: &mut Channels, name: &str) -> Result<ChannelIdx, CloseCode> {
         channels.find_or_make(name, ChannelKind::Plain, None)
@@ -266,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_channel_that_is_made_again_has_another_epoch() {
-        let mut channels = Channels::new(Epoch(1), 0);
+        let mut channels = channels();
         let first = plain(&mut channels, "a").expect("room");
         let epoch = channels[first].log.top().epoch;
         channels.remove(first);
@@ -288,7 +317,7 @@ mod tests {
 
     #[test]
     fn all_channels_together_keep_no_more_than_they_may() {
-        let mut channels = Channels::new(Epoch(1), 0);
+        let mut channels = channels();
         for i in 0..20_000 {
             let idx = plain(&mut channels, &format!("c{}", i % 5_000)).expect("room");
             channels.make_room().expect("there is always an older half");
@@ -303,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_world_has_a_most_of_channels() {
-        let mut channels = Channels::new(Epoch(1), 0);
+        let mut channels = channels();
         let made =
             (0..CHANNELS_MAX).filter(|i| plain(&mut channels, &format!("c{i}")).is_ok()).count();
         assert_eq!(made, CHANNELS_MAX - 1, "the presence list of the world is one of them");

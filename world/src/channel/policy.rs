@@ -1,8 +1,9 @@
-//! What a channel keeps and for how long.
+//! What a channel keeps in memory and for how long.
 
+use crate::namespace::{Keep, Namespace};
 use starling_protocol::limits::{CHANNEL_BYTES_MAX, CHANNEL_EVENTS_MAX};
 
-/// What a channel keeps. The oldest events go first, whichever bound is reached first.
+/// What a channel keeps in memory. The oldest events go first, whichever bound is reached first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ChannelPolicy {
     /// Events kept in memory.
@@ -13,13 +14,6 @@ pub(crate) struct ChannelPolicy {
     pub(crate) retention_ms: u32,
 }
 
-impl Default for ChannelPolicy {
-    /// The shared limits, and as long as a lost session stays parked by default.
-    fn default() -> Self {
-        Self { events_max: CHANNEL_EVENTS_MAX, bytes_max: CHANNEL_BYTES_MAX, retention_ms: 600_000 }
-    }
-}
-
 impl ChannelPolicy {
     /// A session's inbox: every session has one, so each is small.
     pub(crate) const INBOX: Self =
@@ -28,4 +22,15 @@ impl ChannelPolicy {
     /// A presence list, whose events are tiny and whose members can be sent anew.
     pub(crate) const PRESENCE: Self =
         Self { events_max: CHANNEL_EVENTS_MAX, bytes_max: CHANNEL_BYTES_MAX, retention_ms: 60_000 };
+
+    /// The newest part of what a namespace keeps: at most the shared limits.
+    pub(crate) fn of(namespace: &Namespace) -> Self {
+        let Keep { age_ms, events, bytes } = namespace.keep;
+        let within = |value: u64, most: usize| value.min(most as u64) as usize;
+        Self {
+            events_max: within(events, CHANNEL_EVENTS_MAX),
+            bytes_max: within(bytes, CHANNEL_BYTES_MAX),
+            retention_ms: age_ms.min(u32::MAX.into()) as u32,
+        }
+    }
 }

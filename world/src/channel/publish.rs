@@ -99,11 +99,12 @@ impl World {
         let grants = &self.sessions[idx].principal.grants;
         match &publish.scope {
             Scope::Channel(channel) => match name::parse(channel)? {
-                Name::Plain(_) if grants.may_publish(channel) => {
+                Name::Plain(_) => {
+                    self.check_publish(idx, channel, &publish)?;
+                    self.take_namespace_turn(idx, channel)?;
                     let channel = channel.clone();
                     self.accept_in_channel(idx, &channel, publish)
                 }
-                Name::Plain(_) => Err(CloseCode::FORBIDDEN.into()),
                 Name::Presence(_) => Err(CloseCode::UNKNOWN_CHANNEL.into()),
             },
             scope if grants.may_publish(grant_name(scope)) => {
@@ -116,11 +117,24 @@ impl World {
     }
 
     fn take_turn(&mut self, idx: SessionIdx) -> Result<(), Refusal> {
+        let taken = self.sessions[idx].may_publish_now(self.now);
+        taken.map_err(|ticks| self.too_often(ticks))
+    }
+
+    /// A namespace may have a rate of its own.
+    fn take_namespace_turn(&mut self, idx: SessionIdx, channel: &str) -> Result<(), Refusal> {
+        let namespace = self.channels.namespace(channel)?;
+        let Some(per_second) = namespace.publishes_per_second else { return Ok(()) };
+        let rate = self.config.tick_rate;
+        let session = &mut self.sessions[idx];
+        let taken = session.may_publish_in(&namespace.name, per_second, rate, self.now);
+        taken.map_err(|ticks| self.too_often(ticks))
+    }
+
+    fn too_often(&self, ticks: u32) -> Refusal {
         let hz = u64::from(self.config.tick_rate.hz());
-        self.sessions[idx].may_publish_now(self.now).map_err(|ticks| Refusal {
-            code: CloseCode::RATE_LIMITED,
-            retry_after_ms: Some((u64::from(ticks) * 1000).div_ceil(hz) as u32),
-        })
+        let retry_after_ms = Some((u64::from(ticks) * 1000).div_ceil(hz) as u32);
+        Refusal { code: CloseCode::RATE_LIMITED, retry_after_ms }
     }
 
     fn accept_in_channel(
@@ -143,10 +157,12 @@ impl World {
     }
 
     /// What changes an earlier event must name one that is kept; and all but notes on it come from
-    /// the one who published it.
+    /// the one who published it, or from somebody who may do so to any.
     fn check_target(&self, idx: SessionIdx, name: &str, action: Action) -> Result<(), CloseCode> {
+        let grants = &self.sessions[idx].principal.grants;
         let (target, own) = match action {
-            Action::Update(o) | Action::Delete(o) | Action::Append(o) => (o, true),
+            Action::Update(o) | Action::Append(o) => (o, !grants.may_update_any(name)),
+            Action::Delete(o) => (o, !grants.may_delete_any(name)),
             Action::Annotate(o) => (o, false),
             _ => return Ok(()),
         };

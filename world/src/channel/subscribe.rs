@@ -57,9 +57,12 @@ impl World {
     /// Ends every subscription that the session's grants no longer cover.
     pub(crate) fn recheck_subscriptions(&mut self, idx: SessionIdx) {
         for key in self.sessions[idx].subscriptions.keys() {
-            let session = &self.sessions[idx];
             let Some(channel) = self.followed(idx, key) else { continue };
-            if !may_subscribe(&session.principal.grants, &self.channels[channel].name) {
+            let name = self.channels[channel].name.as_str();
+            let member = self.sessions[idx].subscriptions.get(key).is_some_and(|s| s.presence);
+            let may = self.check_subscribe(idx, name);
+            let may = may.and_then(|()| if member { self.check_member(idx, name) } else { Ok(()) });
+            if may.is_err() {
                 self.unfollow(idx, key);
                 let ended = EventDown::Unsubscribed { key, code: CloseCode::FORBIDDEN };
                 self.sessions.event(idx, &ended, self.now);
@@ -111,13 +114,11 @@ impl World {
             return Err(CloseCode::LIMIT);
         }
         session.may_subscribe_now(now).map_err(|_| CloseCode::RATE_LIMITED)?;
-        let parsed = name::parse(&request.channel)?;
-        if !may_subscribe(&session.principal.grants, &request.channel) {
-            return Err(CloseCode::FORBIDDEN);
-        }
-        match parsed {
+        self.check_subscribe(idx, &request.channel)?;
+        match name::parse(&request.channel)? {
             Name::Presence(_) if request.presence => Err(CloseCode::FORBIDDEN),
             Name::Presence(_) => Ok(true),
+            Name::Plain(name) if request.presence => self.check_member(idx, name).map(|()| false),
             Name::Plain(_) => Ok(false),
         }
     }
@@ -178,8 +179,11 @@ impl World {
     /// Tells where a subscription starts and lets its deliveries begin.
     fn begin(&mut self, idx: SessionIdx, key: ChannelKey, source: Source, start: Start) {
         let (start, members, top) = self.with_members(idx, source, start);
-        let told =
-            EventDown::Subscribed { key, answer: start.answer, top, class: DeliveryClass::Ordered };
+        let class = match source {
+            Source::Inbox => DeliveryClass::Ordered,
+            Source::Channel(channel) => self.channels[channel].class(),
+        };
+        let told = EventDown::Subscribed { key, answer: start.answer, top, class };
         self.sessions.event(idx, &told, self.now);
         if let Some(subscription) = self.sessions[idx].subscriptions.get_mut(key) {
             let base = ChannelPosition { epoch: top.epoch, offset: start.after };
@@ -229,14 +233,4 @@ impl World {
             self.leave_channel(idx, &name);
         }
     }
-}
-
-/// Does a grant cover this channel? For a presence list one must cover the list by its own name,
-/// and one the channel that it is of.
-pub(crate) fn may_subscribe(grants: &crate::grants::Grants, channel: &str) -> bool {
-    let of = match name::parse(channel) {
-        Ok(Name::Presence(of)) if !of.is_empty() => of,
-        _ => channel,
-    };
-    grants.may_subscribe(channel) && grants.may_subscribe(of)
 }

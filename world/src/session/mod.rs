@@ -37,7 +37,8 @@ use crate::simd;
 use rate::TokenBucket;
 use repeats::Repeats;
 use starling_protocol::message::control::Capabilities;
-use starling_protocol::units::{SessionId, Tick};
+use starling_protocol::units::{SessionId, Tick, TickRate};
+use std::collections::BTreeMap;
 use token::{Digest, ResumeTokens};
 
 /// A row of the slab of sessions.
@@ -151,6 +152,8 @@ pub struct Session {
     /// Its own cues, of which the same holds: a client that resumes repeats those under way.
     pub(crate) cue_ids: CueIds,
     publish_rate: TokenBucket,
+    /// In namespaces that have a rate of their own, of which there are few.
+    namespace_rates: BTreeMap<String, TokenBucket>,
     subscribe_rate: TokenBucket,
 }
 
@@ -195,6 +198,7 @@ impl Session {
             repeats: Repeats::new(hz),
             cue_ids: CueIds::default(),
             publish_rate: TokenBucket::new(PUBLISHES_PER_SECOND, PUBLISHES_PER_SECOND, hz, now),
+            namespace_rates: BTreeMap::new(),
             subscribe_rate: TokenBucket::new(SUBSCRIBES_PER_SECOND, SUBSCRIBES_BURST, hz, now),
         }
     }
@@ -259,6 +263,24 @@ impl Session {
     /// Takes a token for one publish, or says how many ticks to wait.
     pub(crate) fn may_publish_now(&mut self, now: Tick) -> Result<(), u32> {
         self.publish_rate.take(now)
+    }
+
+    /// Takes a token for one publish in a namespace with a rate of its own, or says how many ticks to
+    /// wait.
+    pub(crate) fn may_publish_in(
+        &mut self,
+        namespace: &str,
+        per_second: u32,
+        rate: TickRate,
+        now: Tick,
+    ) -> Result<(), u32> {
+        if let Some(bucket) = self.namespace_rates.get_mut(namespace) {
+            return bucket.take(now);
+        }
+        let mut bucket = TokenBucket::new(per_second, per_second, rate, now);
+        let taken = bucket.take(now);
+        self.namespace_rates.insert(namespace.to_owned(), bucket);
+        taken
     }
 
     /// Takes a token for one subscription, or says how many ticks to wait.

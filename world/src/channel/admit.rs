@@ -1,0 +1,76 @@
+//! What names, namespaces and grants let a session do in a channel.
+//!
+//! Asked when something is asked for, and again before something is told, so that a grant that was
+//! narrowed holds at once (P12).
+
+use super::name::{self, Name, WORLD_PRESENCE};
+use crate::World;
+use crate::namespace::Access;
+use crate::session::SessionIdx;
+use starling_protocol::close::CloseCode;
+use starling_protocol::message::events::Publish;
+
+impl World {
+    /// May a session follow what has this name?
+    ///
+    /// # Errors
+    /// `BAD_NAME`, `UNKNOWN_CHANNEL`, `FORBIDDEN`.
+    pub(crate) fn check_subscribe(&self, idx: SessionIdx, name: &str) -> Result<(), CloseCode> {
+        let grants = &self.sessions[idx].principal.grants;
+        match name::parse(name)? {
+            Name::Plain(channel) => {
+                let namespace = self.channels.namespace(channel)?;
+                allowed(namespace.subscribe, grants.may_subscribe(channel))
+            }
+            Name::Presence("") => {
+                allowed(Access::Granted, grants.may_see_members(WORLD_PRESENCE, name))
+            }
+            Name::Presence(channel) => match self.channels.namespace(channel)?.presence {
+                true => allowed(Access::Granted, grants.may_see_members(channel, name)),
+                false => Err(CloseCode::UNKNOWN_CHANNEL),
+            },
+        }
+    }
+
+    /// May a session be among the members of a channel that it may follow?
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, also where the channel has none.
+    pub(crate) fn check_member(&self, idx: SessionIdx, channel: &str) -> Result<(), CloseCode> {
+        let namespace = self.channels.namespace(channel)?;
+        let grants = &self.sessions[idx].principal.grants;
+        let granted = match namespace.subscribe {
+            Access::Everyone => grants.presence.is_none() || grants.may_be_among(channel),
+            _ => grants.may_be_among(channel),
+        };
+        allowed(Access::Granted, namespace.presence && granted)
+    }
+
+    /// May a session publish this to the plain channel of this name?
+    ///
+    /// # Errors
+    /// `UNKNOWN_CHANNEL`, `FORBIDDEN` (also for a key where there is no state), `TOO_LARGE`.
+    pub(crate) fn check_publish(
+        &self,
+        idx: SessionIdx,
+        channel: &str,
+        publish: &Publish,
+    ) -> Result<(), CloseCode> {
+        let namespace = self.channels.namespace(channel)?;
+        let grants = &self.sessions[idx].principal.grants;
+        allowed(namespace.publish, grants.may_publish(channel))?;
+        allowed(Access::Granted, namespace.state || publish.key.is_none())?;
+        match publish.payload.len() > namespace.payload_bytes_max {
+            true => Err(CloseCode::TOO_LARGE),
+            false => Ok(()),
+        }
+    }
+}
+
+const fn allowed(access: Access, granted: bool) -> Result<(), CloseCode> {
+    match access {
+        Access::Everyone => Ok(()),
+        Access::Granted if granted => Ok(()),
+        _ => Err(CloseCode::FORBIDDEN),
+    }
+}
