@@ -105,6 +105,10 @@ pub struct Counters {
     pub events_delivered: u64,
     /// Events that a subscriber was told are gone.
     pub events_missed: u64,
+    /// Values of keys that ended by themselves.
+    pub state_ended: u64,
+    /// Messages about leases that a session was not told, because it was behind.
+    pub leases_untold: u64,
     /// Channels forgotten because nothing held them.
     pub channels_forgotten: u64,
     /// Members that came to a presence list.

@@ -74,6 +74,7 @@ impl World {
             }
             EventUp::Unsubscribe { key } => self.unsubscribe(idx, key),
             EventUp::Publish(publish) => self.publish(idx, *publish),
+            EventUp::Lease(lease) => self.lease(idx, *lease),
             _ => self.close(idx, CloseCode::PROTOCOL_ERROR, out),
         }
     }
@@ -81,6 +82,7 @@ impl World {
     /// What ends with the tick: rejections are told, silence is named, everything is written.
     pub(crate) fn end_of_tick_mail(&mut self, out: &mut Output) {
         self.tell_rejections();
+        self.tell_leases();
         self.tell_tops();
         self.sweep_channels();
         self.flush_mail(out);

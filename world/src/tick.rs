@@ -21,6 +21,7 @@ impl World {
         self.fold_datagrams(inputs, exec);
         self.run_authority(out);
         self.expire(out);
+        self.end_in_channels();
         self.move_entities(exec);
         self.replicate(inputs, out, exec);
         self.entities.end_tick();

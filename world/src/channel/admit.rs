@@ -46,6 +46,15 @@ impl World {
         allowed(Access::Granted, namespace.presence && granted)
     }
 
+    /// May a session hold leases in this plain channel?
+    ///
+    /// # Errors
+    /// `FORBIDDEN`.
+    pub(crate) fn check_lease(&self, idx: SessionIdx, channel: &str) -> Result<(), CloseCode> {
+        let namespace = self.channels.namespace(channel)?;
+        allowed(namespace.publish, self.sessions[idx].principal.grants.may_publish(channel))
+    }
+
     /// May a session publish this to the plain channel of this name?
     ///
     /// # Errors

@@ -4,10 +4,10 @@
 //! its own place in its log, so that a slow session costs no copies; a log that has moved on
 //! without it is told as a gap before the next event (P6).
 
-use super::Channels;
 use super::log::Log;
-use super::members::MemberList;
-use super::subscription::{Pages, Source, Subscription};
+use super::state::StatePages;
+use super::subscription::{MemberPages, Pages, Source, Subscription};
+use super::{Channel, Channels};
 use crate::World;
 use crate::input::ConnId;
 use crate::output::{Output, Write};
@@ -15,9 +15,9 @@ use crate::session::{Session, SessionIdx};
 use starling_protocol::close::CloseCode;
 use starling_protocol::codec;
 use starling_protocol::frame;
-use starling_protocol::message::events::{Answer, DeliveryClass, EventDown, Member};
+use starling_protocol::message::events::{Answer, EventDown, Member};
 use starling_protocol::stream::StreamKind;
-use starling_protocol::units::{ChannelKey, Offset, Tick};
+use starling_protocol::units::{ChannelKey, ChannelPosition, Offset, Tick, TickRate};
 
 /// Bytes that a channel writes before the next has its turn.
 const TURN_BYTES: usize = 4 * 1024;
@@ -55,7 +55,8 @@ impl World {
         let Some(session) = self.sessions.get_mut(idx) else { return };
         let Some(conn) = session.conn else { return };
         let mut pen = Pen { conn, left: session.link.stream_left(self.now), out };
-        let written = write_session(session, &mut self.channels, &mut pen, self.now);
+        let clock = (self.now, self.config.tick_rate);
+        let written = write_session(session, &mut self.channels, &mut pen, clock);
         session.link.leave(pen.left, self.now);
         self.counters.events_delivered += written.delivered;
         self.counters.events_missed += written.missed;
@@ -109,7 +110,7 @@ fn write_session(
     session: &mut Session,
     channels: &mut Channels,
     pen: &mut Pen<'_>,
-    now: Tick,
+    (now, rate): (Tick, TickRate),
 ) -> Written {
     while pen.may_write()
         && let Some(letter) = session.mail.pop()
@@ -121,7 +122,7 @@ fn write_session(
     while pen.may_write()
         && let Some(key) = session.subscriptions.next_turn()
     {
-        take_turn(session, channels, key, pen, now, &mut written);
+        take_turn(session, channels, key, pen, (now, rate), &mut written);
     }
     let waiting = !session.subscriptions.ready.is_empty();
     let progress = pen.left != before;
@@ -139,7 +140,7 @@ fn take_turn(
     channels: &mut Channels,
     key: ChannelKey,
     pen: &mut Pen<'_>,
-    now: Tick,
+    (now, rate): (Tick, TickRate),
     written: &mut Written,
 ) {
     let Session { subscriptions, inbox, .. } = session;
@@ -147,11 +148,8 @@ fn take_turn(
     let mut share = TURN_BYTES;
     while share > 0 && pen.may_write() {
         let next = match subscription.source {
-            Source::Inbox => subscription.next_message(key, inbox, None),
-            Source::Channel(idx) => {
-                let channel = &mut channels[idx];
-                subscription.next_message(key, &channel.log, channel.members.as_mut())
-            }
+            Source::Inbox => subscription.next_event(key, inbox),
+            Source::Channel(idx) => subscription.next_message(key, &mut channels[idx], now, rate),
         };
         let Some(message) = next else {
             subscriptions.ready.remove(&key);
@@ -164,52 +162,85 @@ fn take_turn(
 }
 
 impl Subscription {
-    /// What comes next in this channel, if anything does: a page of members, a gap, an event.
+    /// What comes next in this channel, if anything does: a page of what it is, a new beginning, a
+    /// gap, an event.
     fn next_message(
         &mut self,
         key: ChannelKey,
-        log: &Log,
-        list: Option<&mut MemberList>,
+        channel: &mut Channel,
+        now: Tick,
+        rate: TickRate,
     ) -> Option<EventDown> {
-        if let Some(pages) = &mut self.members {
-            let (members, last) = pages.next_page();
+        if let Some(pages) = &mut self.pages {
+            let (message, last) = pages.next_message(key, now, rate);
             if last {
-                self.members = None;
+                self.pages = None;
             }
-            return Some(EventDown::Members { key, members, last });
+            return Some(message);
         }
+        let behind = self.read.0 + 1 < channel.log.first().0;
+        if behind && let Some((at, pages)) = channel.pages() {
+            return Some(self.begin_anew(key, channel, at, pages));
+        }
+        self.next_event(key, &channel.log)
+    }
+
+    /// The next event of a log, or a gap where that is gone.
+    fn next_event(&mut self, key: ChannelKey, log: &Log) -> Option<EventDown> {
         let next = Offset(self.read.0 + 1);
         if next < log.first() {
-            return Some(self.skip_gap(key, next, log, list));
+            let to = Offset(log.first().0 - 1);
+            self.read = to;
+            return Some(EventDown::Gap { key, from: next, to });
         }
         let event = log.get(next)?.event(key, next);
         self.read = next;
         Some(EventDown::Deliver(Box::new(event)))
     }
 
-    /// The log has moved on without this subscriber. A presence list starts anew from its members,
-    /// which is better than a hole.
-    fn skip_gap(
+    /// The log has moved on without this subscriber. What can be told whole starts anew, which is
+    /// better than a hole.
+    fn begin_anew(
         &mut self,
         key: ChannelKey,
-        from: Offset,
-        log: &Log,
-        list: Option<&mut MemberList>,
+        channel: &Channel,
+        at: ChannelPosition,
+        pages: Pages,
     ) -> EventDown {
-        let Some(list) = list else {
-            let to = Offset(log.first().0 - 1);
-            self.read = to;
-            return EventDown::Gap { key, from, to };
-        };
-        let (at, members) = list.snapshot(log);
         self.base = at;
         self.read = at.offset;
-        self.members = Some(Pages { members, next: 0 });
-        EventDown::Subscribed {
-            key,
-            answer: Answer::Reset(at),
-            top: log.top(),
-            class: DeliveryClass::Ordered,
+        self.pages = Some(pages);
+        let (answer, top, class) = (Answer::Reset(at), channel.log.top(), channel.class());
+        EventDown::Subscribed { key, answer, top, class }
+    }
+}
+
+impl Channel {
+    /// What the channel is at a place, page by page, for whoever cannot go on without a hole: where
+    /// it is a presence list or has state.
+    pub(super) fn pages(&mut self) -> Option<(ChannelPosition, Pages)> {
+        if let Some(list) = &mut self.members {
+            let (at, members) = list.snapshot(&self.log);
+            return Some((at, Pages::Members(MemberPages { members, next: 0 })));
+        }
+        let values = &mut self.beside.values;
+        let state = |values| Pages::State(StatePages { values, next: 0 });
+        (!values.is_empty()).then(|| (self.log.top(), state(values.snapshot())))
+    }
+}
+
+impl Pages {
+    /// The next page, and whether it is the last.
+    fn next_message(&mut self, key: ChannelKey, now: Tick, rate: TickRate) -> (EventDown, bool) {
+        match self {
+            Self::Members(pages) => {
+                let (members, last) = pages.next_page();
+                (EventDown::Members { key, members, last }, last)
+            }
+            Self::State(pages) => {
+                let (entries, last) = pages.next_page(now, rate);
+                (EventDown::State { key, entries, last }, last)
+            }
         }
     }
 }
@@ -224,7 +255,7 @@ impl Written {
     }
 }
 
-impl Pages {
+impl MemberPages {
     /// The next page, and whether it is the last.
     fn next_page(&mut self) -> (Vec<Member>, bool) {
         let rest = &self.members[self.next..];

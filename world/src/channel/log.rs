@@ -19,6 +19,8 @@ pub(crate) struct Record {
     pub(crate) message: MessageId,
     pub(crate) action: Action,
     pub(crate) state_key: Option<String>,
+    /// Milliseconds after which the value that it sets is removed.
+    pub(crate) ttl_ms: Option<u32>,
     pub(crate) parent: Option<Offset>,
     pub(crate) payload: Vec<u8>,
 }
@@ -33,6 +35,7 @@ impl Record {
             message: MessageId(0),
             action: Action::Message,
             state_key: None,
+            ttl_ms: None,
             parent: None,
             payload: Vec::new(),
         }

@@ -7,7 +7,9 @@
 //! again in this life of the world, so its epoch is the world's.
 
 mod admit;
+pub(crate) mod beside;
 pub(crate) mod deliver;
+mod leases;
 pub(crate) mod log;
 mod make;
 pub(crate) mod members;
@@ -15,6 +17,7 @@ pub(crate) mod name;
 pub(crate) mod policy;
 mod publish;
 mod recipients;
+pub(crate) mod state;
 pub(crate) mod subscribe;
 pub(crate) mod subscription;
 mod sweep;
@@ -22,6 +25,7 @@ mod sweep;
 use crate::config::WorldConfig;
 use crate::namespace::{Namespace, Namespaces};
 use crate::session::SessionIdx;
+use beside::{Beside, Timetable};
 use log::{Log, Record};
 use members::MemberList;
 use name::WORLD_PRESENCE;
@@ -69,6 +73,8 @@ pub(crate) struct Channel {
     pub(crate) subscribers: BTreeMap<SessionIdx, ChannelKey>,
     /// Who is here, where this is a presence list.
     pub(crate) members: Option<MemberList>,
+    /// What it keeps beside its events.
+    pub(crate) beside: Beside,
     /// The session that named it first; `None` for the server.
     maker: Option<SessionId>,
 }
@@ -85,9 +91,11 @@ impl Channel {
     }
 
     /// Does nothing hold it any more?
-    fn is_idle(&self) -> bool {
+    fn is_idle(&self, oldest_state: Tick) -> bool {
         let empty = self.members.as_ref().is_none_or(MemberList::is_empty);
-        self.subscribers.is_empty() && empty && self.log.is_empty()
+        self.subscribers.is_empty() && empty && self.log.is_empty() && {
+            self.beside.is_empty() || self.beside.touched() < oldest_state
+        }
     }
 }
 
@@ -106,6 +114,8 @@ pub(crate) struct Channels {
     swept: usize,
     /// Where the next room is made.
     squeezed: usize,
+    /// When something beside the events of a channel is due.
+    timetable: Timetable,
 }
 
 impl Channels {
@@ -120,6 +130,7 @@ impl Channels {
             bytes: 0,
             swept: 0,
             squeezed: 0,
+            timetable: Timetable::default(),
         };
         channels.insert(WORLD_PRESENCE, None, None);
         channels
@@ -162,10 +173,10 @@ impl Channels {
     }
 
     /// Gives an event the next number in its channel.
-    pub(crate) fn append(&mut self, idx: ChannelIdx, record: Record) -> ChannelPosition {
+    pub(crate) fn append(&mut self, idx: ChannelIdx, record: Arc<Record>) -> ChannelPosition {
         let log = &mut self[idx].log;
         let before = log.bytes();
-        let position = log.append(Arc::new(record));
+        let position = log.append(record);
         let after = log.bytes();
         self.bytes = self.bytes + after - before;
         position
@@ -212,7 +223,9 @@ impl Channels {
         };
         let log = Log::new(self.epochs.mint(), policy);
         let (name, subscribers) = (name.to_owned(), BTreeMap::new());
-        let channel = Channel { name: name.clone(), log, namespace, subscribers, members, maker };
+        let beside = Beside::default();
+        let channel =
+            Channel { name: name.clone(), log, namespace, subscribers, members, beside, maker };
         let idx = self.free.pop().unwrap_or_else(|| {
             self.rows.push(None);
             ChannelIdx(self.rows.len() as u32 - 1)
@@ -226,6 +239,7 @@ impl Channels {
     fn remove(&mut self, idx: ChannelIdx) -> Option<SessionId> {
         let channel = self.rows[idx.at()].take()?;
         self.bytes -= channel.log.bytes();
+        self.timetable.forget(idx, &channel);
         self.by_name.remove(&channel.name);
         self.free.push(idx);
         channel.maker
@@ -321,7 +335,7 @@ mod tests {
         for i in 0..20_000 {
             let idx = plain(&mut channels, &format!("c{}", i % 5_000)).expect("room");
             channels.make_room().expect("there is always an older half");
-            channels.append(idx, large());
+            channels.append(idx, Arc::new(large()));
         }
         let kept: usize = channels.iter().map(|channel| channel.log.bytes()).sum();
         assert_eq!(kept, channels.bytes);

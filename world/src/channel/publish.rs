@@ -3,7 +3,7 @@
 use super::log::Record;
 use super::name::{self, Name};
 use super::recipients::grant_name;
-use super::{ChannelIdx, ChannelKind};
+use super::{ChannelIdx, ChannelKind, state};
 use crate::World;
 use crate::counters::count;
 use crate::session::SessionIdx;
@@ -18,9 +18,9 @@ use std::sync::Arc;
 const RETRY_WHEN_FULL_MS: u32 = 1_000;
 
 /// Why a publish was not accepted.
-struct Refusal {
-    code: CloseCode,
-    retry_after_ms: Option<u32>,
+pub(super) struct Refusal {
+    pub(super) code: CloseCode,
+    pub(super) retry_after_ms: Option<u32>,
 }
 
 impl From<CloseCode> for Refusal {
@@ -53,7 +53,9 @@ impl World {
 
     /// Appends an event to a channel and wakes whoever follows it.
     pub(crate) fn append(&mut self, idx: ChannelIdx, record: Record) -> ChannelPosition {
-        let position = self.channels.append(idx, record);
+        let record = Arc::new(record);
+        let position = self.channels.append(idx, Arc::clone(&record));
+        self.take_in(idx, position.offset, &record);
         for (subscriber, key) in &self.channels[idx].subscribers {
             self.sessions.ready(*subscriber, *key);
         }
@@ -116,7 +118,7 @@ impl World {
         }
     }
 
-    fn take_turn(&mut self, idx: SessionIdx) -> Result<(), Refusal> {
+    pub(super) fn take_turn(&mut self, idx: SessionIdx) -> Result<(), Refusal> {
         let taken = self.sessions[idx].may_publish_now(self.now);
         taken.map_err(|ticks| self.too_often(ticks))
     }
@@ -143,17 +145,38 @@ impl World {
         name: &str,
         publish: Publish,
     ) -> Result<Receipt, Refusal> {
-        let top = self.channels.find(name).map_or(Offset(0), |c| self.channels[c].log.top().offset);
-        if publish.expected.is_some_and(|expected| expected != top) {
-            return Err(CloseCode::CONFLICT.into());
-        }
+        self.check_expected(name, &publish)?;
         self.check_target(idx, name, publish.action)?;
+        self.check_value_room(name, &publish)?;
         self.channels
             .make_room()
             .map_err(|code| Refusal { code, retry_after_ms: Some(RETRY_WHEN_FULL_MS) })?;
         let channel = self.channel_for(idx, name, ChannelKind::Plain)?;
         let record = self.record(idx, publish);
         Ok(Receipt::Channel(self.append(channel, record)))
+    }
+
+    /// Compare and set: of the key's value where there is a key, of the channel otherwise.
+    fn check_expected(&self, name: &str, publish: &Publish) -> Result<(), CloseCode> {
+        let Some(expected) = publish.expected else { return Ok(()) };
+        let channel = self.channels.find(name).map(|c| &self.channels[c]);
+        let stands = channel.map_or(Offset(0), |channel| match &publish.key {
+            Some(key) => channel.beside.values.offset_of(key),
+            None => channel.log.top().offset,
+        });
+        if expected == stands { Ok(()) } else { Err(CloseCode::CONFLICT) }
+    }
+
+    /// A value that there is no room for is refused: none makes room for another.
+    fn check_value_room(&self, name: &str, publish: &Publish) -> Result<(), Refusal> {
+        let Some(key) = publish.key.as_ref().filter(|_| publish.action == Action::Message) else {
+            return Ok(());
+        };
+        if let Some(channel) = self.channels.find(name) {
+            self.channels[channel].beside.values.check_room(key, publish.payload.len())?;
+        }
+        let full = |code| Refusal { code, retry_after_ms: Some(RETRY_WHEN_FULL_MS) };
+        self.channels.check_beside().map_err(full)
     }
 
     /// What changes an earlier event must name one that is kept; and all but notes on it come from
@@ -188,6 +211,7 @@ impl World {
             message: publish.message,
             action: publish.action,
             state_key: publish.key,
+            ttl_ms: publish.ttl_ms,
             parent: publish.parent,
             payload: publish.payload,
             ..self.new_record()
@@ -209,8 +233,10 @@ fn check_shape(publish: &Publish) -> Result<(), CloseCode> {
         return Err(CloseCode::BAD_NAME);
     }
     match publish.action {
-        Action::Join | Action::Leave | Action::Tombstone => return Err(CloseCode::FORBIDDEN),
-        _ => {}
+        Action::Join | Action::Leave | Action::Tombstone | Action::Change(_) => {
+            return Err(CloseCode::FORBIDDEN);
+        }
+        _ => state::check_shape(publish)?,
     }
     let in_channel = matches!(publish.scope, Scope::Channel(_));
     let plain = publish.expected.is_none() && publish.action == Action::Message;

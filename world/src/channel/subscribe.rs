@@ -3,7 +3,7 @@
 use super::log::Start;
 use super::name::{self, Name};
 use super::subscription::{Pages, Source, Subscription};
-use super::{Channel, ChannelIdx, ChannelKind};
+use super::{ChannelIdx, ChannelKind};
 use crate::World;
 use crate::counters::count;
 use crate::session::SessionIdx;
@@ -178,7 +178,7 @@ impl World {
 
     /// Tells where a subscription starts and lets its deliveries begin.
     fn begin(&mut self, idx: SessionIdx, key: ChannelKey, source: Source, start: Start) {
-        let (start, members, top) = self.with_members(idx, source, start);
+        let (start, pages, top) = self.with_pages(idx, key, source, start);
         let class = match source {
             Source::Inbox => DeliveryClass::Ordered,
             Source::Channel(channel) => self.channels[channel].class(),
@@ -189,35 +189,42 @@ impl World {
             let base = ChannelPosition { epoch: top.epoch, offset: start.after };
             subscription.base = base;
             subscription.read = start.after;
-            subscription.members = members;
+            subscription.pages = pages;
+        }
+        if let Source::Channel(channel) = source {
+            self.tell_leases_to(idx, key, channel);
         }
         self.sessions.ready(idx, key);
     }
 
-    /// A presence list that cannot go on without a hole starts from its members.
-    fn with_members(
+    /// A presence list, or a channel with state, that cannot go on without a hole starts from its
+    /// members or its values.
+    fn with_pages(
         &mut self,
         idx: SessionIdx,
+        key: ChannelKey,
         source: Source,
         start: Start,
     ) -> (Start, Option<Pages>, ChannelPosition) {
         let Source::Channel(channel) = source else {
             return (start, None, self.sessions[idx].inbox.top());
         };
-        let Channel { log, members, .. } = &mut self.channels[channel];
-        let goes_on = start.answer == Answer::Resumed && log.has_all_after(start.after);
-        match members.as_mut().filter(|_| !goes_on) {
-            None => (start, None, log.top()),
-            Some(list) => {
-                let (at, members) = list.snapshot(log);
-                let start = Start { answer: Answer::Reset(at), after: at.offset };
-                (start, Some(Pages { members, next: 0 }), log.top())
-            }
+        // Whoever was cut off amid the pages has not got the rest of them.
+        let cut = self.sessions[idx].subscriptions.get(key).is_some_and(|s| s.pages.is_some());
+        let channel = &mut self.channels[channel];
+        let goes_on = start.answer == Answer::Resumed && channel.log.has_all_after(start.after);
+        let top = channel.log.top();
+        if (!goes_on || cut)
+            && let Some((at, pages)) = channel.pages()
+        {
+            let start = Start { answer: Answer::Reset(at), after: at.offset };
+            return (start, Some(pages), top);
         }
+        (start, None, top)
     }
 
     /// The channel that a key names.
-    fn followed(&self, idx: SessionIdx, key: ChannelKey) -> Option<ChannelIdx> {
+    pub(super) fn followed(&self, idx: SessionIdx, key: ChannelKey) -> Option<ChannelIdx> {
         match self.sessions[idx].subscriptions.get(key)?.source {
             Source::Inbox => None,
             Source::Channel(channel) => Some(channel),
@@ -228,6 +235,7 @@ impl World {
         let Some(channel) = self.followed(idx, key) else { return };
         let ended = self.sessions[idx].subscriptions.remove(key);
         self.channels[channel].subscribers.remove(&idx);
+        self.end_leases(idx, channel);
         if ended.is_some_and(|subscription| subscription.presence) {
             let name = self.channels[channel].name.clone();
             self.leave_channel(idx, &name);

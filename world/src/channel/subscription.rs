@@ -1,6 +1,7 @@
 //! The channels that one session follows, and how far it has read in each.
 
 use super::ChannelIdx;
+use super::state::StatePages;
 use starling_protocol::message::control::INBOX;
 use starling_protocol::message::events::Member;
 use starling_protocol::units::{ChannelKey, ChannelPosition, Offset, Tick};
@@ -26,17 +27,26 @@ pub(crate) struct Subscription {
     pub(crate) base: ChannelPosition,
     /// The last offset that was written, or told as gone.
     pub(crate) read: Offset,
-    /// Members that are still to be written before the next event.
-    pub(crate) members: Option<Pages>,
+    /// What is still to be written before the next event.
+    pub(crate) pages: Option<Pages>,
     /// The session is one of the channel's members.
     pub(crate) presence: bool,
     /// The newest tick in which something of it was written.
     pub(crate) told: Tick,
 }
 
+/// The rest of what a channel is at a place, page by page.
+#[derive(Clone, Debug)]
+pub(crate) enum Pages {
+    /// A presence list.
+    Members(MemberPages),
+    /// A channel with state.
+    State(StatePages),
+}
+
 /// The rest of a list of members that is being written page by page.
 #[derive(Clone, Debug)]
-pub(crate) struct Pages {
+pub(crate) struct MemberPages {
     pub(crate) members: Arc<[Member]>,
     pub(crate) next: usize,
 }
@@ -101,7 +111,7 @@ impl Subscriptions {
 
 impl Subscription {
     pub(crate) fn new(source: Source, at: ChannelPosition, presence: bool, now: Tick) -> Self {
-        Self { source, base: at, read: at.offset, members: None, presence, told: now }
+        Self { source, base: at, read: at.offset, pages: None, presence, told: now }
     }
 }
 

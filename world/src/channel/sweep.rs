@@ -7,6 +7,8 @@ use starling_protocol::units::{SessionId, Tick};
 
 /// Channels looked at in one tick: a full world is swept in a minute at 20 Hz.
 const CHANNELS_PER_TICK: usize = 64;
+/// State that nobody follows and nobody changed for so long is forgotten with its channel.
+const STATE_IDLE_MS: u32 = 24 * 3_600 * 1_000;
 
 impl World {
     /// Looks at the next few channels, and at the inbox of one session in turn.
@@ -37,12 +39,13 @@ impl Channels {
             let before = channel.log.bytes();
             channel.log.expire(oldest(channel.log.policy().retention_ms));
             self.bytes -= before - channel.log.bytes();
-            if channel.subscribers.is_empty()
-                && let Some(members) = &mut channel.members
-            {
-                members.forget_snapshot();
+            if channel.subscribers.is_empty() {
+                channel.beside.values.forget_snapshot();
+                if let Some(members) = &mut channel.members {
+                    members.forget_snapshot();
+                }
             }
-            if channel.is_idle() && !channel.is_the_worlds() {
+            if channel.is_idle(oldest(STATE_IDLE_MS)) && !channel.is_the_worlds() {
                 makers.push(self.remove(ChannelIdx(self.swept as u32)));
             }
         }

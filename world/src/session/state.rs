@@ -66,6 +66,7 @@ fn add_channel(channel: &Channel, sum: &mut Checksum) {
     for member in channel.members.iter().flat_map(|list| list.iter()) {
         sum.add(member.session.0).add(member.since.0);
     }
+    channel.beside.add_to(sum);
 }
 
 fn add_log(log: &Log, sum: &mut Checksum) {
