@@ -46,6 +46,14 @@ impl UnixClock {
         Self(Arc::new(read))
     }
 
+    /// Asks `read` too, but is never behind what was counted since the start: a clock that is set
+    /// back, or to 1970, makes no fix one of the future. One that is set forward is followed, as a
+    /// machine that began with a wrong clock is put right that way.
+    #[must_use]
+    pub fn clamped(wall: Wall, read: impl Fn(Nanos) -> u64 + Send + Sync + 'static) -> Self {
+        Self::new(move |now| read(now).max(wall.unix_ms(now)))
+    }
+
     /// Unix milliseconds.
     #[must_use]
     pub fn unix_ms(&self, now: Nanos) -> u64 {
@@ -68,6 +76,15 @@ impl From<Wall> for UnixClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_is_not_believed() {
+        let (day, start) = (86_400_000, 1_800_000_000_000);
+        let wall = Wall { origin_ms: start };
+        let set = |raw: u64| UnixClock::clamped(wall, move |_| raw).unix_ms(Nanos::from_millis(9));
+        assert_eq!([0, start - day, start + 8, start + 9].map(set), [start + 9; 4]);
+        assert_eq!(set(start + day), start + day);
+    }
 
     #[test]
     fn unix_time_follows_the_monotonic_clock() {

@@ -3,7 +3,7 @@
 
 mod session_stage;
 
-use session_stage::{Guest, Stage};
+use session_stage::{Guest, Stage, spawn_at};
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::control::ControlUp;
 use starling_protocol::message::events::*;
@@ -109,6 +109,31 @@ fn silence_is_a_leave_one_tick_after_the_presence_time_and_the_next_word_a_join(
     stage.ticks_with(300, &[eve.conn]);
     stage.breathe(alice.conn);
     assert_eq!(read(&mut stage, &eve).changes, [(Action::Join, alice.session())]);
+}
+
+/// (P8) The server's own pause is nobody's silence, however long it was.
+#[test]
+fn what_the_server_slept_through_is_no_silence() {
+    let mut stage = Stage::new();
+    let (alice, bob, eve) = (stage.guest(), stage.guest(), stage.guest());
+    let (bus, _) = stage.spawn(alice.conn, spawn_at("bus", [0.; 3])).expect("room");
+    stage.spawn(alice.conn, spawn_at("tram", [1., 0., 0.])).expect("room");
+    follow(&mut stage, &alice);
+    follow(&mut stage, &bob);
+    watch(&mut stage, &eve, "presence/room");
+    stage.detach(bob.conn);
+    stage.ticks_with(100, &[eve.conn]);
+    for seconds in [1, 12, 40] {
+        stage.world.skip(seconds * 20);
+        stage.ticks_with(1, &[eve.conn]);
+    }
+    assert!(read(&mut stage, &eve).changes.is_empty());
+    assert_eq!(stage.world.entities().len(), 2, "both were heard of: {bus:?}");
+    stage.ticks_with(97, &[eve.conn]);
+    assert!(read(&mut stage, &eve).changes.is_empty());
+    stage.ticks_with(1, &[eve.conn]);
+    assert_eq!(read(&mut stage, &eve).changes.len(), 2, "what is silence counts as before");
+    assert_eq!(stage.world.entities().len(), 0);
 }
 
 #[test]

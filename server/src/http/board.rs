@@ -6,7 +6,7 @@ use crate::telemetry::{Quoted, metrics};
 use serde_json::{Value, json};
 use starling_protocol::space::Space;
 use starling_transport::quic::ServerStats;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -40,6 +40,8 @@ pub struct Board {
     pub worlds: Worlds,
     /// Are new sessions refused?
     draining: AtomicBool,
+    /// Milliseconds between the wall clock and the server's own.
+    wall_stray_ms: AtomicU64,
     /// When the server started.
     started: Instant,
 }
@@ -54,6 +56,7 @@ impl Board {
             quic: Mutex::default(),
             worlds,
             draining: AtomicBool::new(false),
+            wall_stray_ms: AtomicU64::new(0),
             started: Instant::now(),
         }
     }
@@ -69,10 +72,16 @@ impl Board {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// So far is the wall clock from the server's own.
+    pub(crate) fn set_wall_stray_ms(&self, stray_ms: u64) {
+        self.wall_stray_ms.store(stray_ms, Ordering::Relaxed);
+    }
+
     /// Prometheus text.
     #[must_use]
     pub fn metrics(&self) -> String {
-        metrics::text(&self.fronts, &self.quic(), &self.worlds.all())
+        let stray_ms = self.wall_stray_ms.load(Ordering::Relaxed);
+        metrics::text(&self.fronts, &self.quic(), &self.worlds.all(), stray_ms)
     }
 
     /// What QUIC counted, as of the last second.

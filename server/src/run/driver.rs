@@ -145,8 +145,12 @@ impl Driver {
         let stray = own.abs_diff(wall) > WALL_STRAY_MS;
         if stray && !self.stray {
             let by_s = own.abs_diff(wall) / 1_000;
-            tracing::warn!(by_s, "the wall clock was set; tokens go by the time before");
+            tracing::warn!(
+                by_s,
+                "the wall clock was set; ticks, silence and tokens go by the time before"
+            );
         }
+        self.board.set_wall_stray_ms(own.abs_diff(wall));
         self.stray = stray;
     }
 }

@@ -176,13 +176,13 @@ impl Server {
         let cores =
             Cores::start(threads.rooms).map_err(|why| StartError::Thread(io::Error::other(why)))?;
         let mut pool = Pool::start(threads.rooms, cores, clock, move || rung.ring());
-        let directory = self.directory(kept.epochs, &mut pool, clock.now());
+        let wall = Wall { origin_ms: unix_ms().saturating_sub(clock.now().0 / Nanos::MILLISECOND) };
+        let directory = self.directory((kept.epochs, wall), &mut pool, clock.now());
         let counters = Arc::new(NetCounters::default());
         let facts = self.facts(threads, verifier.is_open());
         let board = Arc::new(Board::new(facts, Arc::clone(&counters), directory.worlds()));
         let http = self.settings.http.map(|http| listen(http, &board)).transpose()?;
         let open = verifier.is_open();
-        let wall = Wall { origin_ms: unix_ms().saturating_sub(clock.now().0 / Nanos::MILLISECOND) };
         let limits = self.settings.limits;
         let entropy = Box::new(System);
         let rooms = pool;
@@ -230,10 +230,15 @@ impl Server {
         Ok(QuicServer::bind(self.settings.io, &options)?)
     }
 
-    fn directory(&mut self, epochs: Box<dyn Epochs>, pool: &mut Pool, now: Nanos) -> Directory {
+    fn directory(
+        &mut self,
+        (epochs, wall): (Box<dyn Epochs>, Wall),
+        pool: &mut Pool,
+        now: Nanos,
+    ) -> Directory {
         let lives = Lives { epochs, seed: System.number() };
         let open = self.settings.worlds == WorldPolicy::Auto;
-        let unix = Some(UnixClock::new(|_| unix_ms()));
+        let unix = Some(UnixClock::clamped(wall, |_| unix_ms()));
         let mut directory = Directory::new(open, self.settings.templates.clone(), lives, unix);
         for world in self.settings.listed.drain(..) {
             let game = self.games.remove(&world.name);

@@ -126,6 +126,7 @@ pub fn text(
     fronts: &[(&'static str, Arc<NetCounters>)],
     quic: &ServerStats,
     worlds: &[(String, Entry)],
+    wall_stray_ms: u64,
 ) -> String {
     let mut text = Exposition::default();
     write_fronts(&mut text, fronts);
@@ -134,6 +135,9 @@ pub fn text(
     }
     text.single("starling_quic_handshaking", "Handshakes now.", Type::Gauge, quic.handshaking);
     write_worlds(&mut text, &by_label(worlds));
+    let stray =
+        ("starling_wall_stray_seconds", "How far the wall clock was set from the time since.");
+    text.single(stray.0, stray.1, Type::Gauge, wall_stray_ms as f64 / 1_000.0);
     write_process(&mut text);
     text.finish()
 }

@@ -76,6 +76,16 @@ impl Sessions {
         self.speakers[idx.at()].contact
     }
 
+    /// So many ticks were no silence of anyone's, whether live or parked.
+    pub(crate) fn forgive(&mut self, ticks: u32) {
+        for speaker in &mut self.speakers {
+            speaker.contact = speaker.contact + ticks;
+        }
+        for session in self.rows.iter_mut().flatten() {
+            session.parked = session.parked.map(|since| since + ticks);
+        }
+    }
+
     /// Notes a sign of life.
     pub(crate) fn touch(&mut self, idx: SessionIdx, now: Tick) {
         self.speakers[idx.at()].contact = now;
