@@ -91,6 +91,13 @@ impl Grants {
         any(&self.subscribe, channel)
     }
 
+    /// May it subscribe to this channel by a pattern that names the kind of it, up to its first
+    /// `/`?
+    pub(crate) fn may_subscribe_by_name(&self, channel: &str) -> bool {
+        let kind = channel.find('/').map_or(channel, |at| &channel[..=at]);
+        self.subscribe.iter().any(|p| p.0.starts_with(kind) && p.matches(channel))
+    }
+
     /// May it publish to this channel or scope?
     #[must_use]
     pub fn may_publish(&self, target: &str) -> bool {

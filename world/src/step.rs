@@ -32,7 +32,7 @@ impl World {
                 self.with(conn, |world, idx| world.control(idx, message, out));
             }
             Command::Event { conn, message } => {
-                self.with(conn, |world, idx| world.event(idx, message, out));
+                self.with(conn, |world, idx| world.event(idx, message));
             }
             Command::Bulk { conn, message } => self.with(conn, |world, idx| {
                 world.bulk(idx, message);
@@ -67,7 +67,7 @@ impl World {
         }
     }
 
-    fn event(&mut self, idx: SessionIdx, message: EventUp, out: &mut Output) {
+    fn event(&mut self, idx: SessionIdx, message: EventUp) {
         match message {
             EventUp::Subscribe { key, channel, resume, presence } => {
                 self.subscribe(idx, Request { key, channel, resume, presence });
@@ -75,7 +75,7 @@ impl World {
             EventUp::Unsubscribe { key } => self.unsubscribe(idx, key),
             EventUp::Publish(publish) => self.publish(idx, *publish),
             EventUp::Lease(lease) => self.lease(idx, *lease),
-            _ => self.close(idx, CloseCode::PROTOCOL_ERROR, out),
+            other => self.refuse_event(idx, &other),
         }
     }
 

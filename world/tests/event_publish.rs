@@ -102,7 +102,8 @@ fn a_change_names_an_event_that_is_kept_and_comes_from_its_publisher() {
     let to = Offset(1);
     assert!(stage.publish(alice.conn, change(2, Action::Update(to))).is_ok());
     assert_eq!(stage.publish(bob.conn, change(1, Action::Delete(to))), Err(CloseCode::FORBIDDEN));
-    assert!(stage.publish(bob.conn, change(2, Action::Annotate(to))).is_ok());
+    let note = change(2, Action::Annotate(to));
+    assert_eq!(stage.publish(bob.conn, note), Err(CloseCode::FORBIDDEN), "the server makes those");
     let nothing = change(3, Action::Append(Offset(99)));
     assert_eq!(stage.publish(alice.conn, nothing), Err(CloseCode::CONFLICT));
 }

@@ -5,10 +5,14 @@
 
 use super::name::{self, Name, WORLD_PRESENCE};
 use crate::World;
+use crate::grants::Principal;
 use crate::namespace::Access;
 use crate::session::SessionIdx;
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::events::Publish;
+
+/// The grant to publish to every user.
+const ANY_USER: &str = "@user";
 
 impl World {
     /// May a session follow what has this name?
@@ -22,6 +26,14 @@ impl World {
                 let namespace = self.channels.namespace(channel)?;
                 allowed(namespace.subscribe, grants.may_subscribe(channel))
             }
+            // What is for a user needs no grant of that user, and of another one that says `user/`:
+            // a grant of all channels is none of everybody's mail.
+            Name::User(user) => {
+                let subject = &self.sessions[idx].principal.subject;
+                let by_name = !subject.is_empty() && grants.may_subscribe_by_name(name);
+                allowed(Access::Granted, user == subject || by_name)
+            }
+            Name::Count(_) => Err(CloseCode::UNKNOWN_CHANNEL),
             Name::Presence("") => {
                 allowed(Access::Granted, grants.may_see_members(WORLD_PRESENCE, name))
             }
@@ -55,7 +67,7 @@ impl World {
         allowed(namespace.publish, self.sessions[idx].principal.grants.may_publish(channel))
     }
 
-    /// May a session publish this to the plain channel of this name?
+    /// May a session publish this to the channel of this name?
     ///
     /// # Errors
     /// `UNKNOWN_CHANNEL`, `FORBIDDEN` (also for a key where there is no state), `TOO_LARGE`.
@@ -65,9 +77,16 @@ impl World {
         channel: &str,
         publish: &Publish,
     ) -> Result<(), CloseCode> {
+        let Principal { subject, grants, .. } = &self.sessions[idx].principal;
+        let granted = match name::parse(channel)? {
+            Name::Plain(_) => grants.may_publish(channel),
+            // Where nobody has a name there are no users.
+            Name::User(_) if subject.is_empty() => return Err(CloseCode::UNKNOWN_CHANNEL),
+            Name::User(_) => grants.may_publish(channel) || grants.may_publish(ANY_USER),
+            Name::Presence(_) | Name::Count(_) => return Err(CloseCode::UNKNOWN_CHANNEL),
+        };
         let namespace = self.channels.namespace(channel)?;
-        let grants = &self.sessions[idx].principal.grants;
-        allowed(namespace.publish, grants.may_publish(channel))?;
+        allowed(namespace.publish, granted)?;
         allowed(Access::Granted, namespace.state || publish.key.is_none())?;
         match publish.payload.len() > namespace.payload_bytes_max {
             true => Err(CloseCode::TOO_LARGE),

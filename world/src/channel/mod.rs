@@ -17,6 +17,7 @@ pub(crate) mod name;
 pub(crate) mod policy;
 mod publish;
 mod recipients;
+mod refuse;
 pub(crate) mod state;
 pub(crate) mod subscribe;
 pub(crate) mod subscription;

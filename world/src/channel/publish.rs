@@ -2,7 +2,7 @@
 
 use super::log::Record;
 use super::name::{self, Name};
-use super::recipients::grant_name;
+use super::recipients::{channel_of, grant_name};
 use super::{ChannelIdx, ChannelKind, state};
 use crate::World;
 use crate::counters::count;
@@ -12,6 +12,7 @@ use starling_protocol::limits::{CHANNEL_NAME_BYTES_MAX, EVENT_BYTES_MAX};
 use starling_protocol::message::control::INBOX;
 use starling_protocol::message::events::{Action, EventDown, Publish, Publisher, Receipt, Scope};
 use starling_protocol::units::{ChannelPosition, Offset};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// How long a publisher waits when the world keeps as many events as it may.
@@ -82,16 +83,16 @@ impl World {
         scope: &Scope,
         record: Record,
     ) -> Result<Receipt, CloseCode> {
-        let Scope::Channel(channel) = scope else {
+        let Some(channel) = channel_of(scope) else {
             let recipients = self.recipients(None, scope)?;
             return Ok(Receipt::Inboxes(self.append_to_inboxes(&recipients, record)));
         };
-        match name::parse(channel)? {
-            Name::Plain(name) => {
-                let channel = self.channels.find_or_make(name, ChannelKind::Plain, None)?;
+        match name::parse(&channel)? {
+            Name::Plain(_) | Name::User(_) => {
+                let channel = self.channels.find_or_make(&channel, ChannelKind::Plain, None)?;
                 Ok(Receipt::Channel(self.append(channel, record)))
             }
-            Name::Presence(_) => Err(CloseCode::UNKNOWN_CHANNEL),
+            Name::Presence(_) | Name::Count(_) => Err(CloseCode::UNKNOWN_CHANNEL),
         }
     }
 
@@ -99,23 +100,17 @@ impl World {
         self.take_turn(idx)?;
         check_shape(&publish)?;
         let grants = &self.sessions[idx].principal.grants;
-        match &publish.scope {
-            Scope::Channel(channel) => match name::parse(channel)? {
-                Name::Plain(_) => {
-                    self.check_publish(idx, channel, &publish)?;
-                    self.take_namespace_turn(idx, channel)?;
-                    let channel = channel.clone();
-                    self.accept_in_channel(idx, &channel, publish)
-                }
-                Name::Presence(_) => Err(CloseCode::UNKNOWN_CHANNEL.into()),
-            },
-            scope if grants.may_publish(grant_name(scope)) => {
-                let recipients = self.recipients(Some(idx), scope)?;
-                let record = self.record(idx, publish);
-                Ok(Receipt::Inboxes(self.append_to_inboxes(&recipients, record)))
-            }
-            _ => Err(CloseCode::FORBIDDEN.into()),
+        if let Some(channel) = channel_of(&publish.scope).map(Cow::into_owned) {
+            self.check_publish(idx, &channel, &publish)?;
+            self.take_namespace_turn(idx, &channel)?;
+            return self.accept_in_channel(idx, &channel, publish);
         }
+        if !grant_name(&publish.scope).is_some_and(|name| grants.may_publish(name)) {
+            return Err(CloseCode::FORBIDDEN.into());
+        }
+        let recipients = self.recipients(Some(idx), &publish.scope)?;
+        let record = self.record(idx, publish);
+        Ok(Receipt::Inboxes(self.append_to_inboxes(&recipients, record)))
     }
 
     pub(super) fn take_turn(&mut self, idx: SessionIdx) -> Result<(), Refusal> {
@@ -179,14 +174,13 @@ impl World {
         self.channels.check_beside().map_err(full)
     }
 
-    /// What changes an earlier event must name one that is kept; and all but notes on it come from
-    /// the one who published it, or from somebody who may do so to any.
+    /// What changes an earlier event must name one that is kept, and come from the one who
+    /// published it, or from somebody who may do so to any.
     fn check_target(&self, idx: SessionIdx, name: &str, action: Action) -> Result<(), CloseCode> {
         let grants = &self.sessions[idx].principal.grants;
         let (target, own) = match action {
             Action::Update(o) | Action::Append(o) => (o, !grants.may_update_any(name)),
             Action::Delete(o) => (o, !grants.may_delete_any(name)),
-            Action::Annotate(o) => (o, false),
             _ => return Ok(()),
         };
         let channel = self.channels.find(name).map(|c| &self.channels[c]);
@@ -233,12 +227,13 @@ fn check_shape(publish: &Publish) -> Result<(), CloseCode> {
         return Err(CloseCode::BAD_NAME);
     }
     match publish.action {
-        Action::Join | Action::Leave | Action::Tombstone | Action::Change(_) => {
-            return Err(CloseCode::FORBIDDEN);
-        }
-        _ => state::check_shape(publish)?,
+        Action::Message | Action::Update(_) | Action::Delete(_) | Action::Append(_) => {}
+        Action::Clear => {}
+        // What the server alone makes: comings and goings, notes, tombstones.
+        _ => return Err(CloseCode::FORBIDDEN),
     }
-    let in_channel = matches!(publish.scope, Scope::Channel(_));
+    state::check_shape(publish)?;
+    let in_channel = matches!(publish.scope, Scope::Channel(_) | Scope::User(_));
     let plain = publish.expected.is_none() && publish.action == Action::Message;
     if in_channel || plain { Ok(()) } else { Err(CloseCode::CONFLICT) }
 }

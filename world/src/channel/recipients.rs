@@ -1,5 +1,6 @@
 //! Who gets an event that is addressed by place, by entity or by name of a session.
 
+use super::name;
 use crate::World;
 use crate::entity::EntityIdx;
 use crate::session::SessionIdx;
@@ -9,15 +10,25 @@ use starling_protocol::message::events::Scope;
 use starling_protocol::message::interest::Target;
 use starling_protocol::space::IPos;
 use starling_protocol::units::{Handle, SessionId};
+use std::borrow::Cow;
 
-/// The name that a scope has in grants; a channel's is its own.
-pub(super) fn grant_name(scope: &Scope) -> &str {
+/// The name that a scope of inboxes has in grants; `None` for any other.
+pub(super) fn grant_name(scope: &Scope) -> Option<&'static str> {
     match scope {
-        Scope::Channel(name) => name,
-        Scope::NearMine { .. } | Scope::Near { .. } => "@near",
-        Scope::Watchers(_) => "@watchers",
-        Scope::Session(_) => "@session",
-        _ => "@world",
+        Scope::NearMine { .. } | Scope::Near { .. } => Some("@near"),
+        Scope::Watchers(_) => Some("@watchers"),
+        Scope::Session(_) => Some("@session"),
+        Scope::World => Some("@world"),
+        _ => None,
+    }
+}
+
+/// The channel that a scope is, if it is one.
+pub(super) fn channel_of(scope: &Scope) -> Option<Cow<'_, str>> {
+    match scope {
+        Scope::Channel(name) => Some(Cow::Borrowed(name)),
+        Scope::User(subject) => Some(Cow::Owned(name::user(subject))),
+        _ => None,
     }
 }
 
@@ -47,7 +58,9 @@ impl World {
                 Ok(self.replication.watchers(entity))
             }
             Scope::Session(id) => self.one(*id),
-            _ => Ok(self.sessions.iter().map(|(idx, _)| idx).collect()),
+            Scope::World => Ok(self.sessions.iter().map(|(idx, _)| idx).collect()),
+            // Not of inboxes, or of a later version: nobody, never everybody (P12).
+            _ => Err(CloseCode::UNKNOWN_CHANNEL),
         }
     }
 

@@ -119,7 +119,9 @@ impl World {
             Name::Presence(_) if request.presence => Err(CloseCode::FORBIDDEN),
             Name::Presence(_) => Ok(true),
             Name::Plain(name) if request.presence => self.check_member(idx, name).map(|()| false),
-            Name::Plain(_) => Ok(false),
+            Name::User(_) if request.presence => Err(CloseCode::FORBIDDEN),
+            Name::Plain(_) | Name::User(_) => Ok(false),
+            Name::Count(_) => Err(CloseCode::UNKNOWN_CHANNEL),
         }
     }
 
