@@ -6,8 +6,10 @@
 //! merged and never dropped, and beyond [`OUTBOX_BYTES_MAX`] the Room makes no more until the
 //! Front has caught up.
 
+use crate::store::QUERIES_MAX;
 use starling_protocol::limits::SESSIONS_MAX;
 use starling_world::input::{Command, ConnId, Link, TickInputs};
+use starling_world::journal::News;
 use starling_world::output::Output;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,8 +19,9 @@ pub const COMMANDS_MAX: usize = 65_536;
 /// Bytes of the messages behind those commands.
 pub const COMMAND_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Commands that are told however many others wait: a clean end and a loss for every connection
-/// that a room knows of, in its world or still in the inbox, and the drains of an impatient owner.
-pub const TOLD_MAX: usize = 2 * (SESSIONS_MAX + COMMANDS_MAX) + 16;
+/// that a room knows of, in its world or still in the inbox, the drains of an impatient owner, and
+/// answers of the store.
+pub const TOLD_MAX: usize = 2 * (SESSIONS_MAX + COMMANDS_MAX) + 16 + QUERIES_MAX;
 /// Bytes of uplink datagrams that may wait for one room's tick.
 pub const DATAGRAM_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Uplink datagrams that may wait for it, for empty ones take room too.
@@ -46,6 +49,9 @@ pub struct Inbox {
     command_bytes: usize,
     /// How many of the commands were told.
     told: usize,
+    /// Which commands say how far the store has come, and how it is.
+    committed: Option<usize>,
+    health: Option<usize>,
     tick: TickInputs,
     refused: u64,
 }
@@ -80,6 +86,23 @@ impl Inbox {
         }
         self.told += 1;
         self.commands.push(command);
+    }
+
+    /// Takes in what the store has to say. How far it has come and how it is are told once, in the
+    /// newest words; answers are as many as the questions that wait.
+    pub fn news(&mut self, news: News) {
+        let slot = match news {
+            News::Committed { .. } => &mut self.committed,
+            News::Health(_) => &mut self.health,
+            News::Found { .. } => return self.tell(Command::Store(news)),
+        };
+        if let Some(at) = *slot {
+            self.commands[at] = Command::Store(news);
+        } else {
+            *slot = Some(self.commands.len());
+            self.told += 1;
+            self.commands.push(Command::Store(news));
+        }
     }
 
     /// Takes a datagram in, or counts it as refused: a newer one will replace it.
@@ -146,10 +169,11 @@ impl Mailbox {
     }
 
     /// Swaps the waiting commands for `commands`, which must be empty.
-    pub(crate) fn take_commands(&self, commands: &mut Vec<Command>) {
+    pub fn take_commands(&self, commands: &mut Vec<Command>) {
         let mut inbox = self.inbox();
         inbox.command_bytes = 0;
         inbox.told = 0;
+        (inbox.committed, inbox.health) = (None, None);
         std::mem::swap(&mut inbox.commands, commands);
     }
 
@@ -264,6 +288,7 @@ fn merge(older: &mut Batch, newer: &Batch) -> u64 {
 mod tests {
     use super::*;
     use starling_protocol::stream::StreamKind;
+    use starling_world::journal::Health;
     use starling_world::output::{Outgoing, Write};
 
     fn batch(byte: u8, datagram: bool) -> Batch {
@@ -346,6 +371,24 @@ mod tests {
         mailbox.take_commands(&mut Vec::new());
         mailbox.inbox().tell(gone());
         assert_eq!(mailbox.backlog().refused, 1, "a room that takes what waits makes room");
+    }
+
+    #[test]
+    fn what_the_store_says_again_takes_the_place_of_what_it_said() {
+        let mailbox = Mailbox::new();
+        for changes in 1..=3 {
+            mailbox.inbox().news(News::Committed { changes });
+            mailbox.inbox().news(News::Health(Health::Full));
+            mailbox.inbox().tell(Command::Detach { conn: ConnId(changes) });
+        }
+        let mut commands = Vec::new();
+        mailbox.take_commands(&mut commands);
+        assert_eq!(commands.len(), 5);
+        let Command::Store(News::Committed { changes: 3 }) = commands[0] else {
+            panic!("{:?}", commands[0]);
+        };
+        mailbox.inbox().news(News::Committed { changes: 4 });
+        assert!(mailbox.has_commands(), "the slot was emptied with the inbox");
     }
 
     #[test]

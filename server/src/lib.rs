@@ -14,5 +14,6 @@ pub mod net;
 pub mod room;
 pub mod run;
 pub mod stepped;
+pub mod store;
 pub mod telemetry;
 pub mod wall;

@@ -12,6 +12,7 @@ use crate::room::Room;
 use crate::room::cores::Cores;
 use crate::room::directory::{Counting, Directory, Lender, Lives};
 use crate::room::pool::RoomId;
+use crate::store::{Bell, Books, Grouping, Keeper, Store};
 use crate::wall::Wall;
 use starling_protocol::units::{Epoch, Nanos};
 use starling_transport::Transport;
@@ -68,12 +69,27 @@ impl Lender for Rooms {
     fn is_broken(&self, _: RoomId) -> bool {
         false
     }
+
+    fn bell(&self, _: RoomId) -> Bell {
+        // Every room is polled at every poll.
+        Arc::new(|| {})
+    }
 }
 
 /// A server that stands still until it is polled.
 pub struct Stepped<T> {
     front: Front<T, Rooms>,
+    keeping: Option<Keeping>,
 }
+
+/// The store's keeper, and how long its work takes.
+struct Keeping {
+    keeper: Keeper,
+    takes: Takes,
+}
+
+/// How many nanoseconds of made-up time the store's work took since it was last asked.
+pub type Takes = Box<dyn Fn() -> u64 + Send>;
 
 /// How to make a [`Stepped`] server.
 pub struct Builder {
@@ -84,6 +100,7 @@ pub struct Builder {
     wall: Option<Wall>,
     epoch: Epoch,
     games: BTreeMap<String, Box<dyn Game>>,
+    keeping: Option<Keeping>,
 }
 
 impl Builder {
@@ -92,7 +109,16 @@ impl Builder {
     #[must_use]
     pub fn new(settings: Settings, seed: u64) -> Self {
         let verifier = Arc::new(Open);
-        Self { settings, verifier, seed, wall: None, epoch: Epoch(1), games: BTreeMap::new() }
+        let (games, keeping) = (BTreeMap::new(), None);
+        Self { settings, verifier, seed, wall: None, epoch: Epoch(1), games, keeping }
+    }
+
+    /// Worlds are kept in this store by the keeper that ships. `takes` says how long a piece of its
+    /// work took: its news come that much later.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>, grouping: Grouping, takes: Takes) -> Self {
+        self.keeping = Some(Keeping { keeper: Keeper::new(store, grouping), takes });
+        self
     }
 
     /// A server of the default configuration.
@@ -145,7 +171,8 @@ impl Builder {
         let lives = Lives { epochs: Box::new(Counting(self.epoch)), seed: entropy.number() };
         let open = self.settings.worlds == WorldPolicy::Auto;
         let mut directory =
-            Directory::new(open, self.settings.templates, lives, self.wall.map(Into::into));
+            Directory::new(open, self.settings.templates, lives, self.wall.map(Into::into))
+                .keeping(self.keeping.as_ref().map(|keeping| Books::of(&keeping.keeper)));
         let mut rooms = Rooms::default();
         for world in self.settings.listed.drain(..) {
             let game = self.games.remove(&world.name);
@@ -161,7 +188,7 @@ impl Builder {
             limits: self.settings.limits,
             counters: Arc::new(NetCounters::default()),
         });
-        Stepped { front }
+        Stepped { front, keeping: self.keeping }
     }
 }
 
@@ -170,6 +197,9 @@ impl<T: Transport> Stepped<T> {
     pub fn poll(&mut self, now: Nanos) {
         while self.front.receive(now) {}
         self.front.rooms_mut().poll(now);
+        if let Some(Keeping { keeper, takes }) = &mut self.keeping {
+            keeper.poll(now, &|| now + takes());
+        }
         self.front.deliver(now);
     }
 
@@ -177,7 +207,22 @@ impl<T: Transport> Stepped<T> {
     #[must_use]
     pub fn next_timeout(&self, now: Nanos) -> Nanos {
         let front = self.front.next_timeout(now);
-        self.front.rooms().next_due().map_or(front, |due| due.min(front))
+        let keeper = self.keeping.as_ref().and_then(|keeping| keeping.keeper.next_due());
+        let rooms = self.front.rooms().next_due();
+        [rooms, keeper].into_iter().flatten().fold(front, Nanos::min)
+    }
+
+    /// The end, where the server is not killed: what waits for the store is written.
+    pub fn finish(&mut self, now: Nanos) {
+        if let Some(Keeping { keeper, takes }) = &mut self.keeping {
+            keeper.finish(now, &|| now + takes());
+        }
+    }
+
+    /// The store's keeper, where there is a store.
+    #[must_use]
+    pub fn keeper(&self) -> Option<&Keeper> {
+        self.keeping.as_ref().map(|keeping| &keeping.keeper)
     }
 
     /// The connections.

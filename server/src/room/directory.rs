@@ -5,6 +5,7 @@ use super::schedule::Schedule;
 use super::{Room, pool::RoomId};
 use crate::config::Templates;
 use crate::exchange::Mailbox;
+use crate::store::{Bell, Books, Pen};
 use crate::wall::UnixClock;
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::{AUTO_WORLDS_MAX, WORLD_NAME_BYTES_MAX};
@@ -30,6 +31,8 @@ pub trait Lender {
     fn ring(&mut self, id: RoomId);
     /// Did it break down? Asked for rooms that were added and not removed.
     fn is_broken(&self, id: RoomId) -> bool;
+    /// Rings for a room whenever the store has news for it.
+    fn bell(&self, id: RoomId) -> Bell;
 }
 
 /// One world as the Front knows it.
@@ -129,6 +132,8 @@ pub struct Directory {
     templates: Templates,
     lives: Lives,
     unix: Option<UnixClock>,
+    /// Where worlds are kept, if anywhere.
+    books: Option<Books>,
     /// Listed worlds, to be made anew should one break down.
     listed: BTreeMap<String, Listed>,
 }
@@ -138,7 +143,15 @@ impl Directory {
     /// fixes of the future.
     #[must_use]
     pub fn new(open: bool, templates: Templates, lives: Lives, unix: Option<UnixClock>) -> Self {
-        Self { worlds: Worlds::default(), open, templates, lives, unix, listed: BTreeMap::new() }
+        let (worlds, listed) = (Worlds::default(), BTreeMap::new());
+        Self { worlds, open, templates, lives, unix, books: None, listed }
+    }
+
+    /// Keeps what its worlds want kept.
+    #[must_use]
+    pub fn keeping(mut self, books: Option<Books>) -> Self {
+        self.books = books;
+        self
     }
 
     /// All worlds, for metrics and debugging.
@@ -247,15 +260,21 @@ impl Directory {
     ) -> Option<()> {
         (config.epoch, config.seed) = self.lives.next()?;
         let (name, space, tick_rate) = (config.name.clone(), config.space, config.tick_rate);
+        let mailbox = Arc::new(Mailbox::new());
+        let pen = self.books.as_ref().map(|books| books.begin(&name, &mailbox));
+        let life = pen.as_ref().map(Pen::life);
         let world = match game {
             Some(game) => World::with_game(config, game),
             None => World::new(config),
         };
-        let mailbox = Arc::new(Mailbox::new());
-        let room = Room::new(world, Arc::clone(&mailbox), now, self.unix.clone());
+        let room = Room::new(world, Arc::clone(&mailbox), now, self.unix.clone()).keeping(pen);
         let (gauge, schedule) = (room.gauge(), *room.schedule());
+        let id = rooms.add(room);
+        if let (Some(books), Some(life)) = (&self.books, life) {
+            books.hang(life, rooms.bell(id));
+        }
         let entry = Entry {
-            id: rooms.add(room),
+            id,
             mailbox,
             gauge,
             schedule,

@@ -11,6 +11,7 @@ pub mod questions;
 pub mod schedule;
 
 use crate::exchange::{Batch, Mailbox};
+use crate::store::Pen;
 use crate::wall::UnixClock;
 use cores::{Cores, Tally, Weight};
 use gauge::Gauge;
@@ -19,6 +20,7 @@ use starling_protocol::units::Nanos;
 use starling_world::World;
 use starling_world::executor::Serial;
 use starling_world::input::{Command, TickInputs};
+use starling_world::output::Output;
 use std::sync::Arc;
 
 /// Steps between ticks are at least this far apart: an event waits no longer.
@@ -31,6 +33,8 @@ pub struct Room {
     gauge: Arc<Gauge>,
     schedule: Schedule,
     unix: Option<UnixClock>,
+    /// Where the world has what it wants kept written; `None` where nothing is kept.
+    pen: Option<Pen>,
     last_step: Nanos,
     weight: Weight,
     // Reused from tick to tick; empty between polls.
@@ -61,12 +65,20 @@ impl Room {
             gauge: Arc::default(),
             schedule,
             unix,
+            pen: None,
             last_step: start,
             weight: Weight::new(tick_rate.period_ns()),
             commands: Vec::new(),
             inputs: TickInputs::default(),
             batch: Batch::default(),
         }
+    }
+
+    /// What its world wants kept is handed in with this pen.
+    #[must_use]
+    pub fn keeping(mut self, pen: Option<Pen>) -> Self {
+        self.pen = pen;
+        self
     }
 
     /// Where the room shows what it does.
@@ -131,11 +143,29 @@ impl Room {
         if !(spaced || self.next_tick() <= now) || !self.mailbox.has_commands() {
             return;
         }
+        if self.pen.as_ref().is_some_and(Pen::is_crowded) {
+            // Whatever a command would have kept finds no place for now. Ticks go on.
+            self.last_step = now;
+            return;
+        }
         self.last_step = now;
         self.mailbox.take_commands(&mut self.commands);
         let now_us = self.schedule.now_us(now);
         self.world.step(now_us, &mut self.commands, &mut self.batch.output);
         self.commands.clear();
+        self.hand_in(now);
+    }
+
+    /// What is kept never goes to the Front: the store has it before anyone else.
+    fn hand_in(&mut self, now: Nanos) {
+        let Output { journal, queries, .. } = &mut self.batch.output;
+        match &self.pen {
+            Some(pen) => pen.submit(now, journal, queries),
+            None => {
+                journal.clear();
+                queries.clear();
+            }
+        }
     }
 
     fn skip_late(&mut self, now: Nanos) {
@@ -161,6 +191,7 @@ impl Room {
         let took_ns = clock().since(before);
         self.weight.note(tally.work_ns(took_ns));
         self.inputs.clear();
+        self.hand_in(now);
         self.batch.ticked = true;
         let overrun = now >= self.next_tick();
         self.gauge.ticked(&self.world, gauge::Timing { took_ns, late_ns, overrun });

@@ -3,6 +3,7 @@
 use super::cores::Cores;
 use super::directory::Lender;
 use super::{Polled, Room};
+use crate::store::Bell;
 use starling_protocol::units::Nanos;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -128,22 +129,21 @@ impl Lender for Pool {
     }
 
     fn ring(&mut self, id: RoomId) {
-        let mut state = self.shared.lock();
-        let Some(slot) = state.rooms.get_mut(&id) else { return };
-        let Some(room) = &slot.room else {
-            slot.rung = true;
-            return;
-        };
-        let due = room.next_due();
-        if due < slot.due {
-            slot.due = due;
-            state.due.push(Reverse((due, id)));
-            self.shared.changed.notify_one();
-        }
+        self.shared.ring(id);
     }
 
     fn is_broken(&self, id: RoomId) -> bool {
         self.shared.lock().rooms.get(&id).is_some_and(|slot| slot.broken)
+    }
+
+    fn bell(&self, id: RoomId) -> Bell {
+        // A room holds a pen, its desk holds the bell: the circle ends here.
+        let shared = Arc::downgrade(&self.shared);
+        Arc::new(move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.ring(id);
+            }
+        })
     }
 }
 
@@ -161,6 +161,21 @@ impl Drop for Pool {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ring(&self, id: RoomId) {
+        let mut state = self.lock();
+        let Some(slot) = state.rooms.get_mut(&id) else { return };
+        let Some(room) = &slot.room else {
+            slot.rung = true;
+            return;
+        };
+        let due = room.next_due();
+        if due < slot.due {
+            slot.due = due;
+            state.due.push(Reverse((due, id)));
+            self.changed.notify_one();
+        }
     }
 
     fn work(&self) {
