@@ -97,6 +97,12 @@ pub struct Counters {
     pub subscriptions_denied: ByCode,
     /// Events accepted.
     pub events_accepted: u64,
+    /// Events of durable channels that came to stable storage.
+    pub events_committed: u64,
+    /// Changes handed out to the store.
+    pub store_changes: u64,
+    /// Times that the store told of a commit.
+    pub store_commits: u64,
     /// Publishes of a message that was accepted before.
     pub events_repeated: u64,
     /// Publishes refused, by code.
@@ -109,6 +115,10 @@ pub struct Counters {
     pub state_ended: u64,
     /// Messages about leases that a session was not told, because it was behind.
     pub leases_untold: u64,
+    /// Events of durable channels that are kept no longer.
+    pub events_expired: u64,
+    /// Channels that stand still because what is on disk of them cannot be read.
+    pub channels_damaged: u64,
     /// Channels forgotten because nothing held them.
     pub channels_forgotten: u64,
     /// Members that came to a presence list.

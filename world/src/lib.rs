@@ -14,6 +14,7 @@ pub mod config;
 pub mod counters;
 mod cue;
 mod curve;
+mod durable;
 pub mod entity;
 pub mod executor;
 pub mod grants;

@@ -17,6 +17,8 @@ pub struct Stats {
     pub visible_pairs: usize,
     /// Named channels, presence lists included.
     pub channels: usize,
+    /// Events of durable channels on their way to the disk.
+    pub events_pending: usize,
 }
 
 impl World {
@@ -31,6 +33,7 @@ impl World {
             zones: self.atlas.index().zones(),
             visible_pairs: self.replication.slots(),
             channels: self.channels.len(),
+            events_pending: self.durable.pending.len(),
         }
     }
 }

@@ -20,13 +20,14 @@ impl World {
             self.command(command, now_us, out);
         }
         self.flush_mail(out);
+        self.hand_out_journal(out);
     }
 
     fn command(&mut self, command: Command, now_us: u64, out: &mut Output) {
         match command {
-            Command::Attach(attach) => self.attach(*attach, now_us, out),
+            Command::Attach(attach) => self.knock(attach, now_us, out),
             Command::Detach { conn } => self.detach(conn, out),
-            Command::Store(_) => {} // no world keeps anything yet
+            Command::Store(news) => self.store_news(news, now_us, out),
             Command::Drain { deadline_ms, jitter_ms } => self.drain(deadline_ms, jitter_ms),
             Command::Control { conn, message } => {
                 self.with(conn, |world, idx| world.control(idx, message, out));
@@ -85,6 +86,8 @@ impl World {
         self.tell_leases();
         self.tell_tops();
         self.sweep_channels();
+        self.tend_durable();
         self.flush_mail(out);
+        self.hand_out_journal(out);
     }
 }

@@ -7,6 +7,7 @@ use crate::channel::Channels;
 use crate::config::WorldConfig;
 use crate::counters::Counters;
 use crate::cue::CueBook;
+use crate::durable::Durable;
 use crate::entity::Entities;
 use crate::interest::Interests;
 use crate::replicate::Replication;
@@ -43,6 +44,8 @@ pub struct World {
     pub(crate) sessions: Sessions,
     /// Named runs of events.
     pub(crate) channels: Channels,
+    /// What is kept beyond the world's life.
+    pub(crate) durable: Durable,
     /// The game, where the server decides.
     pub(crate) rules: Rules,
     /// What is counted.
@@ -66,6 +69,7 @@ impl World {
             cues: CueBook::default(),
             sessions: Sessions::default(),
             channels: Channels::new(&config),
+            durable: Durable::default(),
             rules: Rules::none(),
             counters: Counters::default(),
             config,

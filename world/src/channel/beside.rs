@@ -133,7 +133,7 @@ impl Channels {
 
 impl World {
     /// An event has its number: what it changes beside the log is changed.
-    pub(super) fn take_in(&mut self, idx: ChannelIdx, offset: Offset, record: &Arc<Record>) {
+    pub(crate) fn take_in(&mut self, idx: ChannelIdx, offset: Offset, record: &Arc<Record>) {
         let rate = self.config.tick_rate;
         self.channels.with_beside(idx, |beside| beside.take(offset, record, rate));
     }
@@ -154,6 +154,8 @@ impl World {
         let ended = self.channels[idx].beside.values.ended(now).map(str::to_owned);
         if let Some(key) = ended {
             self.counters.state_ended += 1;
+            // Where the channel is durable the value stands until that is on stable storage.
+            self.channels.with_beside(idx, |beside| beside.values.let_end(&key));
             let (action, state_key) = (Action::Clear, Some(key));
             let record = Record { action, state_key, ..self.new_record() };
             self.append(idx, record);

@@ -57,7 +57,7 @@ impl Record {
         }
     }
 
-    fn cost(&self) -> usize {
+    pub(crate) fn cost(&self) -> usize {
         let key = self.state_key.as_ref().map_or(0, String::len);
         let publisher = self.publisher.as_ref().map_or(0, |p| p.subject.len());
         RECORD_OVERHEAD_BYTES + self.payload.len() + key + publisher
@@ -80,6 +80,8 @@ pub(crate) struct Log {
     /// Offset of the oldest record; one beyond the top when there is none.
     first: u64,
     records: VecDeque<Arc<Record>>,
+    /// How many of the newest are not on stable storage yet: numbered, and nobody's to see.
+    unseen: usize,
     bytes: usize,
     policy: ChannelPolicy,
 }
@@ -87,12 +89,34 @@ pub(crate) struct Log {
 impl Log {
     /// An empty log whose next offset is 1.
     pub(crate) fn new(epoch: Epoch, policy: ChannelPolicy) -> Self {
-        Self { epoch, first: 1, records: VecDeque::new(), bytes: 0, policy }
+        Self { epoch, first: 1, records: VecDeque::new(), unseen: 0, bytes: 0, policy }
     }
 
-    /// The newest event's place; offset 0 before the first.
+    /// The log of an earlier life, which goes on after `top`.
+    pub(crate) fn go_on_after(top: ChannelPosition, policy: ChannelPolicy) -> Self {
+        Self { first: top.offset.0 + 1, ..Self::new(top.epoch, policy) }
+    }
+
+    /// Puts the event before the oldest that is held in front of it, while there is room.
+    pub(crate) fn recall(&mut self, record: Record) -> bool {
+        let bytes = self.bytes + record.cost();
+        let room = self.records.len() < self.policy.events_max && bytes <= self.policy.bytes_max;
+        if room && self.first > 1 {
+            self.bytes = bytes;
+            self.first -= 1;
+            self.records.push_front(Arc::new(record));
+        }
+        room
+    }
+
+    /// The place of the newest event that may be seen; offset 0 before the first.
     pub(crate) fn top(&self) -> ChannelPosition {
-        self.position(self.first + self.records.len() as u64 - 1)
+        self.position(self.newest().0 - self.unseen as u64)
+    }
+
+    /// The newest number that was given, to an event that may be seen or not yet.
+    pub(crate) fn newest(&self) -> Offset {
+        Offset(self.first + self.records.len() as u64 - 1)
     }
 
     /// The oldest offset still kept; one beyond the top when nothing is.
@@ -107,35 +131,84 @@ impl Log {
 
     /// Was there never an event?
     pub(crate) fn is_untouched(&self) -> bool {
-        self.top().offset == Offset(0)
+        self.newest() == Offset(0)
     }
 
-    /// The event with this number, while it is kept.
+    /// The event with this number, while it is kept. P5: what is not on stable storage yet is not
+    /// to be had.
     pub(crate) fn get(&self, offset: Offset) -> Option<&Record> {
+        if offset > self.top().offset {
+            return None;
+        }
+        self.any(offset)
+    }
+
+    /// The event with this number, on stable storage or not: for what decides, never for what is
+    /// told.
+    pub(crate) fn any(&self, offset: Offset) -> Option<&Record> {
         let index = offset.0.checked_sub(self.first)?;
         self.records.get(usize::try_from(index).ok()?).map(Arc::as_ref)
     }
 
+    /// The event with this number, to be shared.
+    pub(crate) fn share(&self, offset: Offset) -> Option<Arc<Record>> {
+        let index = offset.0.checked_sub(self.first)?;
+        self.records.get(usize::try_from(index).ok()?).map(Arc::clone)
+    }
+
+    /// Where the value of a key will stand when everything is to be seen, if that changes it; 0
+    /// where there will be none.
+    pub(crate) fn unseen_value_of(&self, key: &str) -> Option<Offset> {
+        let unseen = self.top().offset.0 + 1..=self.newest().0;
+        let sets = |o: &u64| {
+            let record = self.any(Offset(*o));
+            let action = record.filter(|r| r.state_key.as_deref() == Some(key))?.action;
+            match action {
+                Action::Message => Some(Offset(*o)),
+                Action::Clear => Some(Offset(0)),
+                _ => None,
+            }
+        };
+        unseen.rev().find_map(|o| sets(&o))
+    }
+
     /// Gives the event the next number, and forgets the oldest beyond the policy's bounds.
     pub(crate) fn append(&mut self, record: Arc<Record>) -> ChannelPosition {
-        self.bytes += record.cost();
-        self.records.push_back(record);
-        while self.records.len() > self.policy.events_max || self.bytes > self.policy.bytes_max {
-            self.forget_oldest();
-        }
+        debug_assert_eq!(self.unseen, 0, "a log is durable or it is not");
+        self.push(record);
         self.top()
+    }
+
+    /// Gives the event the next number; it may be seen once [`Log::show_through`] says so.
+    pub(crate) fn append_unseen(&mut self, record: Arc<Record>) -> ChannelPosition {
+        self.unseen += 1;
+        self.push(record);
+        self.position(self.newest().0)
+    }
+
+    /// Everything up to this event is on stable storage and may be seen.
+    pub(crate) fn show_through(&mut self, offset: Offset) {
+        self.unseen = self.unseen.min((self.newest().0 - offset.0) as usize);
+        self.trim();
     }
 
     /// Forgets what is older than `oldest`.
     pub(crate) fn expire(&mut self, oldest: Tick) {
-        while self.records.front().is_some_and(|r| r.tick < oldest) {
+        while self.may_forget() && self.records.front().is_some_and(|r| r.tick < oldest) {
+            self.forget_oldest();
+        }
+    }
+
+    /// Forgets what comes before this event.
+    pub(crate) fn forget_before(&mut self, first: Offset) {
+        while self.may_forget() && self.first < first.0 {
             self.forget_oldest();
         }
     }
 
     /// Forgets the older half, to make room for others.
     pub(crate) fn forget_half(&mut self) {
-        let half = self.records.len().div_ceil(2);
+        let half = (self.records.len() - self.unseen).div_ceil(2);
         (0..half).for_each(|_| self.forget_oldest());
     }
 
@@ -154,14 +227,15 @@ impl Log {
         self.reset_to(self.top().offset)
     }
 
-    /// Where a subscriber starts that has seen everything up to `seen`.
+    /// Where a subscriber starts that has seen everything up to `seen`, of a channel that keeps
+    /// everything from `first` on, here or on disk.
     ///
     /// In this epoch it goes on from there. Of another epoch nothing that it saw is known to
     /// precede what is kept, so it gets all of that; a place that does not exist is the top.
-    pub(crate) fn start_after(&self, seen: ChannelPosition) -> Start {
+    pub(crate) fn start_after(&self, seen: ChannelPosition, first: Offset) -> Start {
         let top = self.top().offset;
         if seen.epoch != self.epoch {
-            return self.reset_to(Offset(self.first - 1));
+            return self.reset_to(Offset(first.0 - 1));
         }
         if seen.offset > top {
             return self.reset_to(top);
@@ -180,6 +254,27 @@ impl Log {
 
     fn position(&self, offset: u64) -> ChannelPosition {
         ChannelPosition { epoch: self.epoch, offset: Offset(offset) }
+    }
+
+    fn push(&mut self, record: Arc<Record>) {
+        self.bytes += record.cost();
+        self.records.push_back(record);
+        self.trim();
+    }
+
+    fn trim(&mut self) {
+        let over = |log: &Self| {
+            log.records.len() > log.policy.events_max || log.bytes > log.policy.bytes_max
+        };
+        while over(self) && self.may_forget() {
+            self.forget_oldest();
+        }
+    }
+
+    /// Is the oldest event there, and to be seen? What is not is held whatever it takes: it was
+    /// not delivered yet.
+    fn may_forget(&self) -> bool {
+        self.records.len() > self.unseen
     }
 
     fn forget_oldest(&mut self) {
@@ -239,7 +334,7 @@ mod tests {
     fn a_start_in_this_epoch_resumes_and_knows_what_is_gone() {
         let log = log_of(6);
         for offset in 0..=6 {
-            let start = log.start_after(at(3, offset));
+            let start = log.start_after(at(3, offset), log.first());
             assert_eq!(start, Start { answer: Answer::Resumed, after: Offset(offset) });
             assert_eq!(log.has_all_after(start.after), offset >= 2, "3 is the oldest kept");
         }
@@ -247,7 +342,44 @@ mod tests {
 
     #[test]
     fn another_epoch_or_a_place_beyond_the_top_is_a_reset() {
-        assert_eq!(log_of(6).start_after(at(2, 6)).answer, Answer::Reset(at(3, 2)));
-        assert_eq!(log_of(6).start_after(at(3, 7)).answer, Answer::Reset(at(3, 6)));
+        let log = log_of(6);
+        assert_eq!(log.start_after(at(2, 6), log.first()).answer, Answer::Reset(at(3, 2)));
+        assert_eq!(log.start_after(at(3, 7), log.first()).answer, Answer::Reset(at(3, 6)));
+    }
+
+    #[test]
+    fn what_is_not_on_stable_storage_has_a_number_and_is_not_to_be_seen() {
+        let mut log = log_of(2);
+        assert_eq!(log.append_unseen(record(2, 1)), at(3, 3));
+        assert_eq!(log.append_unseen(record(2, 1)), at(3, 4));
+        assert_eq!((log.top(), log.newest()), (at(3, 2), Offset(4)));
+        assert!(log.get(Offset(3)).is_none() && log.any(Offset(3)).is_some());
+        log.show_through(Offset(3));
+        assert_eq!((log.top(), log.newest()), (at(3, 3), Offset(4)));
+        assert!(log.get(Offset(3)).is_some() && log.get(Offset(4)).is_none());
+    }
+
+    #[test]
+    fn what_is_not_to_be_seen_yet_is_not_forgotten() {
+        let mut log = log_of(0);
+        for _ in 0..9 {
+            log.append_unseen(record(0, 400));
+        }
+        log.expire(Tick(99));
+        log.forget_half();
+        log.forget_before(Offset(9));
+        assert_eq!((log.first(), log.top(), log.newest()), (Offset(1), at(3, 0), Offset(9)));
+        log.show_through(Offset(9));
+        assert_eq!((log.first(), log.top()), (Offset(8), at(3, 9)));
+    }
+
+    #[test]
+    fn a_log_goes_on_and_recalls_what_came_before() {
+        let log = log_of(6);
+        let mut again = Log::go_on_after(log.top(), log.policy());
+        assert_eq!((again.top(), again.first()), (log.top(), Offset(7)));
+        assert!((0..4).all(|_| again.recall(Record::new(Tick(1), 0))));
+        assert!(!again.recall(Record::new(Tick(1), 0)), "the policy's bounds hold");
+        assert_eq!((again.top(), again.first()), (log.top(), log.first()));
     }
 }

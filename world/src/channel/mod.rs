@@ -1,4 +1,4 @@
-//! Channels: named runs of numbered events, kept in memory.
+//! Channels: named runs of numbered events, kept in memory and, where they are durable, on disk.
 //!
 //! A channel has one sequencer, this world, so its offsets count 1, 2, 3, ... without gaps within
 //! an epoch. It exists from the first subscription or publish until nobody follows it and its
@@ -24,6 +24,8 @@ pub(crate) mod subscription;
 mod sweep;
 
 use crate::config::WorldConfig;
+use crate::durable::kept::Kept;
+use crate::namespace::Durability;
 use crate::namespace::{Namespace, Namespaces};
 use crate::session::SessionIdx;
 use beside::{Beside, Timetable};
@@ -34,7 +36,7 @@ use policy::ChannelPolicy;
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::CHANNELS_MAX;
 use starling_protocol::message::events::DeliveryClass;
-use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, SessionId, Tick};
+use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, Offset, SessionId, Tick};
 use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
@@ -70,6 +72,8 @@ pub(crate) struct Channel {
     pub(crate) log: Log,
     /// What it is like; `None` for a presence list.
     pub(crate) namespace: Option<Arc<Namespace>>,
+    /// What is on disk, where the channel is durable: the log is a cache of its end then.
+    pub(crate) kept: Option<Box<Kept>>,
     /// Who follows it, and under which key. A session follows a channel at most once.
     pub(crate) subscribers: BTreeMap<SessionIdx, ChannelKey>,
     /// Who is here, where this is a presence list.
@@ -91,12 +95,27 @@ impl Channel {
         self.namespace.as_ref().map_or(DeliveryClass::Ordered, |namespace| namespace.class)
     }
 
-    /// Does nothing hold it any more?
+    /// Does nothing hold it any more? What is damaged stands until somebody has seen to it.
     fn is_idle(&self, oldest_state: Tick) -> bool {
-        let empty = self.members.as_ref().is_none_or(MemberList::is_empty);
-        self.subscribers.is_empty() && empty && self.log.is_empty() && {
-            self.beside.is_empty() || self.beside.touched() < oldest_state
+        let empty = self.members.as_ref().is_none_or(MemberList::is_empty)
+            && self.log.is_empty()
+            && self.first_kept() > self.log.newest()
+            && !self.is_damaged();
+        let stateless = self.beside.is_empty() || self.beside.touched() < oldest_state;
+        self.subscribers.is_empty() && empty && stateless
+    }
+
+    /// The first event that is kept, here or on disk; one beyond the newest when none is.
+    pub(crate) fn first_kept(&self) -> Offset {
+        match &self.kept {
+            None => self.log.first(),
+            Some(kept) => kept.first(self.log.newest()),
         }
+    }
+
+    /// Can what is on disk of it not be read?
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.damaged)
     }
 }
 
@@ -108,7 +127,11 @@ pub(crate) struct Channels {
     by_name: BTreeMap<String, ChannelIdx>,
     /// What each is like.
     namespaces: Namespaces,
+    /// There is a store: durable channels are what they are called.
+    has_store: bool,
     epochs: Epochs,
+    /// The next name of a durable channel in keys of rows.
+    next_id: u64,
     /// Bytes of events that all of them keep.
     bytes: usize,
     /// Where the sweep goes on.
@@ -128,6 +151,8 @@ impl Channels {
             by_name: BTreeMap::new(),
             namespaces: config.namespaces.clone(),
             epochs: Epochs::new(config.epoch, config.seed),
+            has_store: false,
+            next_id: 1,
             bytes: 0,
             swept: 0,
             squeezed: 0,
@@ -175,12 +200,82 @@ impl Channels {
 
     /// Gives an event the next number in its channel.
     pub(crate) fn append(&mut self, idx: ChannelIdx, record: Arc<Record>) -> ChannelPosition {
+        self.weigh(idx, |log| log.append(record))
+    }
+
+    /// Gives an event the next number in its channel, not to be seen yet.
+    pub(crate) fn append_unseen(
+        &mut self,
+        idx: ChannelIdx,
+        record: Arc<Record>,
+    ) -> ChannelPosition {
+        self.weigh(idx, |log| log.append_unseen(record))
+    }
+
+    /// What comes before this event is kept no longer.
+    pub(crate) fn forget_before(&mut self, idx: ChannelIdx, first: Offset) {
+        self.weigh(idx, |log| log.forget_before(first));
+    }
+
+    /// Everything up to this event is on stable storage.
+    pub(crate) fn show_through(&mut self, idx: ChannelIdx, offset: Offset) {
+        self.weigh(idx, |log| log.show_through(offset));
+    }
+
+    /// From now on durable channels are kept on disk.
+    pub(crate) fn begin_keeping(&mut self) {
+        self.has_store = true;
+    }
+
+    /// Durable channels that are made from now on have greater names in keys of rows than this.
+    pub(crate) fn ids_after(&mut self, id: u64) {
+        self.next_id = self.next_id.max(id.saturating_add(1));
+    }
+
+    /// Puts back a channel of an earlier life.
+    pub(crate) fn restore(&mut self, name: &str, namespace: Arc<Namespace>, log: Log, kept: Kept) {
+        self.bytes += log.bytes();
+        self.place(Channel {
+            name: name.to_owned(),
+            log,
+            namespace: Some(namespace),
+            kept: Some(Box::new(kept)),
+            subscribers: BTreeMap::new(),
+            members: None,
+            beside: Beside::default(),
+            maker: None,
+        });
+    }
+
+    /// Puts back a channel of which nothing is known but its name.
+    pub(crate) fn restore_damaged(&mut self, name: &str, namespace: Arc<Namespace>) {
+        let log = Log::new(self.epochs.mint(), ChannelPolicy::of(&namespace));
+        let mut kept = Kept::new(0, namespace.keep);
+        kept.damaged = true;
+        self.restore(name, namespace, log, kept);
+    }
+
+    /// Is what this plain channel carries kept on disk, whether it is there yet or not?
+    pub(crate) fn is_durable(&self, name: &str) -> bool {
+        match self.find(name) {
+            Some(idx) => self[idx].kept.is_some(),
+            None => self.namespace(name).is_ok_and(|namespace| self.keeps(namespace)),
+        }
+    }
+
+    /// Are the channels of a namespace kept on disk?
+    pub(crate) fn keeps(&self, namespace: &Namespace) -> bool {
+        self.has_store && namespace.durability == Durability::Durable
+    }
+
+    /// Does something to a log, and knows what all of them weigh after it.
+    fn weigh<T>(&mut self, idx: ChannelIdx, act: impl FnOnce(&mut Log) -> T) -> T {
         let log = &mut self[idx].log;
         let before = log.bytes();
-        let position = log.append(record);
+        let done = act(log);
         let after = log.bytes();
         self.bytes = self.bytes + after - before;
-        position
+        done
     }
 
     /// Makes sure that all channels together keep no more than they may: the older half of one
@@ -223,10 +318,24 @@ impl Channels {
             None => (ChannelPolicy::PRESENCE, Some(MemberList::default())),
         };
         let log = Log::new(self.epochs.mint(), policy);
-        let (name, subscribers) = (name.to_owned(), BTreeMap::new());
-        let beside = Beside::default();
-        let channel =
-            Channel { name: name.clone(), log, namespace, subscribers, members, beside, maker };
+        let durable = namespace.as_deref().filter(|namespace| self.keeps(namespace));
+        let kept = durable.map(|namespace| Box::new(Kept::new(self.next_id, namespace.keep)));
+        self.next_id += u64::from(kept.is_some());
+        self.place(Channel {
+            name: name.to_owned(),
+            log,
+            namespace,
+            kept,
+            subscribers: BTreeMap::new(),
+            members,
+            beside: Beside::default(),
+            maker,
+        })
+    }
+
+    /// Gives a channel its row.
+    fn place(&mut self, channel: Channel) -> ChannelIdx {
+        let name = channel.name.clone();
         let idx = self.free.pop().unwrap_or_else(|| {
             self.rows.push(None);
             ChannelIdx(self.rows.len() as u32 - 1)
@@ -236,14 +345,14 @@ impl Channels {
         idx
     }
 
-    /// Forgets a channel; returns who made it.
-    fn remove(&mut self, idx: ChannelIdx) -> Option<SessionId> {
+    /// Forgets a channel.
+    fn remove(&mut self, idx: ChannelIdx) -> Option<Box<Channel>> {
         let channel = self.rows[idx.at()].take()?;
         self.bytes -= channel.log.bytes();
         self.timetable.forget(idx, &channel);
         self.by_name.remove(&channel.name);
         self.free.push(idx);
-        channel.maker
+        Some(channel)
     }
 }
 

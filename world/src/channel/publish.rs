@@ -6,17 +6,27 @@ use super::recipients::{channel_of, grant_name};
 use super::{ChannelIdx, ChannelKind, state};
 use crate::World;
 use crate::counters::count;
+use crate::durable::pending::Asked;
+use crate::durable::seen::{Author, Fate};
 use crate::session::SessionIdx;
-use starling_protocol::close::CloseCode;
+use starling_protocol::close::{CloseCode, Retry};
 use starling_protocol::limits::{CHANNEL_NAME_BYTES_MAX, EVENT_BYTES_MAX};
 use starling_protocol::message::control::INBOX;
 use starling_protocol::message::events::{Action, EventDown, Publish, Publisher, Receipt, Scope};
-use starling_protocol::units::{ChannelPosition, Offset};
+use starling_protocol::units::{ChannelPosition, MessageId, Offset};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// How long a publisher waits when the world keeps as many events as it may.
+/// How long a publisher waits when the world keeps as many events as it may, or the disk is behind.
 const RETRY_WHEN_FULL_MS: u32 = 1_000;
+
+/// What an accepted publish is answered.
+enum Accepted {
+    /// Where it stands.
+    Now(Receipt),
+    /// Nothing, until it is on stable storage.
+    OnceKept,
+}
 
 /// Why a publish was not accepted.
 pub(super) struct Refusal {
@@ -26,41 +36,100 @@ pub(super) struct Refusal {
 
 impl From<CloseCode> for Refusal {
     fn from(code: CloseCode) -> Self {
-        Self { code, retry_after_ms: None }
+        let later = code.retry() == Retry::Later;
+        Self { code, retry_after_ms: later.then_some(RETRY_WHEN_FULL_MS) }
     }
 }
 
 impl World {
-    /// Takes in one event of a client, once, and answers it.
+    /// Takes in one event of a client, once, and answers it: at once, or when it is on stable
+    /// storage (P5).
     pub(crate) fn publish(&mut self, idx: SessionIdx, publish: Publish) {
         let (message, now) = (publish.message, self.now);
-        if let Some(receipt) = self.sessions[idx].repeats.find(message, now) {
-            self.counters.events_repeated += 1;
-            return self.sessions.event(idx, &EventDown::Published { message, receipt }, now);
-        }
-        let answer = match self.accept(idx, publish) {
-            Ok(receipt) => {
-                self.counters.events_accepted += 1;
-                self.sessions[idx].repeats.remember(message, receipt, now);
-                EventDown::Published { message, receipt }
+        let answer = match self.repeated(idx, message) {
+            Some(answer) => {
+                self.counters.events_repeated += 1;
+                answer
             }
+            None => self.accept(idx, publish),
+        };
+        let told = match answer {
+            Ok(Accepted::OnceKept) => return,
+            Ok(Accepted::Now(receipt)) => EventDown::Published { message, receipt },
             Err(Refusal { code, retry_after_ms }) => {
                 count(&mut self.counters.events_refused, code);
                 EventDown::PublishRefused { message, code, retry_after_ms }
             }
         };
-        self.sessions.event(idx, &answer, now);
+        self.sessions.event(idx, &told, now);
     }
 
-    /// Appends an event to a channel and wakes whoever follows it.
+    /// P7: what is said of a message that was accepted within the last ten minutes. One that is on
+    /// its way to the disk is waited for once more.
+    fn repeated(
+        &mut self,
+        idx: SessionIdx,
+        message: MessageId,
+    ) -> Option<Result<Accepted, Refusal>> {
+        if let Some(receipt) = self.sessions[idx].repeats.find(message, self.now) {
+            return Some(Ok(Accepted::Now(receipt)));
+        }
+        let Asked { session, author, .. } = self.asked(idx, message)?;
+        let seen = &mut self.durable.seen;
+        match seen.find(&author, message)? {
+            Fate::Kept(at) => return Some(Ok(Accepted::Now(Receipt::Channel(*at)))),
+            Fate::Damaged => return Some(Err(CloseCode::STORE_DAMAGED.into())),
+            Fate::Pending(..) => {}
+        }
+        let waits = seen.wait(&author, message, session);
+        Some(if waits { Ok(Accepted::OnceKept) } else { Err(CloseCode::STORE_BUSY.into()) })
+    }
+
+    /// Who asks, as it is known after a restart; nobody in a world without a store.
+    fn asked(&self, idx: SessionIdx, message: MessageId) -> Option<Asked> {
+        let session = &self.sessions[idx];
+        let author = || Author::of(session.id, &session.principal.subject);
+        let on = self.durable.journal.is_on();
+        on.then(|| Asked { session: session.id, author: author(), message })
+    }
+
+    /// Appends an event to a channel and wakes whoever follows it; where the channel is durable,
+    /// once it is on stable storage.
     pub(crate) fn append(&mut self, idx: ChannelIdx, record: Record) -> ChannelPosition {
+        if self.channels[idx].kept.is_some() {
+            return self.append_unseen(idx, record, None);
+        }
         let record = Arc::new(record);
         let position = self.channels.append(idx, Arc::clone(&record));
         self.take_in(idx, position.offset, &record);
+        self.wake_subscribers(idx);
+        position
+    }
+
+    /// Appends an event that a session asked for under a message id, and remembers that it did.
+    fn append_asked(
+        &mut self,
+        channel: ChannelIdx,
+        record: Record,
+        idx: SessionIdx,
+        message: MessageId,
+    ) -> Accepted {
+        self.counters.events_accepted += 1;
+        if self.channels[channel].kept.is_some() {
+            let asked = self.asked(idx, message);
+            self.append_unseen(channel, record, asked);
+            return Accepted::OnceKept;
+        }
+        let receipt = Receipt::Channel(self.append(channel, record));
+        self.sessions[idx].repeats.remember(message, receipt, self.now);
+        Accepted::Now(receipt)
+    }
+
+    /// Everyone who follows a channel has something to read.
+    pub(crate) fn wake_subscribers(&mut self, idx: ChannelIdx) {
         for (subscriber, key) in &self.channels[idx].subscribers {
             self.sessions.ready(*subscriber, *key);
         }
-        position
     }
 
     /// Appends an event to the inbox of each recipient.
@@ -89,6 +158,9 @@ impl World {
         };
         match name::parse(&channel)? {
             Name::Plain(_) | Name::User(_) => {
+                if self.channels.is_durable(&channel) {
+                    self.may_keep(self.channels.find(&channel))?;
+                }
                 let channel = self.channels.find_or_make(&channel, ChannelKind::Plain, None)?;
                 Ok(Receipt::Channel(self.append(channel, record)))
             }
@@ -96,7 +168,7 @@ impl World {
         }
     }
 
-    fn accept(&mut self, idx: SessionIdx, publish: Publish) -> Result<Receipt, Refusal> {
+    fn accept(&mut self, idx: SessionIdx, publish: Publish) -> Result<Accepted, Refusal> {
         self.take_turn(idx)?;
         check_shape(&publish)?;
         let grants = &self.sessions[idx].principal.grants;
@@ -109,8 +181,12 @@ impl World {
             return Err(CloseCode::FORBIDDEN.into());
         }
         let recipients = self.recipients(Some(idx), &publish.scope)?;
+        let message = publish.message;
         let record = self.record(idx, publish);
-        Ok(Receipt::Inboxes(self.append_to_inboxes(&recipients, record)))
+        let receipt = Receipt::Inboxes(self.append_to_inboxes(&recipients, record));
+        self.counters.events_accepted += 1;
+        self.sessions[idx].repeats.remember(message, receipt, self.now);
+        Ok(Accepted::Now(receipt))
     }
 
     pub(super) fn take_turn(&mut self, idx: SessionIdx) -> Result<(), Refusal> {
@@ -139,25 +215,31 @@ impl World {
         idx: SessionIdx,
         name: &str,
         publish: Publish,
-    ) -> Result<Receipt, Refusal> {
+    ) -> Result<Accepted, Refusal> {
+        if self.channels.is_durable(name) {
+            self.may_keep(self.channels.find(name))?;
+        }
         self.check_expected(name, &publish)?;
         self.check_target(idx, name, publish.action)?;
         self.check_value_room(name, &publish)?;
-        self.channels
-            .make_room()
-            .map_err(|code| Refusal { code, retry_after_ms: Some(RETRY_WHEN_FULL_MS) })?;
+        self.channels.make_room()?;
         let channel = self.channel_for(idx, name, ChannelKind::Plain)?;
+        let message = publish.message;
         let record = self.record(idx, publish);
-        Ok(Receipt::Channel(self.append(channel, record)))
+        Ok(self.append_asked(channel, record, idx, message))
     }
 
-    /// Compare and set: of the key's value where there is a key, of the channel otherwise.
+    /// Compare and set: of the key's value where there is a key, of the channel otherwise. P4: by
+    /// the newest number given, seen or not: two that expect the same cannot both get it.
     fn check_expected(&self, name: &str, publish: &Publish) -> Result<(), CloseCode> {
         let Some(expected) = publish.expected else { return Ok(()) };
         let channel = self.channels.find(name).map(|c| &self.channels[c]);
         let stands = channel.map_or(Offset(0), |channel| match &publish.key {
-            Some(key) => channel.beside.values.offset_of(key),
-            None => channel.log.top().offset,
+            Some(key) => {
+                let unseen = channel.log.unseen_value_of(key);
+                unseen.unwrap_or_else(|| channel.beside.values.offset_of(key))
+            }
+            None => channel.log.newest(),
         });
         if expected == stands { Ok(()) } else { Err(CloseCode::CONFLICT) }
     }
@@ -170,8 +252,7 @@ impl World {
         if let Some(channel) = self.channels.find(name) {
             self.channels[channel].beside.values.check_room(key, publish.payload.len())?;
         }
-        let full = |code| Refusal { code, retry_after_ms: Some(RETRY_WHEN_FULL_MS) };
-        self.channels.check_beside().map_err(full)
+        Ok(self.channels.check_beside()?)
     }
 
     /// What changes an earlier event must name one that is kept, and come from the one who
@@ -184,7 +265,7 @@ impl World {
             _ => return Ok(()),
         };
         let channel = self.channels.find(name).map(|c| &self.channels[c]);
-        let earlier = channel.and_then(|c| c.log.get(target)).ok_or(CloseCode::CONFLICT)?;
+        let earlier = channel.and_then(|c| c.log.any(target)).ok_or(CloseCode::CONFLICT)?;
         if own && !self.is_publisher(idx, earlier.publisher.as_ref()) {
             return Err(CloseCode::FORBIDDEN);
         }

@@ -118,6 +118,15 @@ impl Values {
         self.ends.first().filter(|(end, _)| *end <= now).map(|(_, key)| key.as_str())
     }
 
+    /// The removal of this value is on its way: it is not due once more.
+    pub(crate) fn let_end(&mut self, key: &str) {
+        if let Some(value) = self.by_key.get_mut(key)
+            && let Some(end) = value.ends.take()
+        {
+            self.ends.remove(&(end, key.to_owned()));
+        }
+    }
+
     /// All values as they are now.
     pub(crate) fn snapshot(&mut self) -> Arc<[Value]> {
         let all = || self.by_key.values().cloned().collect();

@@ -128,6 +128,9 @@ impl World {
     fn follow(&mut self, idx: SessionIdx, request: Request, list: bool) -> Result<(), CloseCode> {
         let kind = if list { ChannelKind::Presence } else { ChannelKind::Plain };
         let channel = self.channel_for(idx, &request.channel, kind)?;
+        if self.channels[channel].is_damaged() {
+            return Err(CloseCode::STORE_DAMAGED);
+        }
         self.check_key(idx, request.key, channel)?;
         if request.presence {
             self.check_room(idx, &request.channel)?;
@@ -171,11 +174,17 @@ impl World {
 
     /// Where a subscription starts.
     fn start(&self, idx: SessionIdx, source: Source, seen: Option<ChannelPosition>) -> Start {
-        let log = match source {
-            Source::Inbox => &self.sessions[idx].inbox,
-            Source::Channel(channel) => &self.channels[channel].log,
+        let (log, first) = match source {
+            Source::Inbox => {
+                let inbox = &self.sessions[idx].inbox;
+                (inbox, inbox.first())
+            }
+            Source::Channel(channel) => {
+                let channel = &self.channels[channel];
+                (&channel.log, channel.first_kept())
+            }
         };
-        seen.map_or_else(|| log.start_now(), |seen| log.start_after(seen))
+        seen.map_or_else(|| log.start_now(), |seen| log.start_after(seen, first))
     }
 
     /// Tells where a subscription starts and lets its deliveries begin.

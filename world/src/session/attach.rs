@@ -30,6 +30,17 @@ enum Entry {
 }
 
 impl World {
+    /// An admitted connection comes, perhaps before this life of the world may be known.
+    pub(crate) fn knock(&mut self, attach: Box<Attach>, now_us: u64, out: &mut Output) {
+        if !self.durable.is_opening() {
+            return self.attach(*attach, now_us, out);
+        }
+        if let Err(attach) = self.durable.wait_at_door(attach) {
+            let reason = "too many wait for the store";
+            self.refuse(attach.conn, CloseCode::OVERLOADED, reason, out);
+        }
+    }
+
     /// An admitted connection gets its session, its old one if it can, or is refused.
     pub(crate) fn attach(&mut self, attach: Attach, now_us: u64, out: &mut Output) {
         let conn = attach.conn;
@@ -45,6 +56,7 @@ impl World {
 
     /// A connection is gone: its session waits to be taken up again.
     pub(crate) fn detach(&mut self, conn: ConnId, out: &mut Output) {
+        self.forget_early(conn);
         if let Some(idx) = self.sessions.by_conn(conn) {
             self.park(idx, out);
         }

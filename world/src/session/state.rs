@@ -17,6 +17,7 @@ impl World {
         for channel in self.channels.iter() {
             add_channel(channel, sum);
         }
+        self.durable.add_to(sum);
         sum.add(self.rules.checksum());
         sum.add(u64::from(self.sessions.host.map_or(0, |idx| idx.0 + 1)));
         sum.add(u64::from(self.sessions.draining));
@@ -63,6 +64,12 @@ fn add_subscriptions(subscriptions: &Subscriptions, channels: &Channels, sum: &m
 fn add_channel(channel: &Channel, sum: &mut Checksum) {
     sum.add_bytes(channel.name.as_bytes());
     add_log(&channel.log, sum);
+    if let Some(kept) = channel.kept.as_deref() {
+        sum.add(kept.id).add(kept.bytes()).add(u64::from(kept.damaged));
+        for mark in kept.marks() {
+            sum.add(mark.first.0).add(mark.newest_ms);
+        }
+    }
     for member in channel.members.iter().flat_map(|list| list.iter()) {
         sum.add(member.session.0).add(member.since.0);
     }
@@ -71,9 +78,9 @@ fn add_channel(channel: &Channel, sum: &mut Checksum) {
 
 fn add_log(log: &Log, sum: &mut Checksum) {
     let top = log.top();
-    sum.add(top.epoch.0).add(log.first().0).add(top.offset.0);
-    for offset in log.first().0..=top.offset.0 {
-        if let Some(record) = log.get(Offset(offset)) {
+    sum.add(top.epoch.0).add(log.first().0).add(top.offset.0).add(log.newest().0);
+    for offset in log.first().0..=log.newest().0 {
+        if let Some(record) = log.any(Offset(offset)) {
             sum.add(record.tick.0).add(record.message.0).add_bytes(&record.payload);
         }
     }

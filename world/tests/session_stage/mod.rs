@@ -2,7 +2,9 @@
 #![allow(dead_code, unreachable_pub)] // every test file uses a part of it, as if it were its own
 
 pub mod dice;
+pub mod disk;
 
+use disk::Disk;
 use starling_protocol::close::CloseCode;
 use starling_protocol::codec;
 use starling_protocol::frame::Frames;
@@ -35,6 +37,7 @@ pub struct Told {
 pub struct Stage {
     pub world: World,
     pub notes: Vec<Note>,
+    pub disk: Disk,
     inputs: TickInputs,
     told: BTreeMap<ConnId, Told>,
     last_conn: u64,
@@ -80,6 +83,7 @@ impl Stage {
         Self {
             world,
             notes: Vec::new(),
+            disk: Disk::default(),
             inputs: TickInputs::default(),
             told: BTreeMap::new(),
             last_conn: 0,
@@ -337,6 +341,7 @@ impl Stage {
             self.told.entry(close.conn).or_default().closed = Some(close.code);
         }
         self.notes.append(&mut out.notes);
+        self.disk.take(&mut out);
     }
 }
 

@@ -1,0 +1,198 @@
+//! Message ids of the last ten minutes, so that a publish that is repeated creates nothing new.
+//!
+//! P7: they are kept with the events that they brought about, in the same commit, so that a restart
+//! forgets neither or both.
+
+use super::rows;
+use crate::checksum::Checksum;
+use starling_protocol::limits::IDEMPOTENCE_SECONDS;
+use starling_protocol::units::{ChannelPosition, MessageId, SessionId};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Message ids that a world knows at once.
+const SEEN_MAX: usize = 1 << 20;
+/// Subjects that are longer are known by their session alone: keys of rows are short.
+const SUBJECT_BYTES_MAX: usize = 256;
+/// Sessions of one subject that wait for one message.
+const WAITING_MAX: usize = 64;
+/// An id is forgotten when this many minutes have begun since the one it was accepted in.
+const MINUTES: u32 = IDEMPOTENCE_SECONDS.div_ceil(60) + 1;
+
+/// A publisher, as it is known after a restart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Author {
+    /// A session without a subject.
+    Session(SessionId),
+    /// All sessions of a subject.
+    Subject(Arc<str>),
+}
+
+impl Author {
+    /// Who publishes from this session.
+    pub(crate) fn of(session: SessionId, subject: &str) -> Self {
+        match subject.len() {
+            1..=SUBJECT_BYTES_MAX => Self::Subject(subject.into()),
+            _ => Self::Session(session),
+        }
+    }
+}
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It stands here, on stable storage.
+    Kept(ChannelPosition),
+    /// It will stand here; these are told when it does.
+    Pending(ChannelPosition, Vec<SessionId>),
+    /// It was accepted, and the row that says where is damaged.
+    Damaged,
+}
+
+/// Message ids by publisher.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    fates: BTreeMap<(Author, MessageId), Fate>,
+    minutes: BTreeMap<u32, Vec<(Author, MessageId)>>,
+}
+
+impl Seen {
+    /// Can no more be taken?
+    pub(crate) fn is_full(&self) -> bool {
+        self.fates.len() >= SEEN_MAX
+    }
+
+    /// What became of a message.
+    pub(crate) fn find(&self, author: &Author, message: MessageId) -> Option<&Fate> {
+        self.fates.get(&(author.clone(), message))
+    }
+
+    /// Lets a session wait for a message that is on its way to the disk; `false` if too many do.
+    pub(crate) fn wait(&mut self, author: &Author, message: MessageId, session: SessionId) -> bool {
+        let fate = self.fates.get_mut(&(author.clone(), message));
+        let Some(Fate::Pending(_, waiting)) = fate else { return false };
+        if waiting.contains(&session) {
+            return true;
+        }
+        let room = waiting.len() < WAITING_MAX;
+        if room {
+            waiting.push(session);
+        }
+        room
+    }
+
+    /// Remembers a message.
+    pub(crate) fn insert(&mut self, minute: u32, author: Author, message: MessageId, fate: Fate) {
+        self.minutes.entry(minute).or_default().push((author.clone(), message));
+        self.fates.insert((author, message), fate);
+    }
+
+    /// A message is on stable storage: returns where it stands and who waits to hear it.
+    pub(crate) fn kept(
+        &mut self,
+        author: &Author,
+        message: MessageId,
+    ) -> Option<(ChannelPosition, Vec<SessionId>)> {
+        let fate = self.fates.get_mut(&(author.clone(), message))?;
+        let Fate::Pending(at, waiting) = fate else { return None };
+        let told = (*at, std::mem::take(waiting));
+        *fate = Fate::Kept(told.0);
+        Some(told)
+    }
+
+    /// Forgets what is older than ten minutes; returns the keys of the rows that go with it.
+    pub(crate) fn prune(&mut self, minute: u32) -> Option<Range<Vec<u8>>> {
+        let first = minute.saturating_sub(MINUTES - 1);
+        let newer = self.minutes.split_off(&first);
+        let old = std::mem::replace(&mut self.minutes, newer);
+        let (oldest, _) = old.first_key_value()?;
+        let start = oldest.to_be_bytes().to_vec();
+        old.values().flatten().for_each(|id| self.forget(id, first));
+        Some(start..first.to_be_bytes().to_vec())
+    }
+
+    /// One whose commit takes longer than ten minutes is remembered on.
+    fn forget(&mut self, id: &(Author, MessageId), minute: u32) {
+        match self.fates.get(id) {
+            Some(Fate::Pending(..)) => self.minutes.entry(minute).or_default().push(id.clone()),
+            _ => drop(self.fates.remove(id)),
+        }
+    }
+
+    /// The newest minute in which a message was accepted.
+    pub(crate) fn newest_minute(&self) -> Option<u32> {
+        self.minutes.last_key_value().map(|(minute, _)| *minute)
+    }
+
+    pub(crate) fn add_to(&self, sum: &mut Checksum) {
+        for (minute, ids) in &self.minutes {
+            for (author, message) in ids {
+                sum.add_bytes(&rows::seen_key(*minute, author, *message));
+                match self.find(author, *message) {
+                    Some(Fate::Kept(at)) => sum.add(1u8).add(at.epoch.0).add(at.offset.0),
+                    Some(Fate::Pending(at, waiting)) => {
+                        for session in waiting {
+                            sum.add(session.0);
+                        }
+                        sum.add(2u8).add(at.epoch.0).add(at.offset.0)
+                    }
+                    _ => sum.add(3u8),
+                };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use starling_protocol::units::{Epoch, Offset};
+
+    fn at(offset: u64) -> ChannelPosition {
+        ChannelPosition { epoch: Epoch(1), offset: Offset(offset) }
+    }
+
+    #[test]
+    fn a_message_is_remembered_for_ten_minutes_and_its_row_goes_with_it() {
+        let (mut seen, alice) = (Seen::default(), Author::of(SessionId(1), "alice"));
+        seen.insert(100, alice.clone(), MessageId(5), Fate::Kept(at(1)));
+        assert_eq!(seen.prune(110), None);
+        assert_eq!(seen.find(&alice, MessageId(5)), Some(&Fate::Kept(at(1))));
+        let gone = seen.prune(111).expect("its minute is over");
+        assert!(gone.contains(&rows::seen_key(100, &alice, MessageId(5))));
+        assert!(!gone.contains(&rows::seen_key(101, &alice, MessageId(5))));
+        assert_eq!(seen.find(&alice, MessageId(5)), None);
+    }
+
+    #[test]
+    fn everyone_who_waits_is_told_once_and_a_pending_one_is_never_forgotten() {
+        let (mut seen, alice) = (Seen::default(), Author::of(SessionId(1), "alice"));
+        let waiting = Fate::Pending(at(7), vec![SessionId(1)]);
+        seen.insert(100, alice.clone(), MessageId(5), waiting);
+        assert!(seen.wait(&alice, MessageId(5), SessionId(2)));
+        assert!(seen.wait(&alice, MessageId(5), SessionId(1)));
+        assert!(seen.prune(500).is_some());
+        let told = seen.kept(&alice, MessageId(5));
+        assert_eq!(told, Some((at(7), vec![SessionId(1), SessionId(2)])));
+        assert_eq!(seen.kept(&alice, MessageId(5)), None);
+        assert!(!seen.wait(&alice, MessageId(5), SessionId(3)), "it is there already");
+    }
+
+    #[test]
+    fn a_bounded_number_of_sessions_waits() {
+        let (mut seen, alice) = (Seen::default(), Author::of(SessionId(1), "alice"));
+        seen.insert(1, alice.clone(), MessageId(5), Fate::Pending(at(7), Vec::new()));
+        let taken = (0..100).filter(|id| seen.wait(&alice, MessageId(5), SessionId(*id))).count();
+        assert_eq!(taken, WAITING_MAX);
+    }
+
+    #[test]
+    fn a_subject_is_one_publisher_and_without_one_each_session_is() {
+        let of = |id, subject: &str| Author::of(SessionId(id), subject);
+        assert_eq!(of(1, "alice"), of(2, "alice"));
+        assert_ne!(of(1, ""), of(2, ""));
+        let long = "x".repeat(SUBJECT_BYTES_MAX + 1);
+        assert_ne!(of(1, &long), of(2, &long));
+    }
+}
