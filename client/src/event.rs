@@ -5,7 +5,9 @@ use crate::session::own::OwnKey;
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::CUE_BYTES_MAX;
 use starling_protocol::message::control::{RejectReason, RequestKind, ResumeAnswer};
-use starling_protocol::message::events::{Answer, Event, Member, Receipt};
+use starling_protocol::message::events::{
+    Answer, Event, LeaseTold, Member, ReadCursor, Receipt, Unread,
+};
 use starling_protocol::message::host::PlayerInput;
 use starling_protocol::snapshot;
 use starling_protocol::space::Space;
@@ -173,6 +175,52 @@ pub enum ClientEvent {
         key: ChannelKey,
         /// Who.
         session: SessionId,
+    },
+    /// The values of a channel's keys are complete: see
+    /// [`Session::state_of`](crate::Session::state_of).
+    State {
+        /// Which channel.
+        key: ChannelKey,
+    },
+    /// What others do in a channel just now, or do no more (`ttl_ms` 0): see
+    /// [`Session::leases`](crate::Session::leases).
+    Leases {
+        /// Which channel.
+        key: ChannelKey,
+        /// Whose, and what.
+        leases: Vec<LeaseTold>,
+    },
+    /// Others have read on.
+    Cursors {
+        /// Which channel.
+        key: ChannelKey,
+        /// Whose, and up to where.
+        cursors: Vec<ReadCursor>,
+    },
+    /// How much I have not read.
+    Unread {
+        /// Of this question.
+        request: u32,
+        /// One for each channel, in the order asked for.
+        channels: Vec<Unread>,
+    },
+    /// A lease or a receipt of mine was refused.
+    ChannelRefused {
+        /// In this channel.
+        key: ChannelKey,
+        /// Why.
+        code: CloseCode,
+        /// Milliseconds to wait before the next attempt.
+        retry_after_ms: Option<u32>,
+    },
+    /// A question of mine was refused.
+    AskRefused {
+        /// Which.
+        request: u32,
+        /// Why.
+        code: CloseCode,
+        /// Milliseconds to wait before the next attempt.
+        retry_after_ms: Option<u32>,
     },
     /// A publish was accepted.
     Published {

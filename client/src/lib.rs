@@ -55,7 +55,8 @@ mod session;
 mod view;
 
 pub use channel::{
-    PresenceList, Publication, PublishStatus, SubscribeOptions, Subscription, SubscriptionState,
+    KeyedState, Note, PresenceList, Publication, PublishStatus, SubscribeOptions, Subscription,
+    SubscriptionState, UnreadStatus,
 };
 pub use clock::{ClockSample, ServerClock};
 pub use error::{ConnectError, RequestError};

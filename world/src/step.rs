@@ -75,6 +75,11 @@ impl World {
             }
             EventUp::Unsubscribe { key } => self.unsubscribe(idx, key),
             EventUp::Publish(publish) => self.publish(idx, *publish),
+            EventUp::Annotate(said) => self.annotate(idx, *said),
+            EventUp::Read { key, offset } => self.read_up_to(idx, key, offset),
+            EventUp::CountUnread { request, channels } => {
+                self.count_unread(idx, request, &channels);
+            }
             EventUp::Lease(lease) => self.lease(idx, *lease),
             other => self.refuse_event(idx, &other),
         }
@@ -84,6 +89,7 @@ impl World {
     pub(crate) fn end_of_tick_mail(&mut self, out: &mut Output) {
         self.tell_rejections();
         self.tell_leases();
+        self.tell_cursors();
         self.tell_tops();
         self.sweep_channels();
         self.tend_durable();

@@ -87,7 +87,8 @@ fn what_the_server_writes_clients_do_not() {
     let guest = stage.guest();
     assert_eq!(stage.say(guest.conn, "presence/chat", 1), Err(CloseCode::UNKNOWN_CHANNEL));
     assert_eq!(stage.say(guest.conn, "session/1", 2), Err(CloseCode::UNKNOWN_CHANNEL));
-    for action in [Action::Join, Action::Leave, Action::Tombstone] {
+    let noted = Action::Annotate(Offset(1));
+    for action in [Action::Join, Action::Leave, Action::Tombstone, noted] {
         let forged = Publish { action, ..message("chat", 3) };
         assert_eq!(stage.publish(guest.conn, forged), Err(CloseCode::FORBIDDEN));
     }

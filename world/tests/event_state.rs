@@ -40,7 +40,10 @@ impl Copy {
                 self.values.clear();
                 self.resets += 1;
             }
-            EventDown::Subscribed { answer, .. } => assert_eq!(answer, Answer::Resumed),
+            EventDown::Subscribed { answer, .. } => {
+                assert_eq!(answer, Answer::Resumed);
+                assert!(!self.paging, "who lacks pages starts anew");
+            }
             EventDown::State { entries, last, .. } => {
                 let value = |e: StateEntry| (e.key, (e.offset, e.payload));
                 assert!(entries.iter().all(|e| e.offset <= self.at.offset), "as of the position");
@@ -232,6 +235,8 @@ fn a_resume_goes_on_without_the_values_and_one_cut_off_amid_the_pages_gets_them_
         listen(&mut stage, &bob, &mut copy);
     }
     assert_eq!((copy.resets, copy.values.len()), (1, 40), "the pages were not all written");
+    stage.publish(ann.conn, set(98, "k1", b"new")).expect("room");
+    listen(&mut stage, &bob, &mut copy);
     stage.detach(bob.conn);
     stage.publish(ann.conn, set(99, "k0", b"new")).expect("room");
     let bob = stage.resume(&bob, &[(ChannelKey(1), copy.at)]);
@@ -321,9 +326,8 @@ impl Run {
         if *online {
             self.stage.detach(guest.conn);
         } else {
-            // Whoever has not got all pages has nothing to go on from.
             let seen = [(ChannelKey(1), copy.at)];
-            let seen = if copy.paging || copy.resets == 0 { &[][..] } else { &seen[..] };
+            let seen = if copy.resets == 0 { &[][..] } else { &seen[..] };
             *guest = self.stage.resume(guest, seen);
         }
         *online = !*online;
@@ -365,7 +369,7 @@ impl Run {
     fn mend(&mut self, who: usize) {
         let (guest, copy, online) = &mut self.followers[who];
         let seen = [(ChannelKey(1), copy.at)];
-        let seen = if copy.paging || copy.resets == 0 { &[][..] } else { &seen[..] };
+        let seen = if copy.resets == 0 { &[][..] } else { &seen[..] };
         *guest = self.stage.resume(guest, seen);
         *online = true;
     }

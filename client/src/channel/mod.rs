@@ -1,12 +1,18 @@
 //! Channels: subscriptions, their positions, what arrives on them, and what is published.
 
+mod leases;
 mod presence;
 mod publish;
+mod receipts;
+mod state;
 mod subscription;
 
 pub use presence::PresenceList;
-pub use publish::{Publication, PublishStatus};
+pub use publish::{Note, Publication, PublishStatus};
+pub use receipts::UnreadStatus;
+pub use state::KeyedState;
 pub use subscription::{SubscribeOptions, Subscription, SubscriptionState};
 
 pub(crate) use publish::Publishes;
+pub(crate) use receipts::{FIRST_REQUEST, Receipts};
 pub(crate) use subscription::{Heard, Subscriptions};

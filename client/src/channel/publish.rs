@@ -3,8 +3,12 @@
 use crate::error::RequestError;
 use crate::session::outbox::Outbox;
 use starling_protocol::close::CloseCode;
-use starling_protocol::limits::{CHANNEL_NAME_BYTES_MAX, EVENT_BYTES_MAX, PUBLISHES_IN_FLIGHT_MAX};
-use starling_protocol::message::events::{Action, EventUp, Publish, Receipt, Scope};
+use starling_protocol::limits::{
+    CHANNEL_NAME_BYTES_MAX, EVENT_BYTES_MAX, NOTE_NAME_BYTES_MAX, PUBLISHES_IN_FLIGHT_MAX,
+};
+use starling_protocol::message::events::{
+    Action, Annotate, EventUp, NoteRule, Publish, Receipt, Scope,
+};
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{MessageId, Offset};
 use std::collections::VecDeque;
@@ -24,12 +28,17 @@ const ANSWERS_KEPT: usize = 512;
 pub struct Publication {
     /// To whom.
     pub scope: Scope,
-    /// Refuse unless this is the channel's top.
+    /// Refuse unless this is the channel's top or, with a `key`, the event that set its value (0
+    /// where there is none).
     pub expected: Option<Offset>,
     /// What the event does.
     pub action: Action,
     /// Key of keyed state; absent for plain events.
     pub key: Option<String>,
+    /// Milliseconds after which the value of `key` is removed, unless it is set anew.
+    pub ttl_ms: Option<u32>,
+    /// The message that this one answers.
+    pub parent: Option<Offset>,
     /// At most [`EVENT_BYTES_MAX`].
     pub payload: Vec<u8>,
 }
@@ -39,7 +48,8 @@ impl Publication {
     #[must_use]
     pub fn new(scope: Scope, payload: impl Into<Vec<u8>>) -> Self {
         let payload = payload.into();
-        Self { scope, expected: None, action: Action::Message, key: None, payload }
+        let (expected, action, key) = (None, Action::Message, None);
+        Self { scope, expected, action, key, ttl_ms: None, parent: None, payload }
     }
 
     /// A message to the subscribers of a channel.
@@ -54,7 +64,45 @@ impl Publication {
         Self::new(Scope::NearMine { entity: None, radius_m }, payload)
     }
 
-    /// Only if this is the channel's top.
+    /// Removes the value of a key.
+    #[must_use]
+    pub fn clear(channel: impl Into<String>, key: impl Into<String>) -> Self {
+        Self { action: Action::Clear, ..Self::to_channel(channel, []).key(key) }
+    }
+
+    /// A new version of a message.
+    #[must_use]
+    pub fn update(channel: impl Into<String>, target: Offset, payload: impl Into<Vec<u8>>) -> Self {
+        Self { action: Action::Update(target), ..Self::to_channel(channel, payload) }
+    }
+
+    /// More for a message.
+    #[must_use]
+    pub fn append(channel: impl Into<String>, target: Offset, payload: impl Into<Vec<u8>>) -> Self {
+        Self { action: Action::Append(target), ..Self::to_channel(channel, payload) }
+    }
+
+    /// The end of a message.
+    #[must_use]
+    pub fn delete(channel: impl Into<String>, target: Offset) -> Self {
+        Self { action: Action::Delete(target), ..Self::to_channel(channel, []) }
+    }
+
+    /// As an answer to a message.
+    #[must_use]
+    pub const fn answering(mut self, parent: Offset) -> Self {
+        self.parent = Some(parent);
+        self
+    }
+
+    /// The value of the key is removed after so many milliseconds, unless it is set anew.
+    #[must_use]
+    pub const fn lasting_ms(mut self, ttl_ms: u32) -> Self {
+        self.ttl_ms = Some(ttl_ms);
+        self
+    }
+
+    /// Only if this is the channel's top or, with a key, the event that set its value.
     #[must_use]
     pub const fn expecting(mut self, top: Offset) -> Self {
         self.expected = Some(top);
@@ -65,6 +113,64 @@ impl Publication {
     #[must_use]
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+}
+
+/// A note to set on a message or to take back: a reaction, a flag, a vote.
+///
+/// ```
+/// use starling_client::Note;
+/// use starling_protocol::message::events::NoteRule;
+/// use starling_protocol::units::Offset;
+///
+/// let heart = Note::new("lobby", Offset(7), NoteRule::Distinct, "reaction", "heart");
+/// let no_more = heart.clone().taken_back();
+/// assert!(no_more.remove && !heart.remove);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The channel's name.
+    pub channel: String,
+    /// The message.
+    pub target: Offset,
+    /// How it counts.
+    pub rule: NoteRule,
+    /// The kind: `reaction`.
+    pub kind: String,
+    /// The name within the kind: `heart`.
+    pub name: String,
+    /// How many times, with [`NoteRule::Total`] and [`NoteRule::Multiple`].
+    pub count: u32,
+    /// Takes it back.
+    pub remove: bool,
+}
+
+impl Note {
+    /// One note.
+    #[must_use]
+    pub fn new(
+        channel: impl Into<String>,
+        target: Offset,
+        rule: NoteRule,
+        kind: impl Into<String>,
+        name: impl Into<String>,
+    ) -> Self {
+        let (channel, kind, name) = (channel.into(), kind.into(), name.into());
+        Self { channel, target, rule, kind, name, count: 1, remove: false }
+    }
+
+    /// Takes it back instead.
+    #[must_use]
+    pub const fn taken_back(mut self) -> Self {
+        self.remove = true;
+        self
+    }
+
+    /// So many times.
+    #[must_use]
+    pub const fn times(mut self, count: u32) -> Self {
+        self.count = count;
         self
     }
 }
@@ -91,7 +197,9 @@ pub enum PublishStatus {
 
 #[derive(Debug)]
 struct Pending {
-    publish: Box<Publish>,
+    message: MessageId,
+    /// The publish or the note.
+    request: EventUp,
     sent: bool,
 }
 
@@ -111,7 +219,7 @@ impl Publishes {
     }
 
     pub(crate) fn push(&mut self, publication: Publication) -> Result<MessageId, RequestError> {
-        let Publication { scope, expected, action, key, payload } = publication;
+        let Publication { scope, expected, action, key, ttl_ms, parent, payload } = publication;
         let name = match &scope {
             Scope::Channel(name) => name.len(),
             _ => 0,
@@ -120,22 +228,50 @@ impl Publishes {
         if payload.len() > EVENT_BYTES_MAX || name.max(key_len) > CHANNEL_NAME_BYTES_MAX {
             return Err(RequestError::TooLarge);
         }
+        self.ask(|message| {
+            EventUp::Publish(Box::new(Publish {
+                message,
+                scope,
+                expected,
+                action,
+                key,
+                ttl_ms,
+                parent,
+                payload,
+            }))
+        })
+    }
+
+    pub(crate) fn push_note(&mut self, note: Note) -> Result<MessageId, RequestError> {
+        let Note { channel, target, rule, kind, name, count, remove } = note;
+        let long = channel.len() > CHANNEL_NAME_BYTES_MAX;
+        if long || kind.len().max(name.len()) > NOTE_NAME_BYTES_MAX {
+            return Err(RequestError::TooLarge);
+        }
+        self.ask(|message| {
+            EventUp::Annotate(Box::new(Annotate {
+                message,
+                channel,
+                target,
+                rule,
+                kind,
+                name,
+                count,
+                remove,
+            }))
+        })
+    }
+
+    fn ask(
+        &mut self,
+        request: impl FnOnce(MessageId) -> EventUp,
+    ) -> Result<MessageId, RequestError> {
         if self.pending.len() == PUBLISHES_IN_FLIGHT_MAX {
             return Err(RequestError::Busy);
         }
         let message = MessageId(self.next);
         self.next = self.next.wrapping_add(1);
-        let publish = Box::new(Publish {
-            message,
-            scope,
-            expected,
-            action,
-            key,
-            ttl_ms: None,
-            parent: None,
-            payload,
-        });
-        self.pending.push_back(Pending { publish, sent: false });
+        self.pending.push_back(Pending { message, request: request(message), sent: false });
         Ok(message)
     }
 
@@ -145,8 +281,7 @@ impl Publishes {
             if !outbox.has_room(StreamKind::Events) {
                 return;
             }
-            let message = EventUp::Publish(pending.publish.clone());
-            pending.sent = outbox.event(&message).is_ok();
+            pending.sent = outbox.event(&pending.request).is_ok();
         }
     }
 
@@ -159,7 +294,7 @@ impl Publishes {
     /// the server may not know the two as one publisher. Returns what is now uncertain.
     pub(crate) fn restart(&mut self) -> Vec<MessageId> {
         let sent = self.pending.iter().filter(|p| p.sent);
-        let lost: Vec<MessageId> = sent.map(|p| p.publish.message).collect();
+        let lost: Vec<MessageId> = sent.map(|p| p.message).collect();
         self.pending.retain(|p| !p.sent);
         lost.iter().for_each(|message| self.keep(*message, PublishStatus::OutcomeUnknown));
         lost
@@ -167,7 +302,7 @@ impl Publishes {
 
     /// The server's answer. False when nothing with this id waits for one.
     pub(crate) fn answer(&mut self, message: MessageId, status: PublishStatus) -> bool {
-        let place = self.pending.iter().position(|p| p.publish.message == message);
+        let place = self.pending.iter().position(|p| p.message == message);
         let Some(place) = place.filter(|place| self.pending[*place].sent) else { return false };
         self.pending.remove(place);
         self.keep(message, status);
@@ -182,7 +317,7 @@ impl Publishes {
     }
 
     pub(crate) fn status(&self, message: MessageId) -> PublishStatus {
-        if self.pending.iter().any(|p| p.publish.message == message) {
+        if self.pending.iter().any(|p| p.message == message) {
             return PublishStatus::Pending;
         }
         let answer = self.answers.iter().rev().find(|answer| answer.0 == message);

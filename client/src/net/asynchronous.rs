@@ -3,15 +3,15 @@
 use super::client::{Client, receive};
 use super::wire::Wire;
 use super::{MonotonicClock, Server, ServerError};
-use crate::channel::{Publication, PublishStatus};
+use crate::channel::{Note, Publication, PublishStatus, UnreadStatus};
 use crate::error::{ConnectError, RequestError};
 use crate::event::{ClientEvent, Cue};
 use crate::options::ConnectOptions;
 use crate::session::own::{OwnKey, OwnState, SpawnSpec};
 use crate::session::{Session, SessionState};
 use starling_protocol::close::CloseCode;
-use starling_protocol::message::events::Receipt;
-use starling_protocol::units::Nanos;
+use starling_protocol::message::events::{Receipt, Unread};
+use starling_protocol::units::{MessageId, Nanos};
 use starling_transport::quic::{self, UdpClient, UdpWaker};
 use starling_transport::{Event, Transport};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +49,21 @@ pub enum SpawnError {
     Request(#[from] RequestError),
     /// The server refused it.
     #[error("the server refused the entity: {0}")]
+    Refused(CloseCode),
+    /// The session ended before the answer.
+    #[error("the session ended before the answer")]
+    Closed,
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// It was not asked.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The server refused it.
+    #[error("the server refused the question: {0}")]
     Refused(CloseCode),
     /// The session ended before the answer.
     #[error("the session ended before the answer")]
@@ -193,6 +208,34 @@ impl AsyncClient {
     /// [`PublishError`].
     pub async fn publish(&self, publication: Publication) -> Result<Receipt, PublishError> {
         let message = self.with(|session| session.publish(publication))?;
+        self.until_accepted(message).await
+    }
+
+    /// Sets a note on a message or takes it back, and waits until it is accepted.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn annotate(&self, note: Note) -> Result<Receipt, PublishError> {
+        let message = self.with(|session| session.annotate(note))?;
+        self.until_accepted(message).await
+    }
+
+    /// How much of these channels I have not read, in their order.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn count_unread(&self, channels: &[&str]) -> Result<Vec<Unread>, AskError> {
+        let request = self.with(|session| session.count_unread(channels))?;
+        self.until(|session| match session.unread(request) {
+            UnreadStatus::Counted(channels) => Some(Ok(channels)),
+            UnreadStatus::Refused(code) => Some(Err(AskError::Refused(code))),
+            UnreadStatus::Unknown => Some(Err(AskError::Closed)),
+            UnreadStatus::Pending => session.is_closed().then_some(Err(AskError::Closed)),
+        })
+        .await
+    }
+
+    async fn until_accepted(&self, message: MessageId) -> Result<Receipt, PublishError> {
         self.until(|session| match session.publish_status(message) {
             PublishStatus::Accepted(receipt) => Some(Ok(receipt)),
             PublishStatus::Refused { code, retry_after_ms } => {

@@ -8,7 +8,7 @@ mod dial;
 mod server;
 mod wire;
 
-pub use asynchronous::{AsyncClient, AsyncConnectError, PublishError, SpawnError};
+pub use asynchronous::{AskError, AsyncClient, AsyncConnectError, PublishError, SpawnError};
 pub use client::Client;
 pub use clients::{ClientIndex, Clients, Pilot};
 pub use dial::Dial;

@@ -115,8 +115,10 @@ impl Session {
         if welcome.resumed == ResumeAnswer::Resumed {
             self.subscriptions.resume();
             self.publishes.resume();
+            self.receipts.resume();
         } else {
             self.subscriptions.restart(welcome.epoch);
+            self.receipts.restart();
             self.inputs.reset();
             self.cues_up.clear();
             for message in self.publishes.restart() {

@@ -6,6 +6,7 @@
 
 mod avatar;
 mod awaited;
+mod beside;
 pub(crate) mod cue;
 mod hear;
 pub(crate) mod input;
@@ -25,7 +26,7 @@ pub(crate) mod uplink;
 pub use stats::Stats;
 
 use crate::backoff::Backoff;
-use crate::channel::{Publishes, Subscriptions};
+use crate::channel::{Publishes, Receipts, Subscriptions};
 use crate::clock::ServerClock;
 use crate::error::ConnectError;
 use crate::event::{ClientEvent, Cue};
@@ -133,6 +134,7 @@ pub struct Session {
     interests: Interests,
     subscriptions: Subscriptions,
     publishes: Publishes,
+    receipts: Receipts,
     view: View,
     queue: Queue,
     backoff: Backoff,
@@ -172,6 +174,7 @@ impl Session {
             interests: Interests::default(),
             subscriptions: Subscriptions::new(),
             publishes: Publishes::new(options.seed),
+            receipts: Receipts::default(),
             view: View::new(options.view),
             queue: Queue::default(),
             backoff: Backoff::new(options.seed),

@@ -180,13 +180,13 @@ impl Session {
 
     fn handle_event(&mut self, now: Nanos, message: EventDown) {
         let heard = match message {
-            EventDown::Subscribed { key, answer, top, .. } => {
+            EventDown::Subscribed { key, answer, top, class } => {
                 if self.subscriptions.get(key).is_none() {
                     // Ended here while the connection was down; the server still has it.
                     let ended = self.outbox.event(&EventUp::Unsubscribe { key });
                     self.counts.breaches += u64::from(ended.is_err());
                 }
-                self.subscriptions.subscribed(now, key, answer, top)
+                self.subscriptions.subscribed(now, key, answer, top, class)
             }
             EventDown::Members { key, members, last } => {
                 self.subscriptions.members(key, members, last)
@@ -204,7 +204,11 @@ impl Session {
                 self.subscriptions.tops(&tops);
                 Heard::Nothing
             }
-            _ => Heard::Nothing,
+            EventDown::State { key, entries, last } => {
+                self.subscriptions.state_page(key, entries, last)
+            }
+            EventDown::Leases { key, leases } => self.subscriptions.leases_told(now, key, leases),
+            message => self.hear_beside(message),
         };
         self.tell(heard);
         self.subscriptions.flush(&mut self.outbox); // one with a hole is taken up again
@@ -235,6 +239,8 @@ impl Session {
             Heard::Joined { key, member } => ClientEvent::Joined { key, member },
             Heard::Left { key, session } => ClientEvent::Left { key, session },
             Heard::MembersComplete { key } => ClientEvent::Members { key },
+            Heard::StateComplete { key } => ClientEvent::State { key },
+            Heard::Leases { key, leases } => ClientEvent::Leases { key, leases },
             Heard::Gap { key, from, to } => ClientEvent::Gap { key, from, to },
             Heard::Ended { key, channel, code } => ClientEvent::Unsubscribed { key, channel, code },
         };

@@ -274,6 +274,7 @@ impl Session {
         if !room {
             return Err(RequestError::Busy);
         }
+        self.receipts.forget(key);
         if self.subscriptions.drop_key(key)? && self.is_live() {
             self.outbox.event(&EventUp::Unsubscribe { key })?;
         }
@@ -366,7 +367,7 @@ impl Session {
         matches!(self.phase, Phase::Live)
     }
 
-    const fn open(&self) -> Result<(), RequestError> {
+    pub(super) const fn open(&self) -> Result<(), RequestError> {
         match self.phase {
             Phase::Closed | Phase::Leaving { .. } => Err(RequestError::Closed),
             _ => Ok(()),

@@ -67,6 +67,15 @@ impl World {
         allowed(namespace.publish, self.sessions[idx].principal.grants.may_publish(channel))
     }
 
+    /// May a session set notes on the events of this plain channel?
+    ///
+    /// # Errors
+    /// `FORBIDDEN`.
+    pub(crate) fn check_annotate(&self, idx: SessionIdx, channel: &str) -> Result<(), CloseCode> {
+        let namespace = self.channels.namespace(channel)?;
+        allowed(namespace.publish, self.sessions[idx].principal.grants.may_annotate(channel))
+    }
+
     /// May a session publish this to the channel of this name?
     ///
     /// # Errors

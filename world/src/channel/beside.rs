@@ -1,13 +1,16 @@
 //! What a channel keeps beside its events, and when something of it ends by itself.
 
+use super::cursors::Cursors;
 use super::leases::Leases;
-use super::log::Record;
+use super::log::{Log, Record};
+use super::notes::Notes;
 use super::state::Values;
+use super::versions::Versions;
 use super::{Channel, ChannelIdx, Channels};
 use crate::World;
 use crate::checksum::Checksum;
 use starling_protocol::close::CloseCode;
-use starling_protocol::message::events::Action;
+use starling_protocol::message::events::{Action, Entry, Event};
 use starling_protocol::units::{Offset, Tick, TickRate};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,12 +19,20 @@ use std::sync::Arc;
 const BESIDE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Values and leases that end by themselves in one tick; the rest ends in the next.
 const ENDS_PER_TICK_MAX: usize = 4_096;
+/// When an end is tried again that a store could not take.
+const LATER_MS: u64 = 1_000;
 
 /// What a channel keeps beside its events.
 #[derive(Debug, Default)]
 pub(crate) struct Beside {
     /// The value of each key.
     pub(crate) values: Values,
+    /// What messages are now that were changed or answered.
+    pub(crate) versions: Versions,
+    /// What was noted on messages.
+    pub(crate) notes: Notes,
+    /// Who has read how far.
+    pub(crate) cursors: Cursors,
     /// What somebody is doing just now.
     pub(crate) leases: Leases,
     /// The tick of the newest event.
@@ -41,13 +52,37 @@ impl Beside {
         self.touched
     }
 
-    fn take(&mut self, offset: Offset, record: &Arc<Record>, rate: TickRate) {
+    /// Takes in an event that has its number.
+    fn take(&mut self, offset: Offset, record: &Arc<Record>, log: &Log, rate: TickRate) {
         self.touched = record.tick;
         self.values.take(offset, record, rate);
+        self.versions.take(offset, record, log);
+        if let Action::Delete(target) = record.action {
+            self.notes.end(target);
+        }
+    }
+
+    /// An event as it stands now, for history: with its newest content, its notes and how many
+    /// answer it.
+    #[allow(dead_code, reason = "pages of history are made of it")]
+    pub(crate) fn entry(&self, mut event: Event) -> Entry {
+        let changed = self.versions.get(event.offset);
+        if let Some(changed) = changed {
+            event.payload.clone_from(&changed.content);
+        }
+        let version = changed.map(|changed| changed.version.clone());
+        let notes = self.notes.summaries(event.offset);
+        Entry { version, notes, replies: self.versions.replies(event.offset), event }
+    }
+
+    /// Forgets what is known of events before this one, which are kept no longer.
+    pub(crate) fn retire(&mut self, first: Offset) {
+        self.versions.retire(first);
+        self.notes.retire(first);
     }
 
     fn bytes(&self) -> usize {
-        self.values.bytes()
+        self.values.bytes() + self.versions.bytes() + self.notes.bytes() + self.cursors.bytes()
     }
 
     fn next_end(&self) -> Option<Tick> {
@@ -56,6 +91,9 @@ impl Beside {
 
     pub(crate) fn add_to(&self, sum: &mut Checksum) {
         self.values.add_to(sum);
+        self.versions.add_to(sum);
+        self.notes.add_to(sum);
+        self.cursors.add_to(sum);
         self.leases.add_to(sum);
     }
 }
@@ -66,6 +104,8 @@ pub(super) struct Timetable {
     ends: BTreeSet<(Tick, ChannelIdx)>,
     /// Channels whose followers are to be told of leases.
     lease_news: BTreeSet<ChannelIdx>,
+    /// Channels whose followers are to be told of cursors.
+    cursor_news: BTreeSet<ChannelIdx>,
     bytes: usize,
 }
 
@@ -74,6 +114,7 @@ impl Timetable {
     pub(super) fn forget(&mut self, idx: ChannelIdx, channel: &Channel) {
         self.bytes -= channel.beside.bytes();
         self.lease_news.remove(&idx);
+        self.cursor_news.remove(&idx);
         if let Some(at) = channel.beside.planned {
             self.ends.remove(&(at, idx));
         }
@@ -106,10 +147,23 @@ impl Channels {
         idx: ChannelIdx,
         change: impl FnOnce(&mut Beside) -> R,
     ) -> R {
+        self.with_beside_and_log(idx, |beside, _| change(beside))
+    }
+
+    /// Forgets what a channel knows of events that it keeps no longer.
+    pub(super) fn retire(&mut self, idx: ChannelIdx) {
+        self.with_beside_and_log(idx, |beside, log| beside.retire(log.first()));
+    }
+
+    fn with_beside_and_log<R>(
+        &mut self,
+        idx: ChannelIdx,
+        change: impl FnOnce(&mut Beside, &Log) -> R,
+    ) -> R {
         let channel = self.rows[idx.at()].as_deref_mut();
-        let beside = &mut channel.expect("whoever changes it has found it").beside;
+        let Channel { beside, log, .. } = channel.expect("whoever changes it has found it");
         let before = beside.bytes();
-        let changed = change(beside);
+        let changed = change(beside, log);
         self.timetable.bytes = self.timetable.bytes + beside.bytes() - before;
         self.timetable.plan(idx, beside);
         changed
@@ -126,6 +180,16 @@ impl Channels {
         std::mem::take(&mut self.timetable.lease_news)
     }
 
+    /// Followers of a channel are to be told of cursors.
+    pub(super) fn cursor_news(&mut self, idx: ChannelIdx) {
+        self.timetable.cursor_news.insert(idx);
+    }
+
+    /// The channels whose followers are to be told of cursors, and none from now on.
+    pub(super) fn take_cursor_news(&mut self) -> BTreeSet<ChannelIdx> {
+        std::mem::take(&mut self.timetable.cursor_news)
+    }
+
     fn due(&self, now: Tick) -> Option<ChannelIdx> {
         self.timetable.ends.first().filter(|(at, _)| *at <= now).map(|(_, idx)| *idx)
     }
@@ -135,7 +199,10 @@ impl World {
     /// An event has its number: what it changes beside the log is changed.
     pub(crate) fn take_in(&mut self, idx: ChannelIdx, offset: Offset, record: &Arc<Record>) {
         let rate = self.config.tick_rate;
-        self.channels.with_beside(idx, |beside| beside.take(offset, record, rate));
+        self.channels.with_beside_and_log(idx, |beside, log| {
+            beside.take(offset, record, log, rate);
+        });
+        self.channels.retire(idx);
     }
 
     /// Ends what has a time of its own. Once a tick.
@@ -151,7 +218,13 @@ impl World {
         if self.channels.with_beside(idx, |beside| beside.leases.end_one(now)) {
             return self.channels.lease_news(idx);
         }
-        let ended = self.channels[idx].beside.values.ended(now).map(str::to_owned);
+        // A store that takes nothing now takes it later, and the value lasts so long.
+        let durable = self.channels[idx].kept.is_some();
+        if durable && self.may_keep(Some(idx)).is_err() {
+            let later = now + self.config.tick_rate.ticks_in_ms(LATER_MS).max(1);
+            return self.channels.with_beside(idx, |beside| beside.values.end_later(later));
+        }
+        let ended = self.channels.with_beside(idx, |beside| beside.values.take_ended(now));
         if let Some(key) = ended {
             self.counters.state_ended += 1;
             // Where the channel is durable the value stands until that is on stable storage.

@@ -182,7 +182,11 @@ impl Subscription {
         if behind && let Some((at, pages)) = channel.pages() {
             return Some(self.begin_anew(key, channel, at, pages));
         }
-        self.next_event(key, &channel.log)
+        self.next_event(key, &channel.log).or_else(|| {
+            let (cursors, told) = channel.beside.cursors.after(self.cursors_told)?;
+            self.cursors_told = told;
+            Some(EventDown::Cursors { key, cursors })
+        })
     }
 
     /// The next event of a log, or a gap where that is gone.
@@ -209,7 +213,7 @@ impl Subscription {
     ) -> EventDown {
         self.base = at;
         self.read = at.offset;
-        self.pages = Some(pages);
+        (self.pages, self.paged) = (Some(pages), true);
         let (answer, top, class) = (Answer::Reset(at), channel.log.top(), channel.class());
         EventDown::Subscribed { key, answer, top, class }
     }

@@ -8,12 +8,14 @@
 
 mod admit;
 pub(crate) mod beside;
+mod cursors;
 pub(crate) mod deliver;
 mod leases;
 pub(crate) mod log;
 mod make;
 pub(crate) mod members;
 pub(crate) mod name;
+pub(crate) mod notes;
 pub(crate) mod policy;
 mod publish;
 mod recipients;
@@ -22,6 +24,7 @@ pub(crate) mod state;
 pub(crate) mod subscribe;
 pub(crate) mod subscription;
 mod sweep;
+pub(crate) mod versions;
 
 use crate::config::WorldConfig;
 use crate::durable::kept::Kept;

@@ -3,7 +3,7 @@
 use super::log::Record;
 use super::name::{self, Name};
 use super::recipients::{channel_of, grant_name};
-use super::{ChannelIdx, ChannelKind, state};
+use super::{Channel, ChannelIdx, ChannelKind, state};
 use crate::World;
 use crate::counters::count;
 use crate::durable::pending::Asked;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 const RETRY_WHEN_FULL_MS: u32 = 1_000;
 
 /// What an accepted publish is answered.
-enum Accepted {
+pub(super) enum Accepted {
     /// Where it stands.
     Now(Receipt),
     /// Nothing, until it is on stable storage.
@@ -45,13 +45,24 @@ impl World {
     /// Takes in one event of a client, once, and answers it: at once, or when it is on stable
     /// storage (P5).
     pub(crate) fn publish(&mut self, idx: SessionIdx, publish: Publish) {
-        let (message, now) = (publish.message, self.now);
+        let message = publish.message;
+        self.once(idx, message, |world| world.accept(idx, publish));
+    }
+
+    /// Does what a message of a client asks, once however often it is repeated, and answers it.
+    pub(super) fn once(
+        &mut self,
+        idx: SessionIdx,
+        message: MessageId,
+        accept: impl FnOnce(&mut Self) -> Result<Accepted, Refusal>,
+    ) {
+        let now = self.now;
         let answer = match self.repeated(idx, message) {
             Some(answer) => {
                 self.counters.events_repeated += 1;
                 answer
             }
-            None => self.accept(idx, publish),
+            None => accept(self),
         };
         let told = match answer {
             Ok(Accepted::OnceKept) => return,
@@ -107,7 +118,7 @@ impl World {
     }
 
     /// Appends an event that a session asked for under a message id, and remembers that it did.
-    fn append_asked(
+    pub(super) fn append_asked(
         &mut self,
         channel: ChannelIdx,
         record: Record,
@@ -220,7 +231,8 @@ impl World {
             self.may_keep(self.channels.find(name))?;
         }
         self.check_expected(name, &publish)?;
-        self.check_target(idx, name, publish.action)?;
+        self.check_target(idx, name, &publish)?;
+        self.check_parent(name, &publish)?;
         self.check_value_room(name, &publish)?;
         self.channels.make_room()?;
         let channel = self.channel_for(idx, name, ChannelKind::Plain)?;
@@ -257,19 +269,32 @@ impl World {
 
     /// What changes an earlier event must name one that is kept, and come from the one who
     /// published it, or from somebody who may do so to any.
-    fn check_target(&self, idx: SessionIdx, name: &str, action: Action) -> Result<(), CloseCode> {
+    fn check_target(
+        &self,
+        idx: SessionIdx,
+        name: &str,
+        publish: &Publish,
+    ) -> Result<(), CloseCode> {
         let grants = &self.sessions[idx].principal.grants;
-        let (target, own) = match action {
+        let (target, own) = match publish.action {
             Action::Update(o) | Action::Append(o) => (o, !grants.may_update_any(name)),
             Action::Delete(o) => (o, !grants.may_delete_any(name)),
             _ => return Ok(()),
         };
-        let channel = self.channels.find(name).map(|c| &self.channels[c]);
-        let earlier = channel.and_then(|c| c.log.any(target)).ok_or(CloseCode::CONFLICT)?;
+        let channel = self.channels.find(name).ok_or(CloseCode::CONFLICT)?;
+        let Channel { log, beside, .. } = &self.channels[channel];
+        let earlier = log.any(target).ok_or(CloseCode::CONFLICT)?;
         if own && !self.is_publisher(idx, earlier.publisher.as_ref()) {
             return Err(CloseCode::FORBIDDEN);
         }
-        Ok(())
+        beside.versions.check(target, earlier, publish.action, publish.payload.len())
+    }
+
+    /// What answers a message must name one that is kept and was not deleted.
+    fn check_parent(&self, name: &str, publish: &Publish) -> Result<(), CloseCode> {
+        let Some(parent) = publish.parent else { return Ok(()) };
+        let channel = self.channels.find(name).ok_or(CloseCode::CONFLICT)?;
+        self.check_message(channel, parent)
     }
 
     fn is_publisher(&self, idx: SessionIdx, publisher: Option<&Publisher>) -> bool {
@@ -314,7 +339,11 @@ fn check_shape(publish: &Publish) -> Result<(), CloseCode> {
         _ => return Err(CloseCode::FORBIDDEN),
     }
     state::check_shape(publish)?;
+    if publish.parent.is_some() && publish.action != Action::Message {
+        return Err(CloseCode::CONFLICT);
+    }
     let in_channel = matches!(publish.scope, Scope::Channel(_) | Scope::User(_));
-    let plain = publish.expected.is_none() && publish.action == Action::Message;
+    let plain =
+        publish.expected.is_none() && publish.parent.is_none() && publish.action == Action::Message;
     if in_channel || plain { Ok(()) } else { Err(CloseCode::CONFLICT) }
 }

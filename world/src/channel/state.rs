@@ -113,9 +113,20 @@ impl Values {
         self.ends.first().map(|(end, _)| *end)
     }
 
-    /// The key of a value whose time is over.
-    pub(crate) fn ended(&self, now: Tick) -> Option<&str> {
-        self.ends.first().filter(|(end, _)| *end <= now).map(|(_, key)| key.as_str())
+    /// The key of a value whose time is over. It lasts until an event removes it.
+    pub(crate) fn take_ended(&mut self, now: Tick) -> Option<String> {
+        self.ends.first().filter(|(end, _)| *end <= now)?;
+        let (_, key) = self.ends.pop_first()?;
+        Some(key)
+    }
+
+    /// The next value to end does so later.
+    pub(crate) fn end_later(&mut self, later: Tick) {
+        let Some((_, key)) = self.ends.pop_first() else { return };
+        if let Some(value) = self.by_key.get_mut(&key) {
+            value.ends = Some(later);
+            self.ends.insert((later, key));
+        }
     }
 
     /// The removal of this value is on its way: it is not due once more.

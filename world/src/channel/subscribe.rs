@@ -200,9 +200,14 @@ impl World {
             let base = ChannelPosition { epoch: top.epoch, offset: start.after };
             subscription.base = base;
             subscription.read = start.after;
+            subscription.paged |= pages.is_some();
             subscription.pages = pages;
         }
         if let Source::Channel(channel) = source {
+            let start = self.channels[channel].beside.cursors.start();
+            if let Some(subscription) = self.sessions[idx].subscriptions.get_mut(key) {
+                subscription.cursors_told = start;
+            }
             self.tell_leases_to(idx, key, channel);
         }
         self.sessions.ready(idx, key);
@@ -220,8 +225,8 @@ impl World {
         let Source::Channel(channel) = source else {
             return (start, None, self.sessions[idx].inbox.top());
         };
-        // Whoever was cut off amid the pages has not got the rest of them.
-        let cut = self.sessions[idx].subscriptions.get(key).is_some_and(|s| s.pages.is_some());
+        let subscription = self.sessions[idx].subscriptions.get(key);
+        let cut = subscription.is_some_and(|s| s.may_lack_pages(start.after));
         let channel = &mut self.channels[channel];
         let goes_on = start.answer == Answer::Resumed && channel.log.has_all_after(start.after);
         let top = channel.log.top();
@@ -247,6 +252,7 @@ impl World {
         let ended = self.sessions[idx].subscriptions.remove(key);
         self.channels[channel].subscribers.remove(&idx);
         self.end_leases(idx, channel);
+        self.forget_cursor(idx, channel);
         if ended.is_some_and(|subscription| subscription.presence) {
             let name = self.channels[channel].name.clone();
             self.leave_channel(idx, &name);

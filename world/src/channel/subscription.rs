@@ -29,6 +29,10 @@ pub(crate) struct Subscription {
     pub(crate) read: Offset,
     /// What is still to be written before the next event.
     pub(crate) pages: Option<Pages>,
+    /// It began with pages, so that one who stands where it began may not have got them.
+    pub(crate) paged: bool,
+    /// Its place among the changes of the channel's cursors.
+    pub(crate) cursors_told: u64,
     /// The session is one of the channel's members.
     pub(crate) presence: bool,
     /// The newest tick in which something of it was written.
@@ -110,8 +114,22 @@ impl Subscriptions {
 }
 
 impl Subscription {
+    /// May a client that goes on after this event lack pages? They come before all events.
+    pub(crate) fn may_lack_pages(&self, after: Offset) -> bool {
+        self.pages.is_some() || self.paged && after == self.base.offset
+    }
+
     pub(crate) fn new(source: Source, at: ChannelPosition, presence: bool, now: Tick) -> Self {
-        Self { source, base: at, read: at.offset, pages: None, presence, told: now }
+        Self {
+            source,
+            base: at,
+            read: at.offset,
+            pages: None,
+            paged: false,
+            cursors_told: 0,
+            presence,
+            told: now,
+        }
     }
 }
 

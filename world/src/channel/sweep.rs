@@ -87,6 +87,8 @@ impl Channels {
                     members.forget_snapshot();
                 }
             }
+            self.retire(ChannelIdx(self.swept as u32));
+            let Some(channel) = self.rows[self.swept].as_deref_mut() else { continue };
             if channel.is_idle(oldest(STATE_IDLE_MS)) && !channel.is_the_worlds() {
                 let idx = ChannelIdx(self.swept as u32);
                 forgotten.extend(self.remove(idx).map(|channel| *channel));

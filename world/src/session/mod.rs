@@ -59,6 +59,9 @@ const PUBLISHES_PER_SECOND: u32 = 50;
 const SUBSCRIBES_PER_SECOND: u32 = 20;
 /// Subscriptions that it may ask for at once: all that it may hold, so that a start is one burst.
 const SUBSCRIBES_BURST: u32 = starling_protocol::limits::SUBSCRIPTIONS_MAX as u32;
+/// Channels that it may have counted for what it has not read in a second; at once, all that it
+/// may follow.
+const COUNTS_PER_SECOND: u32 = 64;
 /// Stream bytes that a link takes until the shell says more: its first flow-control window.
 const STREAM_BYTES_AT_START: u32 = 64 * 1024;
 
@@ -155,6 +158,7 @@ pub struct Session {
     /// In namespaces that have a rate of their own, of which there are few.
     namespace_rates: BTreeMap<String, TokenBucket>,
     subscribe_rate: TokenBucket,
+    count_rate: TokenBucket,
 }
 
 /// The length of what a datagram down needs of a session.
@@ -200,6 +204,7 @@ impl Session {
             publish_rate: TokenBucket::new(PUBLISHES_PER_SECOND, PUBLISHES_PER_SECOND, hz, now),
             namespace_rates: BTreeMap::new(),
             subscribe_rate: TokenBucket::new(SUBSCRIBES_PER_SECOND, SUBSCRIBES_BURST, hz, now),
+            count_rate: TokenBucket::new(COUNTS_PER_SECOND, SUBSCRIBES_BURST, hz, now),
         }
     }
 
@@ -281,6 +286,11 @@ impl Session {
         let taken = bucket.take(now);
         self.namespace_rates.insert(namespace.to_owned(), bucket);
         taken
+    }
+
+    /// Takes a token for counting what is unread in one channel, or says how many ticks to wait.
+    pub(crate) fn may_count_now(&mut self, now: Tick) -> Result<(), u32> {
+        self.count_rate.take(now)
     }
 
     /// Takes a token for one subscription, or says how many ticks to wait.

@@ -5,13 +5,17 @@
 //! and it is taken up again from its position. The last two are breaches of the protocol and are
 //! counted.
 
+use super::leases::Leases;
 use super::presence::{PresenceChange, PresenceList};
+use super::state::KeyedState;
 use crate::error::RequestError;
 use crate::session::outbox::Outbox;
 use starling_protocol::close::{CloseCode, Retry};
 use starling_protocol::limits::{CHANNEL_NAME_BYTES_MAX, SUBSCRIPTIONS_MAX};
 use starling_protocol::message::control::INBOX;
-use starling_protocol::message::events::{Answer, Event, EventUp, Member};
+use starling_protocol::message::events::{
+    Answer, DeliveryClass, Event, EventUp, LeaseTold, Member, StateEntry,
+};
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, Nanos, Offset, SessionId};
 use std::collections::BTreeMap;
@@ -32,7 +36,8 @@ const AGAIN_NS: u64 = Nanos::SECOND;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubscribeOptions {
-    /// Go on after this event; from now where absent.
+    /// Go on after this event; from now where absent. Where the server goes on from there, values
+    /// of keys that were set before are not told again.
     pub resume: Option<ChannelPosition>,
     /// Count me among the channel's members.
     pub presence: bool,
@@ -72,7 +77,10 @@ pub struct Subscription {
     state: SubscriptionState,
     position: Option<ChannelPosition>,
     top: Offset,
+    class: DeliveryClass,
     members: Option<Box<PresenceList>>,
+    values: KeyedState,
+    leases: Leases,
 }
 
 impl Subscription {
@@ -107,11 +115,29 @@ impl Subscription {
         self.members.as_deref()
     }
 
+    /// How its events are delivered.
+    #[must_use]
+    pub const fn class(&self) -> DeliveryClass {
+        self.class
+    }
+
+    /// The values of its keys.
+    #[must_use]
+    pub const fn values(&self) -> &KeyedState {
+        &self.values
+    }
+
+    /// What others do at this moment, such as typing.
+    pub fn leases(&self, now: Nanos) -> impl Iterator<Item = &LeaseTold> {
+        self.leases.at(now)
+    }
+
     fn request(&self, key: ChannelKey) -> EventUp {
         EventUp::Subscribe {
             key,
             channel: self.channel.clone(),
-            resume: self.position,
+            // Amid the pages there is nothing to go on from.
+            resume: self.position.filter(|_| self.values.is_complete()),
             presence: self.presence,
         }
     }
@@ -137,6 +163,13 @@ pub(crate) enum Heard {
     },
     MembersComplete {
         key: ChannelKey,
+    },
+    StateComplete {
+        key: ChannelKey,
+    },
+    Leases {
+        key: ChannelKey,
+        leases: Vec<LeaseTold>,
     },
     Gap {
         key: ChannelKey,
@@ -191,7 +224,10 @@ impl Subscriptions {
                 state: SubscriptionState::Wanted,
                 position: options.resume,
                 top: Offset(0),
+                class: DeliveryClass::Ordered,
                 members,
+                values: KeyedState::default(),
+                leases: Leases::default(),
             },
         );
         self.wanted = true;
@@ -280,6 +316,7 @@ impl Subscriptions {
         key: ChannelKey,
         answer: Answer,
         top: ChannelPosition,
+        class: DeliveryClass,
     ) -> Heard {
         // One that was ended here while its answer was under way.
         let Some(subscription) = self.by_key.get_mut(&key) else { return Heard::Nothing };
@@ -297,6 +334,7 @@ impl Subscriptions {
             }
             Answer::Reset(position) => {
                 subscription.position = Some(position);
+                subscription.values.restart();
                 if let Some(members) = &mut subscription.members {
                     members.restart();
                 }
@@ -306,7 +344,8 @@ impl Subscriptions {
                 subscription.position = Some(known.unwrap_or(top));
             }
         }
-        subscription.top = top.offset;
+        subscription.leases.restart();
+        (subscription.top, subscription.class) = (top.offset, class);
         subscription.state = SubscriptionState::Live;
         Heard::Subscribed { key, answer }
     }
@@ -318,7 +357,10 @@ impl Subscriptions {
             return Heard::Nothing; // of a subscription that is being taken up again
         }
         let Some(position) = &mut subscription.position else { return Heard::Breach };
-        if event.offset.0 != position.offset.0 + 1 {
+        // A conflated channel skips what a newer value of the same key has replaced.
+        let jumps =
+            subscription.class == DeliveryClass::Conflated && event.offset > position.offset;
+        if event.offset.0 != position.offset.0 + 1 && !jumps {
             if event.offset > position.offset {
                 self.take_up_again(key);
             }
@@ -326,6 +368,7 @@ impl Subscriptions {
         }
         position.offset = event.offset;
         subscription.top = subscription.top.max(event.offset);
+        subscription.values.apply(&event);
         match subscription.members.as_mut().and_then(|members| members.apply(&event)) {
             Some(PresenceChange::Joined(member)) => Heard::Joined { key, member },
             Some(PresenceChange::Left(session)) => Heard::Left { key, session },
@@ -355,6 +398,28 @@ impl Subscriptions {
         if complete { Heard::MembersComplete { key } } else { Heard::Nothing }
     }
 
+    pub(crate) fn state_page(
+        &mut self,
+        key: ChannelKey,
+        entries: Vec<StateEntry>,
+        last: bool,
+    ) -> Heard {
+        let values = self.by_key.get_mut(&key).map(|s| &mut s.values);
+        let complete = values.is_some_and(|values| values.page(entries, last));
+        if complete { Heard::StateComplete { key } } else { Heard::Nothing }
+    }
+
+    pub(crate) fn leases_told(
+        &mut self,
+        now: Nanos,
+        key: ChannelKey,
+        leases: Vec<LeaseTold>,
+    ) -> Heard {
+        let Some(subscription) = self.by_key.get_mut(&key) else { return Heard::Nothing };
+        subscription.leases.told(now, &leases);
+        Heard::Leases { key, leases }
+    }
+
     pub(crate) fn ended(&mut self, key: ChannelKey, code: CloseCode) -> Heard {
         if key == INBOX {
             return Heard::Breach;
@@ -382,14 +447,17 @@ impl Subscriptions {
     }
 }
 
-const fn inbox() -> Subscription {
+fn inbox() -> Subscription {
     Subscription {
         channel: String::new(),
         presence: false,
         state: SubscriptionState::Live,
         position: None,
         top: Offset(0),
+        class: DeliveryClass::Ordered,
         members: None,
+        values: KeyedState::default(),
+        leases: Leases::default(),
     }
 }
 

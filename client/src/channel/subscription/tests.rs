@@ -2,6 +2,8 @@ use super::*;
 use starling_protocol::message::events::Action;
 use starling_protocol::units::{MessageId, Tick};
 
+const ORDERED: DeliveryClass = DeliveryClass::Ordered;
+
 fn at(offset: u64) -> ChannelPosition {
     ChannelPosition { epoch: Epoch(1), offset: Offset(offset) }
 }
@@ -26,7 +28,7 @@ fn live() -> (Subscriptions, ChannelKey) {
     let (mut subscriptions, mut outbox) = (Subscriptions::new(), Outbox::default());
     let key = subscriptions.want("lobby", SubscribeOptions::default()).expect("room");
     subscriptions.flush(&mut outbox);
-    let heard = subscriptions.subscribed(Nanos(0), key, Answer::Reset(at(4)), at(4));
+    let heard = subscriptions.subscribed(Nanos(0), key, Answer::Reset(at(4)), at(4), ORDERED);
     assert!(matches!(heard, Heard::Subscribed { .. }));
     (subscriptions, key)
 }
@@ -52,7 +54,7 @@ fn a_hole_stops_the_subscription_and_it_is_taken_up_from_its_position() {
     assert_eq!(subscriptions.get(key).map(Subscription::state), Some(SubscriptionState::Wanted));
     assert_eq!(subscriptions.deliver(event(key, 8)), Heard::Nothing);
     subscriptions.flush(&mut Outbox::default());
-    subscriptions.subscribed(Nanos(0), key, Answer::Resumed, at(8));
+    subscriptions.subscribed(Nanos(0), key, Answer::Resumed, at(8), ORDERED);
     assert!(matches!(subscriptions.deliver(event(key, 5)), Heard::Delivered(_)));
     assert_eq!(subscriptions.get(key).map(Subscription::behind), Some(3));
 }
@@ -73,7 +75,7 @@ fn a_gap_may_come_before_the_answer_that_it_belongs_to() {
     let key = subscriptions.want("lobby", options).expect("room");
     subscriptions.flush(&mut Outbox::default());
     assert!(matches!(subscriptions.gap(key, Offset(5), Offset(9)), Heard::Gap { .. }));
-    subscriptions.subscribed(Nanos(0), key, Answer::Resumed, at(20));
+    subscriptions.subscribed(Nanos(0), key, Answer::Resumed, at(20), ORDERED);
     assert!(matches!(subscriptions.deliver(event(key, 10)), Heard::Delivered(_)));
 }
 
@@ -83,7 +85,7 @@ fn a_subscription_denied_for_the_time_being_is_asked_for_again() {
     let key = subscriptions.want("lobby", SubscribeOptions::default()).expect("room");
     subscriptions.flush(&mut Outbox::default());
     let denied = Answer::Denied(CloseCode::RATE_LIMITED);
-    assert_eq!(subscriptions.subscribed(Nanos(0), key, denied, at(0)), Heard::Nothing);
+    assert_eq!(subscriptions.subscribed(Nanos(0), key, denied, at(0), ORDERED), Heard::Nothing);
     let due = subscriptions.again_at().expect("it will be asked for again");
     subscriptions.again(due);
     let mut outbox = Outbox::default();
@@ -108,7 +110,7 @@ fn a_denied_subscription_is_gone() {
     let key = subscriptions.want("secret", SubscribeOptions::default()).expect("room");
     subscriptions.flush(&mut Outbox::default());
     let code = CloseCode::UNKNOWN_CHANNEL;
-    let heard = subscriptions.subscribed(Nanos(0), key, Answer::Denied(code), at(0));
+    let heard = subscriptions.subscribed(Nanos(0), key, Answer::Denied(code), at(0), ORDERED);
     assert_eq!(heard, Heard::Ended { key, channel: "secret".into(), code });
     assert!(subscriptions.get(key).is_none());
 }
@@ -122,4 +124,16 @@ fn subscriptions_are_bounded() {
     }
     let one_more = subscriptions.want("c/more", SubscribeOptions::default());
     assert_eq!(one_more, Err(RequestError::Limit));
+}
+
+#[test]
+fn a_conflated_channel_jumps_forward_and_never_back() {
+    let (mut subscriptions, key) = live();
+    subscriptions.subscribed(Nanos(0), key, Answer::Resumed, at(9), DeliveryClass::Conflated);
+    assert!(matches!(subscriptions.deliver(event(key, 9)), Heard::Delivered(_)));
+    assert_eq!(subscriptions.deliver(event(key, 7)), Heard::Breach);
+    assert_eq!(
+        (offset(&subscriptions, key), subscriptions.get(key).map(Subscription::behind)),
+        (9, Some(0))
+    );
 }

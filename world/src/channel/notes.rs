@@ -1,0 +1,330 @@
+//! Notes on events: reactions, flags, votes. Each kind has a rule by which it counts, and the world
+//! keeps the sum, so that nobody has to add up what others said.
+
+use super::ChannelIdx;
+use super::log::Record;
+use super::name::{self, Name};
+use super::publish::{Accepted, Refusal};
+use super::versions::is_message;
+use crate::World;
+use crate::checksum::Checksum;
+use crate::session::{Session, SessionIdx};
+use starling_protocol::close::CloseCode;
+use starling_protocol::codec;
+use starling_protocol::limits::{
+    NOTE_KINDS_MAX, NOTE_NAME_BYTES_MAX, NOTE_NAMES_TOLD_MAX, NOTES_MAX,
+};
+use starling_protocol::message::events::{Action, Annotate, NoteRule, NoteSummary, Noted, Receipt};
+use starling_protocol::units::{Offset, SessionId};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a note, a name and a kind cost, for the bound in bytes.
+const NOTE_OVERHEAD_BYTES: usize = 96;
+/// Bytes of notes that one channel keeps.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Who notes and reads: somebody with a subject is one however many sessions it has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum User {
+    /// With a token.
+    Named(String),
+    /// In open mode: one session.
+    Session(SessionId),
+}
+
+impl User {
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Named(subject) => subject.len(),
+            Self::Session(_) => 8,
+        }
+    }
+
+    pub(crate) fn add_to(&self, sum: &mut Checksum) {
+        match self {
+            Self::Named(subject) => sum.add_bytes(subject.as_bytes()),
+            Self::Session(id) => sum.add(id.0),
+        };
+    }
+}
+
+impl Session {
+    /// Who this session is for notes and receipts.
+    pub(crate) fn user(&self) -> User {
+        match self.principal.subject.as_str() {
+            "" => User::Session(self.id),
+            subject => User::Named(subject.to_owned()),
+        }
+    }
+}
+
+/// The notes of one kind on one event.
+#[derive(Debug)]
+struct Kind {
+    rule: NoteRule,
+    total: u64,
+    by_user: BTreeMap<User, BTreeMap<String, u32>>,
+    by_name: BTreeMap<String, u64>,
+    /// Names, the most frequent first.
+    ranked: BTreeSet<(Reverse<u64>, String)>,
+    notes: usize,
+}
+
+impl Kind {
+    fn new(rule: NoteRule) -> Self {
+        Self {
+            rule,
+            total: 0,
+            by_user: BTreeMap::new(),
+            by_name: BTreeMap::new(),
+            ranked: BTreeSet::new(),
+            notes: 0,
+        }
+    }
+
+    fn of(&self, user: &User, name: &str) -> u32 {
+        self.by_user.get(user).and_then(|names| names.get(name)).copied().unwrap_or(0)
+    }
+
+    /// Sets or takes back; `false` where that changes nothing.
+    fn apply(&mut self, user: &User, said: &Annotate) -> bool {
+        let name = if self.rule == NoteRule::Flag { "" } else { said.name.as_str() };
+        let had = self.of(user, name);
+        match self.rule {
+            NoteRule::Total => self.total = self.total.saturating_add(said.count.into()),
+            _ if said.remove && had == 0 => return false,
+            NoteRule::Multiple if said.remove => {
+                self.set(user, name, had.saturating_sub(said.count));
+            }
+            NoteRule::Multiple => self.set(user, name, had.saturating_add(said.count)),
+            _ if said.remove => self.set(user, name, 0),
+            _ if had > 0 => return false,
+            NoteRule::Unique => {
+                let old = self.by_user.get(user).and_then(|names| names.keys().next().cloned());
+                old.iter().for_each(|old| self.set(user, old, 0));
+                self.set(user, name, 1);
+            }
+            _ => self.set(user, name, 1),
+        }
+        true
+    }
+
+    fn set(&mut self, user: &User, name: &str, count: u32) {
+        let had = self.of(user, name);
+        let names = self.by_user.entry(user.clone()).or_default();
+        if count == 0 {
+            names.remove(name);
+        } else {
+            names.insert(name.to_owned(), count);
+        }
+        if names.is_empty() {
+            self.by_user.remove(user);
+        }
+        self.notes = self.notes + usize::from(count > 0) - usize::from(had > 0);
+        self.total = self.total + u64::from(count) - u64::from(had);
+        if self.rule != NoteRule::Flag {
+            self.rank(name, i64::from(count) - i64::from(had));
+        }
+    }
+
+    fn rank(&mut self, name: &str, change: i64) {
+        let old = self.by_name.remove(name).unwrap_or(0);
+        self.ranked.remove(&(Reverse(old), name.to_owned()));
+        let new = old.saturating_add_signed(change);
+        if new > 0 {
+            self.by_name.insert(name.to_owned(), new);
+            self.ranked.insert((Reverse(new), name.to_owned()));
+        }
+    }
+
+    fn summary(&self, kind: &str) -> NoteSummary {
+        let top = self.ranked.iter().take(NOTE_NAMES_TOLD_MAX);
+        let mut names: Vec<_> = top.map(|(Reverse(n), name)| (name.clone(), *n)).collect();
+        names.sort_unstable();
+        NoteSummary {
+            kind: kind.to_owned(),
+            rule: self.rule,
+            total: self.total,
+            users: self.by_user.len() as u32,
+            names,
+        }
+    }
+
+    fn add_to(&self, sum: &mut Checksum) {
+        sum.add(self.rule as u8).add(self.total);
+        for (user, names) in &self.by_user {
+            user.add_to(sum);
+            for (name, count) in names {
+                sum.add_bytes(name.as_bytes()).add(*count);
+            }
+        }
+    }
+}
+
+/// The notes on one channel's events.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    by_target: BTreeMap<Offset, BTreeMap<String, Kind>>,
+    bytes: usize,
+}
+
+impl Notes {
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// All notes on an event, kind by kind.
+    pub(crate) fn summaries(&self, target: Offset) -> Vec<NoteSummary> {
+        let kinds = self.by_target.get(&target).into_iter().flatten();
+        kinds.map(|(name, kind)| kind.summary(name)).collect()
+    }
+
+    /// Sets or takes back a note; what its kind comes to then, or `None` where nothing changed.
+    ///
+    /// # Errors
+    /// `CONFLICT` for another rule than that of the kind, and for a Total that is taken back;
+    /// `LIMIT` for too many kinds, notes or bytes.
+    fn apply(&mut self, user: &User, said: &Annotate) -> Result<Option<NoteSummary>, CloseCode> {
+        self.check(user, said)?;
+        if said.remove && self.find(said).is_none() {
+            return Ok(None);
+        }
+        let before = self.cost(said);
+        let kinds = self.by_target.entry(said.target).or_default();
+        let kind = kinds.entry(said.kind.clone()).or_insert_with(|| Kind::new(said.rule));
+        let changed = kind.apply(user, said);
+        let summary = kind.summary(&said.kind);
+        self.bytes = self.bytes + self.cost(said) - before;
+        Ok(changed.then_some(summary))
+    }
+
+    fn find(&self, said: &Annotate) -> Option<&Kind> {
+        self.by_target.get(&said.target)?.get(&said.kind)
+    }
+
+    fn check(&self, user: &User, said: &Annotate) -> Result<(), CloseCode> {
+        let kind = self.find(said);
+        if kind.is_some_and(|kind| kind.rule != said.rule) {
+            return Err(CloseCode::CONFLICT);
+        }
+        let kinds = self.by_target.get(&said.target).map_or(0, BTreeMap::len);
+        let (notes, old) =
+            kind.map_or((0, false), |kind| (kind.notes, kind.of(user, &said.name) > 0));
+        let full = self.bytes >= BYTES_MAX
+            || kind.is_none() && kinds >= NOTE_KINDS_MAX
+            || notes >= NOTES_MAX && !old;
+        if full && !said.remove { Err(CloseCode::LIMIT) } else { Ok(()) }
+    }
+
+    /// What the kind that is spoken of costs.
+    fn cost(&self, said: &Annotate) -> usize {
+        let one = NOTE_OVERHEAD_BYTES + NOTE_NAME_BYTES_MAX;
+        self.find(said).map_or(0, |kind| one * (1 + kind.notes + kind.by_name.len()))
+    }
+
+    /// Ends the notes on an event, which was deleted.
+    pub(crate) fn end(&mut self, target: Offset) {
+        let kinds = self.by_target.remove(&target);
+        let one = NOTE_OVERHEAD_BYTES + NOTE_NAME_BYTES_MAX;
+        let cost = |kind: &Kind| one * (1 + kind.notes + kind.by_name.len());
+        self.bytes -= kinds.iter().flat_map(BTreeMap::values).map(cost).sum::<usize>();
+    }
+
+    /// Forgets the notes on events before this one, which are kept no longer.
+    pub(crate) fn retire(&mut self, first: Offset) {
+        while let Some(target) = self.by_target.keys().next().copied().filter(|t| *t < first) {
+            self.end(target);
+        }
+    }
+
+    pub(crate) fn add_to(&self, sum: &mut Checksum) {
+        for (target, kinds) in &self.by_target {
+            for (name, kind) in kinds {
+                sum.add(target.0).add_bytes(name.as_bytes());
+                kind.add_to(sum);
+            }
+        }
+    }
+}
+
+impl World {
+    /// Sets or takes back a note, once, and answers as a publish is answered.
+    pub(crate) fn annotate(&mut self, idx: SessionIdx, said: Annotate) {
+        self.once(idx, said.message, |world| world.take_note(idx, said));
+    }
+
+    fn take_note(&mut self, idx: SessionIdx, said: Annotate) -> Result<Accepted, Refusal> {
+        self.take_turn(idx)?;
+        check_shape(&said)?;
+        let channel = self.notable(idx, &said)?;
+        if self.channels[channel].kept.is_some() {
+            self.may_keep(Some(channel))?;
+        }
+        self.channels.make_room()?;
+        let user = self.sessions[idx].user();
+        let changed = self.channels.with_beside(channel, |b| b.notes.apply(&user, &said))?;
+        let Some(summary) = changed else { return self.nothing_noted(idx, channel, &said) };
+        let Annotate { message, target, name, count, remove, .. } = said;
+        let record = Record {
+            publisher: Some(self.sessions[idx].publisher()),
+            message,
+            action: Action::Annotate(target),
+            payload: codec::encode(&Noted { name, count, remove, summary }),
+            ..self.new_record()
+        };
+        Ok(self.append_asked(channel, record, idx, message))
+    }
+
+    /// A note that changes nothing makes no event. P5: what it would have changed may be on its way
+    /// to the disk, and is not to be taken for kept before it is.
+    fn nothing_noted(
+        &mut self,
+        idx: SessionIdx,
+        channel: ChannelIdx,
+        said: &Annotate,
+    ) -> Result<Accepted, Refusal> {
+        let log = &self.channels[channel].log;
+        if log.newest() > log.top().offset {
+            return Err(CloseCode::STORE_BUSY.into());
+        }
+        let receipt = Receipt::Channel(log.top());
+        self.sessions[idx].repeats.remember(said.message, receipt, self.now);
+        Ok(Accepted::Now(receipt))
+    }
+
+    /// The channel of an event that may be noted on.
+    fn notable(&self, idx: SessionIdx, said: &Annotate) -> Result<ChannelIdx, CloseCode> {
+        let Name::Plain(name) = name::parse(&said.channel)? else {
+            return Err(CloseCode::UNKNOWN_CHANNEL);
+        };
+        self.check_annotate(idx, name)?;
+        let channel = self.channels.find(name).ok_or(CloseCode::CONFLICT)?;
+        self.check_message(channel, said.target)?;
+        self.channels.check_beside()?;
+        Ok(channel)
+    }
+
+    /// Is this a message of the channel that is kept and was not deleted?
+    pub(super) fn check_message(&self, idx: ChannelIdx, offset: Offset) -> Result<(), CloseCode> {
+        let channel = &self.channels[idx];
+        let there = channel.log.any(offset).is_some_and(is_message);
+        match there && !channel.beside.versions.is_deleted(offset) {
+            true => Ok(()),
+            false => Err(CloseCode::CONFLICT),
+        }
+    }
+}
+
+/// What can be refused without looking at the world.
+fn check_shape(said: &Annotate) -> Result<(), CloseCode> {
+    let named = !matches!(said.rule, NoteRule::Total | NoteRule::Flag);
+    let fits = |name: &str, least: usize| (least..=NOTE_NAME_BYTES_MAX).contains(&name.len());
+    if !fits(&said.kind, 1) || !fits(&said.name, usize::from(named)) {
+        return Err(CloseCode::BAD_NAME);
+    }
+    let counts = matches!(said.rule, NoteRule::Total | NoteRule::Multiple);
+    let right = if counts { said.count > 0 } else { said.count == 1 };
+    let taken_back = said.remove && said.rule == NoteRule::Total;
+    if right && !taken_back { Ok(()) } else { Err(CloseCode::CONFLICT) }
+}

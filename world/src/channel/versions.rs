@@ -1,0 +1,162 @@
+//! Versions and threads: what later events made of earlier ones.
+//!
+//! The log keeps every event as it was said. Beside it a small index says of each message that was
+//! changed what it is now, and of each that was answered how many answers it has, so that history
+//! shows it at its first place as it stands.
+
+use super::log::{Log, Record};
+use crate::checksum::Checksum;
+use starling_protocol::close::CloseCode;
+use starling_protocol::limits::EVENT_BYTES_MAX;
+use starling_protocol::message::events::{Action, Version};
+use starling_protocol::units::Offset;
+use std::collections::BTreeMap;
+
+/// What an entry costs beside its content, for the bound in bytes.
+const ENTRY_OVERHEAD_BYTES: usize = 96;
+/// Bytes of contents that one channel keeps for messages that were changed.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What a message is now.
+#[derive(Clone, Debug)]
+pub(crate) struct Changed {
+    pub(crate) version: Version,
+    pub(crate) content: Vec<u8>,
+}
+
+impl Changed {
+    fn bytes(&self) -> usize {
+        ENTRY_OVERHEAD_BYTES + self.content.len()
+    }
+}
+
+/// Which messages of a channel were changed, and which were answered.
+#[derive(Debug, Default)]
+pub(crate) struct Versions {
+    by_target: BTreeMap<Offset, Changed>,
+    replies: BTreeMap<Offset, u32>,
+    bytes: usize,
+}
+
+impl Versions {
+    /// What a message is now, where it was changed.
+    pub(crate) fn get(&self, target: Offset) -> Option<&Changed> {
+        self.by_target.get(&target)
+    }
+
+    /// How many messages answer this one.
+    pub(crate) fn replies(&self, parent: Offset) -> u32 {
+        self.replies.get(&parent).copied().unwrap_or(0)
+    }
+
+    /// Was it deleted?
+    pub(crate) fn is_deleted(&self, target: Offset) -> bool {
+        self.get(target).is_some_and(|changed| changed.version.deleted)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes + ENTRY_OVERHEAD_BYTES * self.replies.len()
+    }
+
+    /// May a message be changed like this?
+    ///
+    /// # Errors
+    /// `CONFLICT` for what is no message, sets a key or is deleted; `TOO_LARGE` where it would be
+    /// longer than an event may be; `LIMIT` where the channel keeps as much as it may.
+    pub(crate) fn check(
+        &self,
+        target: Offset,
+        earlier: &Record,
+        action: Action,
+        payload: usize,
+    ) -> Result<(), CloseCode> {
+        if !is_message(earlier) || earlier.state_key.is_some() || self.is_deleted(target) {
+            return Err(CloseCode::CONFLICT);
+        }
+        let stands = self.get(target).map_or(earlier.payload.len(), |c| c.content.len());
+        if matches!(action, Action::Append(_)) && stands + payload > EVENT_BYTES_MAX {
+            return Err(CloseCode::TOO_LARGE);
+        }
+        let frees = matches!(action, Action::Delete(_));
+        if !frees && self.bytes + stands + payload > BYTES_MAX {
+            return Err(CloseCode::LIMIT);
+        }
+        Ok(())
+    }
+
+    /// Takes in an event of the channel: it may change an earlier one, or answer it.
+    pub(crate) fn take(&mut self, offset: Offset, record: &Record, log: &Log) {
+        match record.action {
+            Action::Update(target) => self.change(target, offset, record, record.payload.clone()),
+            Action::Append(target) => {
+                let mut content = match (self.get(target), log.get(target)) {
+                    (Some(changed), _) => changed.content.clone(),
+                    (None, earlier) => earlier.map_or_else(Vec::new, |e| e.payload.clone()),
+                };
+                content.extend_from_slice(&record.payload);
+                self.change(target, offset, record, content);
+            }
+            Action::Delete(target) => {
+                self.change(target, offset, record, Vec::new());
+                if let Some(parent) = log.get(target).and_then(|earlier| earlier.parent) {
+                    self.unanswer(parent);
+                }
+            }
+            Action::Message => {
+                if let Some(parent) = record.parent {
+                    *self.replies.entry(parent).or_default() += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets what is known of events before this one, which are kept no longer.
+    pub(crate) fn retire(&mut self, first: Offset) {
+        while let Some(entry) = self.by_target.first_entry().filter(|e| *e.key() < first) {
+            self.bytes -= entry.remove().bytes();
+        }
+        while let Some(entry) = self.replies.first_entry().filter(|e| *e.key() < first) {
+            entry.remove();
+        }
+    }
+
+    fn change(&mut self, target: Offset, offset: Offset, record: &Record, content: Vec<u8>) {
+        let count = self.get(target).map_or(1, |changed| changed.version.count) + 1;
+        let version = Version {
+            offset,
+            count,
+            tick: record.tick,
+            publisher: record.publisher.clone(),
+            deleted: matches!(record.action, Action::Delete(_)),
+        };
+        let changed = Changed { version, content };
+        self.bytes += changed.bytes();
+        let old = self.by_target.insert(target, changed);
+        self.bytes -= old.map_or(0, |old| old.bytes());
+    }
+
+    fn unanswer(&mut self, parent: Offset) {
+        if let Some(replies) = self.replies.get_mut(&parent) {
+            *replies -= 1;
+            if *replies == 0 {
+                self.replies.remove(&parent);
+            }
+        }
+    }
+
+    pub(crate) fn add_to(&self, sum: &mut Checksum) {
+        for (target, changed) in &self.by_target {
+            sum.add(target.0).add(changed.version.offset.0).add(changed.version.count);
+            sum.add(u64::from(changed.version.deleted)).add_bytes(&changed.content);
+        }
+        for (parent, replies) in &self.replies {
+            sum.add(parent.0).add(*replies);
+        }
+    }
+}
+
+/// Is it a message, which can be changed, answered and noted on?
+pub(crate) fn is_message(record: &Record) -> bool {
+    record.action == Action::Message
+}
