@@ -62,7 +62,7 @@ impl Client {
         token[..8].copy_from_slice(&self.conn.0.to_le_bytes());
         Command::Attach(Box::new(Attach {
             conn: self.conn,
-            principal: Principal { subject: String::new(), grants, expires_us: None },
+            principal: Principal { grants, ..Principal::default() },
             token,
             token_digest: token,
             resume: None,

@@ -16,4 +16,5 @@ pub mod run;
 pub mod stepped;
 pub mod store;
 pub mod telemetry;
+pub mod tenant;
 pub mod wall;

@@ -243,7 +243,7 @@ impl<T: Transport> Stepped<T> {
     /// The room of a world.
     #[must_use]
     pub fn room(&self, world: &str) -> Option<&Room> {
-        let entry = self.front.directory().worlds().get(world)?;
+        let entry = self.front.directory().worlds().labelled(world)?;
         self.front.rooms().get(entry.id)
     }
 }

@@ -80,9 +80,13 @@ fn start_error(config: Config) -> StartError {
 
 /// Asks the internal listener and gives status line, headers and body.
 fn get(address: SocketAddr, path: &str) -> String {
+    ask(address, "GET", path, "")
+}
+
+fn ask(address: SocketAddr, verb: &str, path: &str, more: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+    write!(stream, "{verb} {path} HTTP/1.1\r\nhost: localhost\r\n{more}connection: close\r\n\r\n")
         .expect("it reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("it answers");
@@ -190,6 +194,12 @@ fn a_server_serves_over_real_sockets(config: Config) {
     assert!(get(http, "/live").starts_with("HTTP/1.1 200"));
     assert!(get(http, "/ready").starts_with("HTTP/1.1 200"));
     assert!(get(http, "/nothing").starts_with("HTTP/1.1 404"));
+    let revoke = |query: &str, more: &str| ask(http, "POST", &format!("/revoke{query}"), more);
+    let taken = revoke("?subject=eve&tenant=acme", "");
+    assert!(taken.starts_with("HTTP/1.1 200") && taken.contains("\"connections\": 0"), "{taken}");
+    assert!(revoke("", "").starts_with("HTTP/1.1 400"));
+    assert!(revoke("?subject=eve", "origin: http://x\r\n").starts_with("HTTP/1.1 403"));
+    assert!(get(http, "/revoke?subject=eve").starts_with("HTTP/1.1 405"));
     assert!(running.greeting().iter().any(|line| line.contains("OPEN")));
 }
 
@@ -305,7 +315,7 @@ fn labels_are_never_text_of_a_client() {
 
 fn ticks_keep_time(config: Config) {
     let running = start(config);
-    let reading = || running.board().worlds.get("arena").expect("it is listed").gauge.read();
+    let reading = || running.board().worlds.labelled("arena").expect("it is listed").gauge.read();
     let started = Instant::now();
     let first = reading().tick.0;
     let mut client = Client::join(&running, "arena");

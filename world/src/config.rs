@@ -18,11 +18,22 @@ pub enum Profile {
     Events,
 }
 
+/// Whose a world is. It decides who finds it, and nothing within it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    /// One tenant's; that of tokens that name none where empty.
+    Tenant(String),
+    /// A place in which tenants meet.
+    Shared,
+}
+
 /// How a world behaves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorldConfig {
     /// Its name.
     pub name: String,
+    /// Whose it is.
+    pub owner: Owner,
     /// Its space.
     pub space: Space,
     /// What it is for.
@@ -73,6 +84,7 @@ impl WorldConfig {
         };
         Self {
             name: name.into(),
+            owner: Owner::Tenant(String::new()),
             space,
             profile,
             authority: Authority::Client,

@@ -5,6 +5,8 @@
 pub struct Principal {
     /// Subject of the token; empty in open mode.
     pub subject: String,
+    /// Name of the token (`jti`), by which it can be revoked; empty in open mode.
+    pub token: String,
     /// What it may do in this world.
     pub grants: Grants,
     /// The token ends here, in microseconds since the world's epoch; `None` in open mode.

@@ -64,6 +64,8 @@ pub enum Command {
         /// Whose.
         conn: ConnId,
     },
+    /// What these were granted is taken back: their sessions end, live and parked.
+    Revoke(Whom),
     /// The store has something to say.
     Store(News),
     /// The server drains: refuse new sessions, tell everyone.
@@ -73,6 +75,19 @@ pub enum Command {
         /// Upper bound of the clients' random wait.
         jitter_ms: u32,
     },
+}
+
+/// Whose grants are taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// One session.
+    Session(SessionId),
+    /// Everyone whose token has this subject.
+    Subject(String),
+    /// Everyone whose subject begins so.
+    Under(String),
+    /// Everyone.
+    Everyone,
 }
 
 /// An admitted connection.

@@ -13,7 +13,7 @@ use starling_protocol::message::control::{ControlDown, Rejection};
 use starling_protocol::message::events::EventDown;
 use starling_protocol::message::host::HostDown;
 use starling_protocol::stream::StreamKind;
-use starling_protocol::units::Tick;
+use starling_protocol::units::{ChannelKey, Tick};
 use std::collections::VecDeque;
 
 /// Bytes that may wait for a session that owns nothing.
@@ -27,10 +27,39 @@ const TOPS_MS: u64 = 5_000;
 /// Rejections told of one tick; the rest is counted only.
 const REJECTIONS_PER_TICK_MAX: usize = 4_096;
 
+/// Which subscriptions a message tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// None of them.
+    Nothing,
+    /// One.
+    Channel(ChannelKey),
+    /// Several, in words that are said again in time.
+    Channels,
+}
+
+impl About {
+    const fn of(event: &EventDown) -> Self {
+        match event {
+            EventDown::Subscribed { key, .. }
+            | EventDown::Members { key, .. }
+            | EventDown::MembersChanged { key, .. }
+            | EventDown::Gap { key, .. }
+            | EventDown::State { key, .. }
+            | EventDown::Count { key, .. }
+            | EventDown::Cursors { key, .. }
+            | EventDown::Leases { key, .. } => Self::Channel(*key),
+            EventDown::Tops { .. } => Self::Channels,
+            _ => Self::Nothing,
+        }
+    }
+}
+
 /// One framed message.
 #[derive(Clone, Debug)]
 pub(crate) struct Letter {
     pub(crate) stream: StreamKind,
+    pub(crate) about: About,
     pub(crate) since: Tick,
     pub(crate) frame: Vec<u8>,
 }
@@ -41,7 +70,8 @@ impl Letter {
     }
 
     pub(crate) fn event(message: &EventDown, now: Tick) -> Self {
-        Self::new(StreamKind::Events, &codec::encode(message), now)
+        let about = About::of(message);
+        Self { about, ..Self::new(StreamKind::Events, &codec::encode(message), now) }
     }
 
     pub(crate) fn bulk(message: &BulkDown, now: Tick) -> Self {
@@ -55,7 +85,7 @@ impl Letter {
     fn new(stream: StreamKind, body: &[u8], since: Tick) -> Self {
         let mut framed = Vec::with_capacity(body.len() + 4);
         frame::write(body, &mut framed);
-        Self { stream, since, frame: framed }
+        Self { stream, about: About::Nothing, since, frame: framed }
     }
 }
 
@@ -112,6 +142,32 @@ impl Mail {
         let letter = self.letters.pop_front()?;
         self.bytes -= letter.frame.len();
         Some(letter)
+    }
+
+    /// The next letter of the control stream, before all others.
+    pub(crate) fn pop_control(&mut self) -> Option<Letter> {
+        let control = |letter: &Letter| letter.stream == StreamKind::Control;
+        let letter =
+            self.letters.iter().position(control).and_then(|at| self.letters.remove(at))?;
+        self.bytes -= letter.frame.len();
+        Some(letter)
+    }
+
+    /// Does a letter of the control stream wait?
+    pub(crate) fn has_control(&self) -> bool {
+        self.letters.iter().any(|letter| letter.stream == StreamKind::Control)
+    }
+
+    /// Keeps only these letters.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(StreamKind, About) -> bool) {
+        self.letters.retain(|letter| keep(letter.stream, letter.about));
+        self.bytes = self.letters.iter().map(|letter| letter.frame.len()).sum();
+    }
+
+    /// Counts the time that everything waits from now on.
+    pub(crate) fn renew(&mut self, now: Tick) {
+        self.letters.iter_mut().for_each(|letter| letter.since = now);
+        self.stalled = None;
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -80,6 +80,13 @@ pub enum Note {
         /// Why.
         code: CloseCode,
     },
+    /// A session ended because what it was granted was taken back.
+    Revoked {
+        /// Which.
+        session: SessionId,
+        /// Name of its token, which is good for nothing any more; empty in open mode.
+        token: String,
+    },
     /// A connection was refused.
     Refused {
         /// Which.

@@ -27,6 +27,7 @@ impl World {
         match command {
             Command::Attach(attach) => self.knock(attach, now_us, out),
             Command::Detach { conn } => self.detach(conn, out),
+            Command::Revoke(whom) => self.revoke(&whom, out),
             Command::Store(news) => self.store_news(news, now_us, out),
             Command::Drain { deadline_ms, jitter_ms } => self.drain(deadline_ms, jitter_ms),
             Command::Control { conn, message } => {

@@ -172,7 +172,7 @@ fn a_host_that_loses_its_grant_is_closed() {
     let principal = starling_world::grants::Principal {
         subject: "host".into(),
         grants: Grants::open(),
-        expires_us: None,
+        ..Default::default()
     };
     stage.step(Command::Regrant { conn: host.conn, principal });
     assert_eq!(stage.closed(host.conn), Some(CloseCode::FORBIDDEN));

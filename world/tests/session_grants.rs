@@ -2,17 +2,17 @@
 
 mod session_stage;
 
-use session_stage::{Guest, Stage, patterns, spawn_at};
+use session_stage::{Guest, Stage, patterns, scoped, spawn_at};
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::control::*;
-use starling_protocol::message::events::{Answer, EventDown};
+use starling_protocol::message::events::{Answer, EventDown, Scope};
 use starling_protocol::message::interest::{Interest, Shape};
 use starling_protocol::units::ChannelKey;
 use starling_world::grants::{Grants, Principal};
 use starling_world::input::{Command, ConnId};
 
 fn regrant(stage: &mut Stage, guest: &Guest, grants: Grants, expires_us: Option<u64>) {
-    let principal = Principal { subject: String::new(), grants, expires_us };
+    let principal = Principal { grants, expires_us, ..Principal::default() };
     stage.step(Command::Regrant { conn: guest.conn, principal });
 }
 
@@ -142,4 +142,59 @@ fn a_drained_server_lets_nobody_in_yet_keeps_those_who_are_there() {
     stage.step(Command::Drain { deadline_ms: 1, jitter_ms: 1 });
     stage.ticks_with(100, &[alice.conn]);
     assert_eq!(stage.closed(alice.conn), None, "the shell closes connections, at its deadline");
+}
+
+#[test]
+fn what_waits_of_a_channel_is_not_told_once_its_grant_is_narrowed() {
+    let mut stage = Stage::new();
+    let (alice, bob) = (stage.guest(), stage.guest());
+    stage.allow(bob.conn, 0);
+    stage.tick();
+    stage.subscribe_unanswered(bob.conn, 1, "closed");
+    stage.subscribe_unanswered(bob.conn, 2, "open");
+    stage.say(alice.conn, "closed", 1).expect("accepted");
+    stage.say(alice.conn, "open", 2).expect("accepted");
+    let narrow = Grants { subscribe: patterns(&["open"]), ..Grants::open() };
+    regrant(&mut stage, &bob, narrow, None);
+    stage.allow(bob.conn, 64 * 1024);
+    stage.tick();
+    let told = stage.events(bob.conn);
+    let of = |key: u32| {
+        let key = ChannelKey(key);
+        told.iter()
+            .filter(|event| match event {
+                EventDown::Subscribed { key: k, .. } => *k == key,
+                EventDown::Deliver(event) => event.key == key,
+                _ => false,
+            })
+            .count()
+    };
+    assert_eq!((of(1), of(2)), (0, 2), "{told:?}");
+}
+
+#[test]
+fn a_session_whose_token_has_ended_is_told_nothing_until_it_shows_a_fresh_one() {
+    let mut stage = Stage::new();
+    let alice = stage.guest();
+    let mut attach = stage.knock();
+    attach.principal.expires_us = Some(1_000_000);
+    let bob = stage.enter(attach).expect("valid for a second");
+    stage.subscribe(bob.conn, 1, "chat");
+    stage.ticks_with(19, &[alice.conn, bob.conn]);
+    stage.say(alice.conn, "chat", 1).expect("accepted");
+    assert_eq!(stage.delivered(bob.conn, 1).len(), 1, "in its last tick it is told");
+    stage.tick();
+    stage.say(alice.conn, "chat", 2).expect("accepted");
+    let to_bob = scoped(Scope::Session(bob.session()), 3);
+    stage.publish(alice.conn, to_bob).expect("accepted");
+    stage.subscribe_unanswered(bob.conn, 2, "presence/");
+    stage.ticks_with(150, &[alice.conn, bob.conn]);
+    assert_eq!(stage.events(bob.conn), [], "no event, no page, no answer");
+    regrant(&mut stage, &bob, Grants::open(), Some(60_000_000));
+    stage.tick();
+    let told = stage.events(bob.conn);
+    let delivered = told.iter().filter(|event| matches!(event, EventDown::Deliver(_))).count();
+    assert_eq!(delivered, 2, "nothing is missing: {told:?}");
+    assert!(told.iter().any(|event| matches!(event, EventDown::Members { .. })), "{told:?}");
+    assert_eq!(stage.closed(bob.conn), None, "it was no slow reader");
 }

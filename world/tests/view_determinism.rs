@@ -190,7 +190,7 @@ fn join(conn: u64, point: [f64; 3]) -> Vec<Command> {
     let conn = ConnId(conn);
     let attach = Attach {
         conn,
-        principal: Principal { subject: String::new(), grants: Grants::open(), expires_us: None },
+        principal: Principal { grants: Grants::open(), ..Principal::default() },
         token: token(conn.0),
         token_digest: token(conn.0),
         resume: None,

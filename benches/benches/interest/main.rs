@@ -225,7 +225,7 @@ impl Stage {
 fn joined(conn: ConnId) -> Command {
     let mut token = [0; 32];
     token[..8].copy_from_slice(&conn.0.to_le_bytes());
-    let principal = Principal { subject: String::new(), grants: Grants::open(), expires_us: None };
+    let principal = Principal { grants: Grants::open(), ..Principal::default() };
     Command::Attach(Box::new(Attach {
         conn,
         principal,

@@ -2,7 +2,7 @@
 //!
 //! ```json
 //! { "iss": "starling", "aud": "starling", "sub": "player-7", "jti": "b1c9...",
-//!   "iat": 1767225600, "exp": 1767229200,
+//!   "tenant": "acme", "iat": 1767225600, "exp": 1767229200,
 //!   "worlds": ["arena", "test/*"], "see": true, "move": true, "host": false,
 //!   "subscribe": ["chat/*"], "publish": ["chat/*", "@near"], "history": ["chat/lobby"],
 //!   "presence": ["chat/*"], "annotate": ["chat/*"], "delete_any": ["chat/*/offers"],
@@ -25,6 +25,9 @@ pub struct Claims {
     pub sub: String,
     /// Its own name, for the log.
     pub jti: String,
+    /// Whose worlds it is for; those without an owner where it is left out.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tenant: String,
     /// Unix seconds at which it was made.
     pub iat: u64,
     /// Unix seconds at which it ends.

@@ -9,6 +9,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use starling_protocol::limits::TOKEN_BYTES_MAX;
 use std::collections::BTreeMap;
 
+/// Name of a tenant.
+pub(crate) const TENANT_BYTES_MAX: usize = 64;
+
 /// Takes tokens of known keys, for one audience, from one issuer.
 pub struct Tokens {
     keys: BTreeMap<String, DecodingKey>,
@@ -64,6 +67,7 @@ impl Tokens {
         if claims.sub.is_empty() || claims.jti.is_empty() {
             return Err(Refusal::Malformed("an empty `sub` or `jti`".into()));
         }
+        check_tenant(&claims.tenant)?;
         self.check_times(claims, now_s)
     }
 
@@ -84,6 +88,10 @@ impl Tokens {
 }
 
 impl Verifier for Tokens {
+    fn life_max_s(&self) -> u64 {
+        self.life_max_s + 2 * self.leeway_s
+    }
+
     fn verify(&self, token: &str, now_s: u64) -> Result<Verified, Refusal> {
         match token.len() {
             0 => return Err(Refusal::Missing),
@@ -96,12 +104,27 @@ impl Verifier for Tokens {
         let claims = token.map_err(refusal)?.claims;
         self.check(&claims, now_s)?;
         Ok(Verified {
+            tenant: claims.tenant.clone(),
             subject: claims.sub.clone(),
+            token: claims.jti.clone(),
+            issued_s: Some(claims.iat),
             worlds: patterns(&claims.worlds),
             grants: claims.grants(),
             expires_s: Some(claims.exp),
         })
     }
+}
+
+/// A tenant's name stands before subjects and after names of worlds.
+pub(crate) fn is_tenant(name: &str) -> bool {
+    name.len() <= TENANT_BYTES_MAX && !name.chars().any(|c| c.is_control() || "/@".contains(c))
+}
+
+fn check_tenant(tenant: &str) -> Result<(), Refusal> {
+    if !is_tenant(tenant) {
+        return Err(Refusal::Malformed("a `tenant` that is too long, or has `/` or `@`".into()));
+    }
+    Ok(())
 }
 
 /// The library checks form and signature; claims are checked here, against the caller's clock.

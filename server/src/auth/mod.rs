@@ -6,15 +6,22 @@ pub mod claims;
 pub mod jwt;
 pub mod keys;
 pub mod mint;
+pub mod revoke;
 
 use starling_world::grants::{Grants, Pattern};
 use thiserror::Error;
 
 /// Who a token says it is, and what it may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
+    /// Tenant of the token; empty for those without one, as in open mode.
+    pub tenant: String,
     /// Subject of the token; empty in open mode.
     pub subject: String,
+    /// Name of the token (`jti`); empty in open mode.
+    pub token: String,
+    /// Unix seconds at which the token was made; `None` where it does not say.
+    pub issued_s: Option<u64>,
     /// Worlds that it may enter.
     pub worlds: Vec<Pattern>,
     /// What it may do in them.
@@ -31,6 +38,9 @@ impl Verified {
     }
 }
 
+/// The longest life of a token, with all that clocks may differ, unless a verifier says otherwise.
+const LIFE_MAX_S: u64 = 3_660;
+
 /// Decides whether a token is good. The way to other kinds of token.
 pub trait Verifier: Send + Sync {
     /// Judges a token at a moment, in Unix seconds.
@@ -38,6 +48,11 @@ pub trait Verifier: Send + Sync {
     /// # Errors
     /// [`Refusal`], whose text is for the log and never for the client.
     fn verify(&self, token: &str, now_s: u64) -> Result<Verified, Refusal>;
+
+    /// The longest life of a token in seconds: for so long a revoked one is remembered.
+    fn life_max_s(&self) -> u64 {
+        LIFE_MAX_S
+    }
 
     /// Whether everyone may come in.
     fn is_open(&self) -> bool {
@@ -95,10 +110,9 @@ pub struct Open;
 impl Verifier for Open {
     fn verify(&self, _token: &str, _now_s: u64) -> Result<Verified, Refusal> {
         Ok(Verified {
-            subject: String::new(),
             worlds: vec![Pattern("*".into())],
             grants: Grants::open(),
-            expires_s: None,
+            ..Verified::default()
         })
     }
 

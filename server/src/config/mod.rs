@@ -5,6 +5,7 @@ mod commented;
 mod error;
 mod load;
 mod namespaces;
+mod owner;
 mod place;
 mod section;
 mod settings;

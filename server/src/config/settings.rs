@@ -2,6 +2,7 @@
 
 use super::error::Fault;
 use super::namespaces;
+use super::owner::{meets, owner};
 use super::tree::{AuthMode, Config, CongestionChoice, IoChoice, WorldPolicy};
 use super::worlds::{WorldEntry, parse_rings};
 use starling_protocol::limits::{
@@ -207,7 +208,10 @@ impl Config {
         let mut worlds: Vec<WorldConfig> = Vec::with_capacity(self.worlds.len());
         for (number, entry) in self.worlds.iter().enumerate() {
             let at = |key: &str| format!("worlds.{number}.{key}");
-            if worlds.iter().any(|world| world.name == entry.name) {
+            let clash = |world: &WorldConfig| {
+                world.name == entry.name && owner(entry).is_ok_and(|own| meets(&own, &world.owner))
+            };
+            if worlds.iter().any(clash) {
                 return Err(Fault::new(at("name"), format!("`{}` is listed twice", entry.name)));
             }
             worlds.push(templates.listed(entry, &at)?);
@@ -279,8 +283,10 @@ impl Templates {
     ) -> Result<WorldConfig, Fault> {
         check_name(&entry.name).map_err(|why| Fault::new(at("name"), why))?;
         let space = entry.space.into();
+        let owner = owner(entry).map_err(|why| Fault::new(at("tenant"), why))?;
         let profile = entry.profile.map_or_else(|| usual(space), Into::into);
         let mut config = WorldConfig::new(&entry.name, space, profile);
+        config.owner = owner;
         let tick_rate = rate(&at("tick_hz"), entry.tick_hz)?;
         config.tick_rate = tick_rate.or(self.tick_rate).unwrap_or(config.tick_rate);
         config.authority = entry.authority.map_or(config.authority, Into::into);
@@ -356,8 +362,9 @@ impl super::LimitsSection {
 /// What is wrong with it.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let fits = (1..=WORLD_NAME_BYTES_MAX).contains(&name.len());
-    if !fits || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(format!("a name has 1 to {WORLD_NAME_BYTES_MAX} bytes and no white space"));
+    if !fits || name.chars().any(|c| c.is_control() || c.is_whitespace() || c == '@') {
+        let most = WORLD_NAME_BYTES_MAX;
+        return Err(format!("a name has 1 to {most} bytes, no white space and no `@`"));
     }
     Ok(())
 }
@@ -454,6 +461,16 @@ mod tests {
         assert_eq!(fault(|c| c.worlds.push(world("a=metric,tick-hz=0"))), "worlds.0.tick_hz");
         let speed = "a=metric,speed-max-mps=-1.5";
         assert_eq!(fault(|c| c.worlds.push(world(speed))), "worlds.0.speed_max_mps");
+        assert_eq!(fault(|c| c.worlds.push(world("a@b=metric"))), "worlds.0.name");
+        let both = "a=metric,tenant=acme,shared=true";
+        assert_eq!(fault(|c| c.worlds.push(world(both))), "worlds.0.tenant");
+        assert_eq!(fault(|c| c.worlds.push(world("a=metric,tenant=a/b"))), "worlds.0.tenant");
+        let label =
+            |c: &mut Config| c.worlds.extend([world("a=metric"), world("a=metric,shared=true")]);
+        assert_eq!(fault(label), "worlds.1.name");
+        let mut apart = Config::default();
+        apart.worlds.extend([world("a=metric,tenant=b"), world("a=metric,tenant=c")]);
+        assert!(apart.settings().is_ok(), "each tenant has its own names");
         let twice = |c: &mut Config| c.worlds.extend([world("a=metric"), world("a=geodetic")]);
         assert_eq!(fault(twice), "worlds.1.name");
     }

@@ -17,6 +17,11 @@ pub struct WorldEntry {
     pub name: String,
     /// `metric` or `geodetic`.
     pub space: SpaceName,
+    /// Tenant whose world it is; by default that of tokens that name none.
+    pub tenant: Option<String>,
+    /// It is no tenant's: all of them meet in it.
+    #[serde(default)]
+    pub shared: bool,
     /// `game`, `fleet` or `events`; by default game for metric and fleet for geodetic.
     pub profile: Option<ProfileName>,
     /// `client`, `server` or `host`; by default client.
@@ -140,6 +145,8 @@ impl WorldEntry {
                 Space::Metric => SpaceName::Metric,
                 Space::Geodetic => SpaceName::Geodetic,
             },
+            tenant: None,
+            shared: false,
             profile: None,
             authority: None,
             tick_hz: None,

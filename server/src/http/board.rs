@@ -1,5 +1,6 @@
 //! What the listener shows, put together from what the parts of the server show of themselves.
 
+use crate::auth::revoke::Revoker;
 use crate::counters::NetCounters;
 use crate::room::directory::{Entry, Worlds};
 use crate::telemetry::{Quoted, metrics};
@@ -38,6 +39,8 @@ pub struct Board {
     quic: Mutex<ServerStats>,
     /// The worlds.
     pub worlds: Worlds,
+    /// Where revocations go; `None` where nobody takes them.
+    pub revoker: Option<Arc<Revoker>>,
     /// Are new sessions refused?
     draining: AtomicBool,
     /// Milliseconds between the wall clock and the server's own.
@@ -55,6 +58,7 @@ impl Board {
             fronts: vec![("quic", counters)],
             quic: Mutex::default(),
             worlds,
+            revoker: None,
             draining: AtomicBool::new(false),
             wall_stray_ms: AtomicU64::new(0),
             started: Instant::now(),

@@ -6,18 +6,21 @@
 //! | `/ready` | 200 while new sessions are taken, 503 while draining |
 //! | `/metrics` | Prometheus text |
 //! | `/debug` | JSON: threads, worlds, sessions, queues, hash of the configuration |
+//! | `POST /revoke?subject=S[&tenant=T]`, `?session=N`, `?tenant=T` | grants taken back; loopback only |
 //! | `/debug/why?world=W&session=S&entity=E[&tick=N]` | JSON: why a session gets an entity, or not |
 
 mod board;
+mod query;
+mod revoke;
 mod why;
 
 pub use board::{Board, Facts};
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -79,12 +82,18 @@ async fn serve(
     mut stopped: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
+    // Whoever reaches another address may read, and change nothing.
+    let local = listener.local_addr()?.ip().is_loopback();
     let router = Router::new()
         .route("/live", get(|| async { "live\n" }))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/debug", get(debug))
         .route("/debug/why", get(why))
+        .route(
+            "/revoke",
+            post(move |board, headers, query| take_back(local, board, headers, query)),
+        )
         .with_state(board);
     let serving = axum::serve(listener, router).into_future();
     // Stopping at once: an open connection of a scraper must not hold the process up.
@@ -111,7 +120,24 @@ async fn debug(State(board): State<Arc<Board>>) -> impl IntoResponse {
 }
 
 async fn why(State(board): State<Arc<Board>>, RawQuery(query): RawQuery) -> impl IntoResponse {
-    let (status, body) = match why::answer(&board, &query.unwrap_or_default()).await {
+    shown(why::answer(&board, &query.unwrap_or_default()).await)
+}
+
+async fn take_back(
+    local: bool,
+    State(board): State<Arc<Board>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> impl IntoResponse {
+    // A browser says where a page's request comes from; no page has business here.
+    if !local || headers.contains_key(header::ORIGIN) {
+        return shown(Err((403, "only by loopback, and from no web page".to_owned())));
+    }
+    shown(revoke::answer(&board, &query.unwrap_or_default()).await)
+}
+
+fn shown(answer: Result<serde_json::Value, (u16, String)>) -> impl IntoResponse {
+    let (status, body) = match answer {
         Ok(answer) => (StatusCode::OK, answer),
         Err((status, error)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

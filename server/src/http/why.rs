@@ -1,6 +1,7 @@
 //! `/debug/why`: why does a session get an entity, or not?
 
 use super::Board;
+use super::query::decoded;
 use serde_json::{Value, json};
 use starling_protocol::message::interest::Target;
 use starling_protocol::units::{EntityId, SessionId, Tick};
@@ -48,28 +49,11 @@ impl Query {
     }
 }
 
-/// Undoes the percent encoding of a value; `None` when it is not UTF-8.
-fn decoded(value: &str) -> Option<String> {
-    let (mut bytes, mut rest) = (Vec::with_capacity(value.len()), value.as_bytes());
-    while let Some((first, after)) = rest.split_first() {
-        let hex = |digit: u8| char::from(digit).to_digit(16).map(|digit| digit as u8);
-        let pair = |high, low| Some(hex(high)? << 4 | hex(low)?);
-        (rest, _) = match (first, after) {
-            (b'%', [high, low, after @ ..]) => match pair(*high, *low) {
-                Some(byte) => (after, bytes.push(byte)),
-                None => (&rest[1..], bytes.push(b'%')),
-            },
-            (b'+', after) => (after, bytes.push(b' ')),
-            (byte, after) => (after, bytes.push(*byte)),
-        };
-    }
-    String::from_utf8(bytes).ok()
-}
-
 /// The answer, or a status and why there is none.
 pub(super) async fn answer(board: &Board, query: &str) -> Result<Value, (u16, String)> {
     let query = Query::read(query).map_err(|error| (400, error))?;
-    let entry = board.worlds.get(&query.world).ok_or_else(|| (404, "no such world".to_owned()))?;
+    let entry =
+        board.worlds.labelled(&query.world).ok_or_else(|| (404, "no such world".to_owned()))?;
     let asked = entry.gauge.questions.why(query.session, query.entity);
     let waiting = asked.ok_or_else(|| (503, "too many questions wait".to_owned()))?;
     let answered = tokio::time::timeout(PATIENCE, waiting).await;

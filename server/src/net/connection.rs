@@ -4,6 +4,7 @@ use super::bucket::{Bucket, Patience};
 use super::unsent::Unsent;
 use crate::config::Limits;
 use crate::room::directory::Entry;
+use crate::tenant::Scoped;
 use starling_protocol::codec::{self, DecodeError};
 use starling_protocol::frame::{FrameError, Frames};
 use starling_protocol::limits::{HELLO_BYTES_MAX, MESSAGE_BYTES_MAX};
@@ -44,8 +45,10 @@ pub(super) struct Seat {
     pub(super) world: String,
     /// Its room.
     pub(super) entry: Entry,
-    /// Subject of the token; stays the same for the life of the connection.
-    pub(super) subject: String,
+    /// Whose token it is; stays the same for the life of the connection.
+    pub(super) subject: Scoped<String>,
+    /// Name of the newest token.
+    pub(super) token: String,
     /// Its Attach was taken in, so that its room is to hear of its end.
     pub(super) known: bool,
     /// It may host.

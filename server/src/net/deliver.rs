@@ -156,6 +156,12 @@ impl<T: Transport, L: Lender> Front<T, L> {
                 tracing::debug!(room = room.0, session = session.0, %code, "gone");
                 self.gateways.remove(&(room, *session));
             }
+            Note::Revoked { session, token } => {
+                tracing::info!(room = room.0, session = session.0, "revoked");
+                if let Err(why) = self.gate.bar_token(token, now) {
+                    tracing::error!(session = session.0, %why, "its token is good still");
+                }
+            }
             Note::Parked { session } => {
                 tracing::debug!(room = room.0, session = session.0, "parked");
             }

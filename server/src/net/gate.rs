@@ -1,10 +1,11 @@
 //! The gate: what a Hello must say to get in.
 
 use super::connection::Seat;
+use crate::auth::revoke::{Barred, NotRevoked};
 use crate::auth::{Verified, Verifier};
 use crate::entropy::Entropy;
-use crate::room::directory::{Directory, Lender};
-use crate::room::schedule::Schedule;
+use crate::room::directory::{Directory, Entry, Lender};
+use crate::tenant::subject_in;
 use crate::wall::Wall;
 use aws_lc_rs::digest::{SHA256, digest};
 use starling_protocol::close::CloseCode;
@@ -24,6 +25,8 @@ pub(super) struct Gate {
     pub(super) verifier: Arc<dyn Verifier>,
     pub(super) entropy: Box<dyn Entropy>,
     pub(super) wall: Wall,
+    /// Tokens that were taken back.
+    pub(super) barred: Barred,
 }
 
 /// Why a connection gets no session: what it is told, and what the log is told.
@@ -66,14 +69,15 @@ impl Gate {
             return Err(Refusal::new(CloseCode::FORBIDDEN, "the token is not for this world"));
         }
         let entry = directory
-            .enter(&hello.world, hello.create, now, rooms)
+            .enter(&verified.scope(&hello.world), hello.create, now, rooms)
             .map_err(|code| Refusal::new(code, "no such world can be entered"))?;
-        let principal = self.principal(&verified, &entry.schedule);
+        let principal = self.principal(&verified, &entry);
         let attach = self.attach(&hello, conn, principal);
         let seat = Seat {
             world: hello.world,
             entry,
-            subject: verified.subject,
+            token: verified.token.clone(),
+            subject: verified.scope(verified.subject.clone()),
             known: false,
             host: verified.grants.host,
             session: None,
@@ -85,26 +89,49 @@ impl Gate {
     /// A fresh token for a seat: the new principal, if it is the same subject's.
     pub(super) fn renew(&self, token: &str, seat: &Seat, now: Nanos) -> Result<Principal, Refusal> {
         let verified = self.verify(token, now)?;
-        if verified.subject != seat.subject || !verified.may_enter(&seat.world) {
+        let subject = verified.scope(verified.subject.clone());
+        if subject != seat.subject || !verified.may_enter(&seat.world) {
             let mut refusal = unauthorized();
             refusal.detail = "another subject, or not for this world".into();
             return Err(refusal);
         }
-        Ok(self.principal(&verified, &seat.entry.schedule))
+        Ok(self.principal(&verified, &seat.entry))
     }
 
     fn verify(&self, token: &str, now: Nanos) -> Result<Verified, Refusal> {
-        self.verifier.verify(token, self.wall.unix_s(now)).map_err(|why| {
+        let verified = self.verifier.verify(token, self.wall.unix_s(now)).map_err(|why| {
             let mut refusal = unauthorized();
             refusal.detail = why.to_string();
             refusal
-        })
+        })?;
+        match self.barred.holds(&verified) {
+            true => Err(Refusal::new(CloseCode::REVOKED, "the token was revoked")),
+            false => Ok(verified),
+        }
     }
 
-    fn principal(&self, verified: &Verified, schedule: &Schedule) -> Principal {
-        let ends = |unix_s| schedule.now_us(self.wall.instant(unix_s));
+    /// Takes a token back by its name.
+    pub(super) fn bar_token(&mut self, token: &str, now: Nanos) -> Result<(), NotRevoked> {
+        let now_s = self.wall.unix_s(now);
+        self.barred.token(token, now_s, now_s + self.verifier.life_max_s())
+    }
+
+    /// Takes back what tokens of a tenant, or of one subject, were made until now.
+    pub(super) fn bar_owner(
+        &mut self,
+        tenant: &str,
+        subject: Option<&str>,
+        now: Nanos,
+    ) -> Result<(), NotRevoked> {
+        let now_s = self.wall.unix_s(now);
+        self.barred.owner(tenant, subject, now_s, now_s + self.verifier.life_max_s())
+    }
+
+    fn principal(&self, verified: &Verified, entry: &Entry) -> Principal {
+        let ends = |unix_s| entry.schedule.now_us(self.wall.instant(unix_s));
         Principal {
-            subject: verified.subject.clone(),
+            subject: subject_in(entry.key.owner(), &verified.tenant, &verified.subject),
+            token: verified.token.clone(),
             grants: verified.grants.clone(),
             expires_us: verified.expires_s.map(ends),
         }

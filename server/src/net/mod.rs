@@ -18,10 +18,12 @@ mod connection;
 mod deliver;
 mod gate;
 mod receive;
+mod revoke;
 mod roster;
 mod unsent;
 
 use crate::auth::Verifier;
+use crate::auth::revoke::{Barred, Revoker};
 use crate::config::Limits;
 use crate::counters::NetCounters;
 use crate::entropy::Entropy;
@@ -50,6 +52,7 @@ pub struct Front<T, L> {
     rooms: L,
     directory: Directory,
     gate: Gate,
+    revoker: Option<Arc<Revoker>>,
     limits: Limits,
     counters: Arc<NetCounters>,
     connections: Roster,
@@ -112,7 +115,8 @@ impl<T: Transport, L: Lender> Front<T, L> {
             transport: parts.transport,
             rooms: parts.rooms,
             directory: parts.directory,
-            gate: Gate { verifier, entropy, wall },
+            gate: Gate { verifier, entropy, wall, barred: Barred::default() },
+            revoker: None,
             limits: parts.limits,
             counters: parts.counters,
             connections: Roster::default(),
@@ -127,6 +131,13 @@ impl<T: Transport, L: Lender> Front<T, L> {
             events: Vec::new(),
             rung: BTreeSet::new(),
         }
+    }
+
+    /// Takes revocations in from here, before anyone is let in.
+    #[must_use]
+    pub fn revoker(mut self, revoker: Arc<Revoker>) -> Self {
+        self.revoker = Some(revoker);
+        self
     }
 
     /// Takes in what arrived, then carries out what the rooms want done. Says whether more waits.
@@ -235,7 +246,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
         if let Some(entered) = self.entered.get_mut(&seat.entry.id) {
             entered.connections.remove(&conn);
         }
-        self.directory.leave(&seat.world, seat.entry.id, now);
+        self.directory.leave(&seat.entry.key, seat.entry.id, now);
         if let Some(session) = seat.session.filter(|_| seat.entities > 0) {
             self.gateways.insert((seat.entry.id, session), seat.entities);
         }

@@ -25,6 +25,7 @@ const EVENTS_PER_POLL: usize = 4_096;
 impl<T: Transport, L: Lender> Front<T, L> {
     /// Takes in what arrived and passes it to the rooms. Says whether more waits.
     pub fn receive(&mut self, now: Nanos) -> bool {
+        self.take_revocations(now);
         let mut events = std::mem::take(&mut self.events);
         let count = self.transport.poll(now, EVENTS_PER_POLL, &mut events);
         for event in events.drain(..) {
@@ -254,7 +255,12 @@ impl<T: Transport, L: Lender> Front<T, L> {
         let Some(seat) = seat else { return };
         let conn_id = id(conn);
         let command = match self.gate.renew(token, seat, now) {
-            Ok(principal) => Command::Regrant { conn: conn_id, principal },
+            Ok(principal) => {
+                if let Some(seat) = self.connections.get_mut(&conn).and_then(|c| c.seat.as_mut()) {
+                    seat.token.clone_from(&principal.token);
+                }
+                Command::Regrant { conn: conn_id, principal }
+            }
             Err(refusal) => {
                 self.counters.totals.tokens_refused.one();
                 if let Some(suppressed) = self.warnings.allows("token", now) {

@@ -6,6 +6,7 @@ use super::{Room, pool::RoomId};
 use crate::config::Templates;
 use crate::exchange::Mailbox;
 use crate::store::{Bell, Books, Pen};
+use crate::tenant::{Scoped, WorldKey};
 use crate::wall::UnixClock;
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::{AUTO_WORLDS_MAX, WORLD_NAME_BYTES_MAX};
@@ -38,6 +39,8 @@ pub trait Lender {
 /// One world as the Front knows it.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// Whose it is, and its name.
+    pub key: WorldKey,
     /// The room that runs it.
     pub id: RoomId,
     /// Where its commands go and its batches come from.
@@ -60,22 +63,23 @@ pub struct Entry {
 
 /// All worlds of a server, for whoever wants to look.
 #[derive(Clone, Debug, Default)]
-pub struct Worlds(Arc<Mutex<BTreeMap<String, Entry>>>);
+pub struct Worlds(Arc<Mutex<BTreeMap<WorldKey, Entry>>>);
 
 impl Worlds {
-    /// The world with this name.
+    /// The world with this label, which only whoever runs the server names: `arena`, or `arena@acme`
+    /// where a tenant has it.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<Entry> {
-        self.lock().get(name).cloned()
+    pub fn labelled(&self, label: &str) -> Option<Entry> {
+        self.lock().iter().find(|(key, _)| key.to_string() == label).map(|(_, e)| e.clone())
     }
 
-    /// Every world in order of its name.
+    /// Every world with its label, in order.
     #[must_use]
     pub fn all(&self) -> Vec<(String, Entry)> {
-        self.lock().iter().map(|(name, entry)| (name.clone(), entry.clone())).collect()
+        self.lock().iter().map(|(key, entry)| (key.to_string(), entry.clone())).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<WorldKey, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -135,7 +139,7 @@ pub struct Directory {
     /// Where worlds are kept, if anywhere.
     books: Option<Books>,
     /// Listed worlds, to be made anew should one break down.
-    listed: BTreeMap<String, Listed>,
+    listed: BTreeMap<WorldKey, Listed>,
 }
 
 impl Directory {
@@ -169,7 +173,7 @@ impl Directory {
         rooms: &mut impl Lender,
     ) {
         let listed = Listed { config: config.clone(), game: game.is_some() };
-        self.listed.insert(config.name.clone(), listed);
+        self.listed.insert(WorldKey::listed(&config.owner, &config.name), listed);
         // Without an epoch, which the log tells, it is made by the first Hello instead.
         let _ = self.make(config, game, now, rooms);
     }
@@ -181,17 +185,21 @@ impl Directory {
     /// broke down or no epoch can be had.
     pub fn enter(
         &mut self,
-        name: &str,
+        name: &Scoped<&str>,
         create: Option<Space>,
         now: Nanos,
         rooms: &mut impl Lender,
     ) -> Result<Entry, CloseCode> {
-        if self.worlds.get(name).is_none() {
-            let config = self.wanted(name, create)?;
-            self.make(config, None, now, rooms).ok_or(CloseCode::INTERNAL)?;
-        }
+        let key = match self.find(name) {
+            Some(key) => key,
+            None => {
+                let (key, config) = self.wanted(name, create)?;
+                self.make(config, None, now, rooms).ok_or(CloseCode::INTERNAL)?;
+                key
+            }
+        };
         let mut worlds = self.worlds.lock();
-        let entry = worlds.get_mut(name).ok_or(CloseCode::UNKNOWN_WORLD)?;
+        let entry = worlds.get_mut(&key).ok_or(CloseCode::UNKNOWN_WORLD)?;
         if create.is_some_and(|space| space != entry.space) {
             return Err(CloseCode::SPACE_MISMATCH);
         }
@@ -199,9 +207,16 @@ impl Directory {
         Ok(entry.clone())
     }
 
+    /// The world that stands and that a tenant means by this name: its own, or a shared one.
+    #[must_use]
+    pub fn find(&self, name: &Scoped<&str>) -> Option<WorldKey> {
+        let worlds = self.worlds.lock();
+        WorldKey::meant(name).into_iter().find(|key| worlds.contains_key(key))
+    }
+
     /// A connection that entered is gone. `id` tells a world from a later one of the same name.
-    pub fn leave(&mut self, name: &str, id: RoomId, now: Nanos) {
-        if let Some(entry) = self.worlds.lock().get_mut(name).filter(|entry| entry.id == id) {
+    pub fn leave(&mut self, world: &WorldKey, id: RoomId, now: Nanos) {
+        if let Some(entry) = self.worlds.lock().get_mut(world).filter(|entry| entry.id == id) {
             entry.connections = entry.connections.saturating_sub(1);
             entry.empty_since = now;
         }
@@ -223,32 +238,42 @@ impl Directory {
     /// Takes out the worlds that broke down and names them.
     pub fn broken(&mut self, rooms: &mut impl Lender) -> Vec<(String, RoomId)> {
         let mut found = Vec::new();
-        self.worlds.lock().retain(|name, entry| {
+        self.worlds.lock().retain(|key, entry| {
             let broken = rooms.is_broken(entry.id);
             if broken {
                 rooms.remove(entry.id);
-                found.push((name.clone(), entry.id));
+                found.push((key.to_string(), entry.id));
             }
             !broken
         });
         found
     }
 
-    /// What a world would be like that does not exist yet.
-    fn wanted(&self, name: &str, create: Option<Space>) -> Result<WorldConfig, CloseCode> {
-        match self.listed.get(name) {
-            Some(listed) if listed.game => return Err(CloseCode::INTERNAL),
-            Some(listed) => return Ok(listed.config.clone()),
-            None => {}
+    /// What a world would be like that does not exist yet, and its key.
+    fn wanted(
+        &self,
+        name: &Scoped<&str>,
+        create: Option<Space>,
+    ) -> Result<(WorldKey, WorldConfig), CloseCode> {
+        let keys = WorldKey::meant(name);
+        for key in &keys {
+            match self.listed.get(key) {
+                Some(listed) if listed.game => return Err(CloseCode::INTERNAL),
+                Some(listed) => return Ok((key.clone(), listed.config.clone())),
+                None => {}
+            }
         }
         let space = create.filter(|_| self.open).ok_or(CloseCode::UNKNOWN_WORLD)?;
-        if !is_name(name) {
+        if !is_name(name.value()) {
             return Err(CloseCode::BAD_NAME);
         }
         if self.worlds.lock().values().filter(|entry| !entry.listed).count() >= AUTO_WORLDS_MAX {
             return Err(CloseCode::TOO_MANY_WORLDS);
         }
-        Ok(self.templates.created(name, space))
+        let [own, _] = keys;
+        let mut config = self.templates.created(name.value(), space);
+        config.owner = own.owner().clone();
+        Ok((own, config))
     }
 
     fn make(
@@ -259,9 +284,10 @@ impl Directory {
         rooms: &mut impl Lender,
     ) -> Option<()> {
         (config.epoch, config.seed) = self.lives.next()?;
-        let (name, space, tick_rate) = (config.name.clone(), config.space, config.tick_rate);
+        let key = WorldKey::listed(&config.owner, &config.name);
+        let (space, tick_rate) = (config.space, config.tick_rate);
         let mailbox = Arc::new(Mailbox::new());
-        let pen = self.books.as_ref().map(|books| books.begin(&name, &mailbox));
+        let pen = self.books.as_ref().map(|books| books.begin(&key.to_string(), &mailbox));
         let life = pen.as_ref().map(Pen::life);
         let world = match game {
             Some(game) => World::with_game(config, game),
@@ -274,17 +300,18 @@ impl Directory {
             books.hang(life, rooms.bell(id));
         }
         let entry = Entry {
+            key: key.clone(),
             id,
             mailbox,
             gauge,
             schedule,
             space,
             tick_rate,
-            listed: self.listed.contains_key(&name),
+            listed: self.listed.contains_key(&key),
             connections: 0,
             empty_since: now,
         };
-        self.worlds.lock().insert(name, entry);
+        self.worlds.lock().insert(key, entry);
         Some(())
     }
 }
@@ -298,7 +325,14 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Verified;
     use crate::stepped::Rooms;
+    use starling_world::config::Owner;
+
+    /// A name as tokens without a tenant mean it.
+    fn plain(name: &str) -> Scoped<&str> {
+        Verified::default().scope(name)
+    }
 
     const START: Nanos = Nanos(5 * Nanos::SECOND);
 
@@ -310,9 +344,10 @@ mod tests {
     #[test]
     fn a_hello_makes_a_world_where_that_is_allowed() {
         let (mut directory, mut rooms) = directory(true);
-        let made = directory.enter("a", Some(Space::Metric), START, &mut rooms);
+        let made = directory.enter(&plain("a"), Some(Space::Metric), START, &mut rooms);
         assert_eq!(made.map(|entry| entry.tick_rate.hz()).ok(), Some(20));
-        let again = directory.enter("a", None, START, &mut rooms).map(|entry| entry.connections);
+        let again =
+            directory.enter(&plain("a"), None, START, &mut rooms).map(|entry| entry.connections);
         assert_eq!(again, Ok(2));
     }
 
@@ -320,15 +355,15 @@ mod tests {
     fn each_refusal_has_its_code() {
         let (mut directory, mut rooms) = directory(true);
         let mut enter = |name: &str, create| {
-            directory.enter(name, create, START, &mut rooms).map(drop).expect_err("refused")
+            directory.enter(&plain(name), create, START, &mut rooms).map(drop).expect_err("refused")
         };
         assert_eq!(enter("a", None), CloseCode::UNKNOWN_WORLD);
         let long = "a".repeat(65);
         for bad in ["", "a b", "a\u{1b}[31m", "\u{202e}a", &long] {
             assert_eq!(enter(bad, Some(Space::Metric)), CloseCode::BAD_NAME, "{bad:?}");
         }
-        directory.enter("a", Some(Space::Metric), START, &mut rooms).expect("a new world");
-        let other = directory.enter("a", Some(Space::Geodetic), START, &mut rooms);
+        directory.enter(&plain("a"), Some(Space::Metric), START, &mut rooms).expect("a new world");
+        let other = directory.enter(&plain("a"), Some(Space::Geodetic), START, &mut rooms);
         assert_eq!(other.map(drop), Err(CloseCode::SPACE_MISMATCH));
     }
 
@@ -337,16 +372,17 @@ mod tests {
         let (mut directory, mut rooms) = directory(false);
         let listed = Templates::default().created("listed", Space::Metric);
         directory.list(listed, None, START, &mut rooms);
-        assert!(directory.enter("listed", None, START, &mut rooms).is_ok());
-        let other = directory.enter("other", Some(Space::Metric), START, &mut rooms);
+        assert!(directory.enter(&plain("listed"), None, START, &mut rooms).is_ok());
+        let other = directory.enter(&plain("other"), Some(Space::Metric), START, &mut rooms);
         assert_eq!(other.map(drop), Err(CloseCode::UNKNOWN_WORLD));
     }
 
     #[test]
     fn there_are_at_most_so_many_worlds() {
         let (mut directory, mut rooms) = directory(true);
-        let mut enter =
-            |name: &str| directory.enter(name, Some(Space::Metric), START, &mut rooms).map(drop);
+        let mut enter = |name: &str| {
+            directory.enter(&plain(name), Some(Space::Metric), START, &mut rooms).map(drop)
+        };
         for number in 0..AUTO_WORLDS_MAX {
             assert_eq!(enter(&number.to_string()), Ok(()));
         }
@@ -358,18 +394,18 @@ mod tests {
     fn a_made_world_goes_a_minute_after_its_last_connection_and_comes_back_in_a_new_epoch() {
         let (mut directory, mut rooms) = directory(true);
         let space = Some(Space::Metric);
-        let first = directory.enter("a", space, START, &mut rooms).expect("a new world");
+        let first = directory.enter(&plain("a"), space, START, &mut rooms).expect("a new world");
         directory.sweep(START + 10 * EMPTY_NS, &mut rooms);
-        assert!(directory.worlds().get("a").is_some(), "someone is in it");
+        assert!(directory.worlds().labelled("a").is_some(), "someone is in it");
         let left = START + 10 * EMPTY_NS;
-        directory.leave("a", first.id, left);
+        directory.leave(&first.key, first.id, left);
         directory.sweep(left + (EMPTY_NS - 1), &mut rooms);
-        assert!(directory.worlds().get("a").is_some());
+        assert!(directory.worlds().labelled("a").is_some());
         let epoch = |rooms: &Rooms, id| rooms.get(id).map(|room| room.world().config().epoch);
         assert_eq!(epoch(&rooms, first.id), Some(Epoch(7)));
         directory.sweep(left + EMPTY_NS, &mut rooms);
-        assert!(directory.worlds().get("a").is_none());
-        let second = directory.enter("a", space, left, &mut rooms).expect("a new world");
+        assert!(directory.worlds().labelled("a").is_none());
+        let second = directory.enter(&plain("a"), space, left, &mut rooms).expect("a new world");
         assert_eq!(epoch(&rooms, second.id), Some(Epoch(8)));
     }
 
@@ -379,6 +415,31 @@ mod tests {
         let listed = Templates::default().created("listed", Space::Metric);
         directory.list(listed, None, START, &mut rooms);
         directory.sweep(START + 10 * EMPTY_NS, &mut rooms);
-        assert!(directory.worlds().get("listed").is_some());
+        assert!(directory.worlds().labelled("listed").is_some());
+    }
+
+    #[test]
+    fn a_tenant_finds_its_own_worlds_and_shared_ones_and_no_others() {
+        let (mut directory, mut rooms) = directory(false);
+        let tenant = |name: &str| Verified { tenant: name.into(), ..Verified::default() };
+        let (acme, umbra) = (tenant("acme"), tenant("umbra"));
+        for (name, owner) in [
+            ("arena", Owner::Tenant("acme".into())),
+            ("arena", Owner::Tenant("umbra".into())),
+            ("lab", Owner::Tenant("umbra".into())),
+            ("plaza", Owner::Shared),
+        ] {
+            let config = Templates::default().created(name, Space::Metric);
+            directory.list(WorldConfig { owner, ..config }, None, START, &mut rooms);
+        }
+        let mut enter = |who: &Verified, name: &str| {
+            directory.enter(&who.scope(name), None, START, &mut rooms).map(|entry| entry.id)
+        };
+        assert_ne!(enter(&acme, "arena"), enter(&umbra, "arena"), "two worlds of one name");
+        assert_eq!(enter(&acme, "plaza"), enter(&umbra, "plaza"), "where they meet");
+        assert!(enter(&umbra, "lab").is_ok());
+        let there_is_none = enter(&acme, "nothing");
+        assert_eq!(enter(&acme, "lab"), there_is_none, "as if there were none");
+        assert_eq!(enter(&Verified::default(), "arena"), there_is_none);
     }
 }

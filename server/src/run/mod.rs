@@ -34,6 +34,7 @@ pub use signals::Ended;
 
 use crate::auth::jwt::Tokens;
 use crate::auth::keys::KeyError;
+use crate::auth::revoke::Revoker;
 use crate::auth::{Open, Verifier};
 use crate::config::{
     AuthSettings, Certificate, Config, ConfigError, HttpSettings, Settings, WorldPolicy,
@@ -180,7 +181,11 @@ impl Server {
         let directory = self.directory((kept.epochs, wall), &mut pool, clock.now());
         let counters = Arc::new(NetCounters::default());
         let facts = self.facts(threads, verifier.is_open());
-        let board = Arc::new(Board::new(facts, Arc::clone(&counters), directory.worlds()));
+        let rung = Arc::clone(&bell);
+        let revoker = Arc::new(Revoker::new(move || rung.ring()));
+        let mut board = Board::new(facts, Arc::clone(&counters), directory.worlds());
+        board.revoker = Some(Arc::clone(&revoker));
+        let board = Arc::new(board);
         let http = self.settings.http.map(|http| listen(http, &board)).transpose()?;
         let open = verifier.is_open();
         let limits = self.settings.limits;
@@ -195,7 +200,8 @@ impl Server {
             wall,
             limits,
             counters,
-        });
+        })
+        .revoker(revoker);
         let shown = Arc::clone(&board);
         let driver = Driver::new(front, (clock, wall), bell, shown, &self.settings);
         let driving = driver.start().map_err(StartError::Thread)?;

@@ -42,7 +42,7 @@ impl World {
         for idx in self.sessions.take_dirty() {
             self.write_out(idx, out);
             let Some(session) = self.sessions.get(idx).filter(|s| s.is_live()) else { continue };
-            if session.mail.is_too_slow(self.now, patience_ticks) {
+            if session.is_too_slow(self.now, patience_ticks) {
                 self.close(idx, CloseCode::SLOW_CONSUMER, out);
             } else if session.has_pending() {
                 self.sessions.mark_dirty(idx);
@@ -112,6 +112,14 @@ fn write_session(
     pen: &mut Pen<'_>,
     (now, rate): (Tick, TickRate),
 ) -> Written {
+    if session.muted {
+        while pen.may_write()
+            && let Some(letter) = session.mail.pop_control()
+        {
+            pen.framed(letter.stream, &letter.frame);
+        }
+        return Written::default();
+    }
     while pen.may_write()
         && let Some(letter) = session.mail.pop()
     {
@@ -276,8 +284,16 @@ impl MemberPages {
 }
 
 impl Session {
-    /// Is there anything left to write?
+    /// Has it been too slow? Not while it may be told nothing.
+    fn is_too_slow(&self, now: Tick, patience_ticks: u32) -> bool {
+        !self.muted && self.mail.is_too_slow(now, patience_ticks)
+    }
+
+    /// Is there anything left to write, that may be written?
     fn has_pending(&self) -> bool {
+        if self.muted {
+            return self.mail.has_control();
+        }
         !self.mail.is_empty() || !self.subscriptions.ready.is_empty()
     }
 }

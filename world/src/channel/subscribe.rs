@@ -56,6 +56,7 @@ impl World {
 
     /// Ends every subscription that the session's grants no longer cover.
     pub(crate) fn recheck_subscriptions(&mut self, idx: SessionIdx) {
+        let mut ended = Vec::new();
         for key in self.sessions[idx].subscriptions.keys() {
             let Some(channel) = self.followed(idx, key) else { continue };
             let name = self.channels[channel].name.as_str();
@@ -64,9 +65,13 @@ impl World {
             let may = may.and_then(|()| if member { self.check_member(idx, name) } else { Ok(()) });
             if may.is_err() {
                 self.unfollow(idx, key);
-                let ended = EventDown::Unsubscribed { key, code: CloseCode::FORBIDDEN };
-                self.sessions.event(idx, &ended, self.now);
+                ended.push(key);
             }
+        }
+        self.withdraw(idx, &ended);
+        for key in ended {
+            let told = EventDown::Unsubscribed { key, code: CloseCode::FORBIDDEN };
+            self.sessions.event(idx, &told, self.now);
         }
     }
 

@@ -93,11 +93,7 @@ impl Stage {
         token[..8].copy_from_slice(&self.next.to_le_bytes());
         self.command(Command::Attach(Box::new(Attach {
             conn,
-            principal: Principal {
-                subject: String::new(),
-                grants: Grants::open(),
-                expires_us: None,
-            },
+            principal: Principal { grants: Grants::open(), ..Principal::default() },
             token,
             token_digest: token,
             resume: None,

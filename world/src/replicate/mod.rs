@@ -301,7 +301,7 @@ impl View {
 
     fn speak(&mut self, session: &Session, lane: &mut Lane, scene: &Scene<'_>, reader: Reader) {
         let allowance = session.link.datagram_bytes as usize;
-        if allowance < share::DATAGRAM_BYTES_MIN {
+        if session.muted || allowance < share::DATAGRAM_BYTES_MIN {
             return;
         }
         let limit = allowance.min(DATAGRAM_BYTES_MAX);

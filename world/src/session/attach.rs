@@ -123,6 +123,7 @@ impl World {
         self.sessions.control(idx, &ControlDown::TokenAccepted, self.now);
         self.recheck_subscriptions(idx);
         self.recheck_interests(idx);
+        self.judge_token(idx);
         self.plan_wake(idx);
         if !hosts_still {
             self.close(idx, CloseCode::FORBIDDEN, out);
@@ -272,12 +273,13 @@ impl World {
         session.capabilities = attach.capabilities;
         session.link = super::Allowance::default();
         session.mail.clear();
+        session.muted = false;
         self.count_entry(ResumeAnswer::Resumed);
         self.open_view(idx);
         self.welcome(idx, ResumeAnswer::Resumed, &attach.token, now_us);
         self.tell_avatar(idx);
-        self.resume_subscriptions(idx, &seen);
         self.recheck_subscriptions(idx);
+        self.resume_subscriptions(idx, &seen);
         self.recheck_interests(idx);
         self.contact(idx);
         self.plan_wake(idx);

@@ -28,7 +28,9 @@ impl World {
 
     /// Plans when a session is looked at next.
     pub(crate) fn plan_wake(&mut self, idx: SessionIdx) {
-        let times = [self.leave_at(idx), self.token_end(idx), self.gone_at(idx)];
+        let session = &self.sessions[idx];
+        let mute_at = session.expires.filter(|_| session.is_live() && !session.muted);
+        let times = [self.leave_at(idx), mute_at, self.token_end(idx), self.gone_at(idx)];
         let silent =
             self.sessions[idx].owned.iter().map(|(_, e)| self.entity_leave_at(idx, e)).min();
         let first = times.into_iter().flatten().chain(silent).min();
@@ -37,10 +39,12 @@ impl World {
     }
 
     fn look_at(&mut self, idx: SessionIdx, out: &mut Output) {
-        let due = |at: Option<Tick>| at.is_some_and(|at| at <= self.now);
+        let now = self.now;
+        let due = |at: Option<Tick>| at.is_some_and(|at| at <= now);
         if due(self.gone_at(idx)) {
             return self.end_session(idx, CloseCode::LOST, out);
         }
+        self.judge_token(idx);
         let (leaves, expires) = (due(self.leave_at(idx)), due(self.token_end(idx)));
         self.drop_silent(idx, out);
         if leaves {

@@ -9,9 +9,11 @@ mod avatar;
 mod conns;
 mod expiry;
 mod handles;
+mod mute;
 mod rate;
 mod repeats;
 mod requests;
+mod revoke;
 mod slab;
 mod speaker;
 mod state;
@@ -126,6 +128,8 @@ pub struct Session {
     pub(crate) team: u8,
     /// It counts as present: joined and not left.
     pub(crate) here: bool,
+    /// Its token has ended: it is told nothing until it shows a fresh one.
+    pub(crate) muted: bool,
     /// Numbered inputs on their way to a game or a host.
     pub(crate) inputs: InputQueue,
     /// Its entities by handle.
@@ -190,6 +194,7 @@ impl Session {
             capabilities: new.capabilities,
             link: Allowance::default(),
             here: false,
+            muted: false,
             owned: Owned::default(),
             team: 0,
             avatar: None,

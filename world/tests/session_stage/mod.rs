@@ -97,11 +97,7 @@ impl Stage {
         token[..8].copy_from_slice(&self.last_conn.to_le_bytes());
         Attach {
             conn: ConnId(self.last_conn),
-            principal: Principal {
-                subject: String::new(),
-                grants: Grants::open(),
-                expires_us: None,
-            },
+            principal: Principal { grants: Grants::open(), ..Principal::default() },
             token,
             token_digest: digest(&token),
             resume: None,
@@ -252,6 +248,12 @@ impl Stage {
 
     pub fn subscribe(&mut self, conn: ConnId, key: u32, channel: &str) -> Answer {
         self.subscribe_with(conn, key, channel, None, false)
+    }
+
+    /// Asks for a subscription and does not look for the answer.
+    pub fn subscribe_unanswered(&mut self, conn: ConnId, key: u32, channel: &str) {
+        let (key, channel) = (ChannelKey(key), channel.to_string());
+        self.event(conn, EventUp::Subscribe { key, channel, resume: None, presence: false });
     }
 
     pub fn subscribe_with(

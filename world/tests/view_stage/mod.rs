@@ -224,7 +224,7 @@ impl Sky {
         token[..8].copy_from_slice(&self.last_conn.to_le_bytes());
         Attach {
             conn: ConnId(self.last_conn),
-            principal: Principal { subject: String::new(), grants, expires_us: None },
+            principal: Principal { grants, ..Principal::default() },
             token,
             token_digest: token,
             resume: None,

@@ -1,0 +1,198 @@
+//! Grants taken back before their token ends: who asks for it, and which tokens are barred.
+//!
+//! P12: a revocation is in force when its call returns. The Front, which lets everyone in, takes
+//! it in on its own thread: it bars the tokens, closes the connections and tells the worlds, so
+//! that no Hello can slip in between.
+
+use super::Verified;
+use crate::tenant::Scoped;
+use starling_protocol::units::SessionId;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot::{self, Receiver, Sender};
+
+/// Revocations that are remembered at once; each until the tokens that it bars have ended.
+pub const BARRED_MAX: usize = 65_536;
+/// Requests that may wait at once.
+const WAITING_MAX: usize = 64;
+
+/// Whose grants are taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// One session, and the token that it came with.
+    Session(SessionId),
+    /// Everyone with this subject, and tokens of it that were made until now.
+    Subject {
+        /// Tenant of the tokens; empty for those without one.
+        tenant: String,
+        /// Their subject.
+        subject: String,
+    },
+    /// Everyone of a tenant, and its tokens that were made until now.
+    Tenant(String),
+}
+
+/// Why a revocation is not in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotRevoked {
+    /// Sessions were ended, but no more tokens can be barred.
+    ListFull,
+    /// A world's inbox is full: it may go on with sessions that are parked.
+    Busy,
+}
+
+impl fmt::Display for NotRevoked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ListFull => "as many revocations as can be remembered: tokens are not barred",
+            Self::Busy => "a world is too busy to hear of it: try again",
+        })
+    }
+}
+
+/// Connections that a revocation closed, or why it is not in force.
+pub type Revoked = Result<usize, NotRevoked>;
+
+/// Requests on their way to the Front.
+pub struct Revoker {
+    waiting: Mutex<Vec<(Revocation, Sender<Revoked>)>>,
+    ring: Box<dyn Fn() + Send + Sync>,
+}
+
+impl fmt::Debug for Revoker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revoker").field("waiting", &self.lock().len()).finish_non_exhaustive()
+    }
+}
+
+impl Revoker {
+    /// `ring` wakes the Front.
+    pub fn new(ring: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { waiting: Mutex::default(), ring: Box::new(ring) }
+    }
+
+    /// Asks for a revocation; `None` when too many wait. It is in force once the answer says so.
+    pub fn ask(&self, revocation: Revocation) -> Option<Receiver<Revoked>> {
+        let (answer, receiver) = oneshot::channel();
+        let mut waiting = self.lock();
+        if waiting.len() >= WAITING_MAX {
+            return None;
+        }
+        waiting.push((revocation, answer));
+        drop(waiting);
+        (self.ring)();
+        Some(receiver)
+    }
+
+    /// What waits, in order.
+    pub(crate) fn take(&self) -> Vec<(Revocation, Sender<Revoked>)> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(Revocation, Sender<Revoked>)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tokens that are good for nothing any more, although they have not ended.
+#[derive(Debug, Default)]
+pub(crate) struct Barred {
+    /// By their own name, until they have ended.
+    tokens: BTreeMap<String, u64>,
+    /// Of a tenant, and there of a subject or of all.
+    owners: BTreeMap<Scoped<Option<String>>, Bar>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bar {
+    /// Tokens made until then.
+    made_s: u64,
+    /// When the last of them has ended.
+    until_s: u64,
+}
+
+impl Barred {
+    /// Bars a token by its name until `until_s`.
+    pub(crate) fn token(&mut self, name: &str, now_s: u64, until_s: u64) -> Result<(), NotRevoked> {
+        if name.is_empty() {
+            return Ok(()); // open mode: there is no token
+        }
+        self.make_room(now_s)?;
+        self.tokens.insert(name.to_owned(), until_s);
+        Ok(())
+    }
+
+    /// Bars what a tenant's tokens, or those of one subject, were made until now.
+    pub(crate) fn owner(
+        &mut self,
+        tenant: &str,
+        subject: Option<&str>,
+        now_s: u64,
+        until_s: u64,
+    ) -> Result<(), NotRevoked> {
+        self.make_room(now_s)?;
+        let owner = Scoped::of_operator(tenant, subject.map(str::to_owned));
+        self.owners.insert(owner, Bar { made_s: now_s, until_s });
+        Ok(())
+    }
+
+    /// Is this token barred?
+    pub(crate) fn holds(&self, verified: &Verified) -> bool {
+        let made = |bar: &Bar| verified.issued_s.is_none_or(|issued| issued <= bar.made_s);
+        let barred = |subject: Option<&str>| {
+            let owner = verified.scope(subject.map(str::to_owned));
+            self.owners.get(&owner).is_some_and(made)
+        };
+        self.tokens.contains_key(&verified.token) || barred(None) || barred(Some(&verified.subject))
+    }
+
+    fn make_room(&mut self, now_s: u64) -> Result<(), NotRevoked> {
+        if self.tokens.len() + self.owners.len() >= BARRED_MAX {
+            self.tokens.retain(|_, until_s| *until_s > now_s);
+            self.owners.retain(|_, bar| bar.until_s > now_s);
+        }
+        let room = self.tokens.len() + self.owners.len() < BARRED_MAX;
+        room.then_some(()).ok_or(NotRevoked::ListFull)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verified(subject: &str, issued_s: u64) -> Verified {
+        Verified {
+            subject: subject.into(),
+            token: format!("{subject}-{issued_s}"),
+            issued_s: Some(issued_s),
+            ..Verified::default()
+        }
+    }
+
+    #[test]
+    fn tokens_made_until_now_are_barred_and_later_ones_are_good() {
+        let mut barred = Barred::default();
+        assert_eq!(barred.owner("", Some("eve"), 100, 4_000), Ok(()));
+        assert!(barred.holds(&verified("eve", 99)) && barred.holds(&verified("eve", 100)));
+        assert!(!barred.holds(&verified("eve", 101)) && !barred.holds(&verified("bob", 99)));
+        let elsewhere = Verified { tenant: "acme".into(), ..verified("eve", 99) };
+        assert!(!barred.holds(&elsewhere), "of another tenant");
+        assert_eq!(barred.owner("acme", None, 100, 4_000), Ok(()));
+        assert!(barred.holds(&elsewhere));
+        assert_eq!(barred.token("bob-99", 100, 4_000), Ok(()));
+        assert!(barred.holds(&verified("bob", 99)) && !barred.holds(&verified("bob", 98)));
+    }
+
+    #[test]
+    fn the_list_is_bounded_and_forgets_what_has_ended() {
+        let mut barred = Barred::default();
+        for number in 0..BARRED_MAX {
+            let until = if number == 0 { 50 } else { 4_000 };
+            assert_eq!(barred.token(&number.to_string(), 10, until), Ok(()));
+        }
+        assert_eq!(barred.token("more", 10, 4_000), Err(NotRevoked::ListFull));
+        assert_eq!(barred.token("more", 50, 4_000), Ok(()), "the first has ended");
+        assert_eq!(barred.token("yet more", 50, 4_000), Err(NotRevoked::ListFull));
+    }
+}

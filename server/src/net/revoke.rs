@@ -1,0 +1,106 @@
+//! Taking grants back: tokens barred, connections closed, worlds told (P12).
+
+use super::Front;
+use super::connection::Seat;
+use crate::auth::revoke::{NotRevoked, Revocation, Revoked};
+use crate::room::directory::Lender;
+use crate::tenant::{Scoped, beginning, subject_in};
+use starling_protocol::close::CloseCode;
+use starling_protocol::units::Nanos;
+use starling_transport::Transport;
+use starling_world::config::Owner;
+use starling_world::input::{Command, Whom};
+
+/// What the order costs in a room's inbox, beside its text.
+const ORDER_BYTES: usize = 64;
+
+impl<T: Transport, L: Lender> Front<T, L> {
+    /// Takes in the revocations that were asked for, before anyone is let in.
+    pub(super) fn take_revocations(&mut self, now: Nanos) {
+        let Some(revoker) = &self.revoker else { return };
+        for (revocation, answer) in revoker.take() {
+            let done = self.revoke(now, &revocation);
+            // Who does not wait any more need not hear.
+            let _ = answer.send(done);
+        }
+    }
+
+    /// Takes grants back: in force when this returns. Says how many connections it closed.
+    ///
+    /// # Errors
+    /// [`NotRevoked`]: connections are closed all the same.
+    pub fn revoke(&mut self, now: Nanos, revocation: &Revocation) -> Revoked {
+        let mut gone: Vec<_> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| {
+                connection.seat.as_ref().is_some_and(|s| is_of(s, revocation))
+            })
+            .map(|(conn, connection)| (*conn, connection.seat.as_ref().map(|s| s.token.clone())))
+            .collect();
+        gone.sort_unstable();
+        let mut barred = self.bar(now, revocation);
+        for (conn, token) in &gone {
+            if let (Revocation::Session(_), Some(token)) = (revocation, token) {
+                let done = self.gate.bar_token(token, now);
+                barred = barred.and(done);
+            }
+            self.close(now, *conn, CloseCode::REVOKED, "revoked");
+        }
+        let told = self.tell_worlds(revocation);
+        let connections = gone.len();
+        tracing::info!(?revocation, connections, "revoked");
+        barred.and(told).map(|()| connections)
+    }
+
+    fn bar(&mut self, now: Nanos, revocation: &Revocation) -> Result<(), NotRevoked> {
+        match revocation {
+            Revocation::Session(_) => Ok(()), // by the token that it has, when that is known
+            Revocation::Subject { tenant, subject } => {
+                self.gate.bar_owner(tenant, Some(subject), now)
+            }
+            Revocation::Tenant(tenant) => self.gate.bar_owner(tenant, None, now),
+        }
+    }
+
+    fn tell_worlds(&mut self, revocation: &Revocation) -> Result<(), NotRevoked> {
+        let mut told = Ok(());
+        for (_, entry) in self.directory.worlds().all() {
+            let Some(whom) = whom(entry.key.owner(), revocation) else { continue };
+            let taken = entry.mailbox.inbox().command(Command::Revoke(whom), ORDER_BYTES);
+            let taken = taken.map_err(|_| NotRevoked::Busy);
+            told = told.and(taken);
+            self.rooms.ring(entry.id);
+        }
+        told
+    }
+}
+
+fn is_of(seat: &Seat, revocation: &Revocation) -> bool {
+    match revocation {
+        Revocation::Session(session) => seat.session == Some(*session),
+        Revocation::Subject { tenant, subject } => {
+            seat.subject == Scoped::of_operator(tenant, subject.clone())
+        }
+        Revocation::Tenant(tenant) => seat.subject.is_of(tenant),
+    }
+}
+
+/// Who that is in a world of this owner, if it can be anyone.
+fn whom(owner: &Owner, revocation: &Revocation) -> Option<Whom> {
+    let is_theirs = |tenant: &str| matches!(owner, Owner::Tenant(own) if own == tenant);
+    match revocation {
+        Revocation::Session(session) => Some(Whom::Session(*session)),
+        Revocation::Subject { tenant, subject } if is_theirs(tenant) => {
+            Some(Whom::Subject(subject.clone()))
+        }
+        Revocation::Subject { tenant, subject } if *owner == Owner::Shared => {
+            Some(Whom::Subject(subject_in(owner, tenant, subject)))
+        }
+        Revocation::Tenant(tenant) if is_theirs(tenant) => Some(Whom::Everyone),
+        Revocation::Tenant(tenant) if *owner == Owner::Shared => {
+            Some(Whom::Under(beginning(tenant)))
+        }
+        _ => None,
+    }
+}
