@@ -23,11 +23,17 @@ const SHIFTS: [u32; 3] = [20, 10, 0];
 pub fn spun(orientation: Orientation, spin: [i16; 3], ticks: u32) -> Orientation {
     match orientation {
         Orientation::Quaternion(packed) if spin != [0; 3] && ticks > 0 => {
-            let turn = power(one_tick(spin), ticks.min(TICKS_MAX));
-            Orientation::Quaternion(pack(product(turn, unpack(packed))))
+            Orientation::Quaternion(turned(packed, spin, ticks))
         }
         other => other,
     }
+}
+
+/// By itself, so that whoever asks for what does not spin has no more than the question.
+#[inline(never)]
+fn turned(packed: u32, spin: [i16; 3], ticks: u32) -> u32 {
+    let turn = power(one_tick(spin), ticks.min(TICKS_MAX));
+    pack(product(turn, unpack(packed)))
 }
 
 /// The spin that leads from one orientation to another in so many ticks; none unless both are

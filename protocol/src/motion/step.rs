@@ -129,8 +129,8 @@ impl Knot {
     #[inline]
     #[must_use]
     pub fn is_continued_by(&self, next: &Self) -> bool {
-        let line = Self { spin: next.spin, ..self.turned(next.tick, next.orientation) };
-        line == *next && next.tick > self.tick
+        let run = if self.is_still() { 0 } else { self.line_ticks(next.tick) };
+        (next.pos, next.vel, next.run) == (self.pos, self.vel, run) && next.tick > self.tick
     }
 
     /// The new line that `step` begins at `tick`, turned as predicted; `None` out of range.
@@ -159,7 +159,7 @@ impl Knot {
             next.pos[axis] = pos as i32;
             let sped = by * (i64::from(KNOT_GRID) / VELOCITY_STEP);
             let vel = match step.gain {
-                Gain::Soft => i64::from(self.vel[axis]) + (2 * sped + ticks).div_euclid(2 * ticks),
+                Gain::Soft => i64::from(self.vel[axis]) + share(sped, ticks),
                 Gain::Hard => i64::from(self.vel[axis]) + sped,
                 Gain::Stop => 0,
             };
@@ -175,19 +175,49 @@ impl Knot {
         if next.run != 0 || next.tick <= self.tick {
             return None;
         }
+        let far = |axis: i32| axis % KNOT_GRID != 0 || i64::from(axis).abs() > METRIC_LIMIT;
+        if next.pos.into_iter().any(far) {
+            return None;
+        }
         let at = self.predict(next.tick).0;
         let off = |axis: usize| next.pos[axis] / KNOT_GRID - nearest_unit(at[axis]);
         let off = [off(0), off(1), off(2)];
-        let gains = if next.is_still() { &Gain::ALL[2..] } else { &Gain::ALL[..2] };
-        gains.iter().find_map(|gain| {
-            let unit = self.step_unit(next.tick, *gain);
-            if off.iter().any(|units| units % unit != 0) {
-                return None;
-            }
-            let step = Step { gain: *gain, residual: off.map(|units| units / unit) };
-            let made = self.step(next.tick, &step)?;
-            (made.pos == next.pos && made.vel == next.vel).then_some(step)
-        })
+        let gain = match next.is_still() {
+            true => Gain::Stop,
+            false => self.gain_to(next, off)?,
+        };
+        // One or two.
+        let shift = self.step_unit(next.tick, gain) >> 1;
+        let whole = off.iter().all(|units| units & shift == 0);
+        whole.then(|| Step { gain, residual: off.map(|units| units >> shift) })
+    }
+
+    /// By which gain the velocity of `next` follows, if by one, where the position is so many units
+    /// of the grid off.
+    #[inline]
+    fn gain_to(&self, next: &Self, off: [i32; 3]) -> Option<Gain> {
+        let ticks = i64::from(self.followed(next.tick));
+        let (mut soft, mut hard) = (true, true);
+        for (axis, off) in off.into_iter().enumerate() {
+            let sped = i64::from(off) * (i64::from(KNOT_GRID) / VELOCITY_STEP);
+            let told = i64::from(next.vel[axis]) - i64::from(self.vel[axis]);
+            // `told` is the quotient, without a division.
+            soft &= (0..2 * ticks).contains(&(2 * sped + ticks - 2 * ticks * told));
+            hard &= told == sped;
+        }
+        if soft { Some(Gain::Soft) } else { hard.then_some(Gain::Hard) }
+    }
+}
+
+/// What is nearest to `sped` over so many ticks; halves go up.
+#[inline]
+fn share(sped: i64, ticks: i64) -> i64 {
+    let (twice, parts) = (2 * sped + ticks, 2 * ticks);
+    match (i32::try_from(twice), i32::try_from(parts)) {
+        _ if ticks == 1 => sped,
+        // Half as long as a division of 64 bits.
+        (Ok(twice), Ok(parts)) => twice.div_euclid(parts).into(),
+        _ => twice.div_euclid(parts),
     }
 }
 
@@ -215,6 +245,23 @@ mod tests {
         (0usize..3, residual).prop_map(|(gain, residual)| Step { gain: Gain::ALL[gain], residual })
     }
 
+    /// The step to `next`, found by making each that may be it.
+    fn next_by_trial(from: &Knot, next: &Knot) -> Option<Step> {
+        let at = from.predict(next.tick).0;
+        let off = [0, 1, 2].map(|axis: usize| next.pos[axis] / KNOT_GRID - nearest_unit(at[axis]));
+        let gains = if next.is_still() { &Gain::ALL[2..] } else { &Gain::ALL[..2] };
+        let mut steps = gains.iter().map(|gain| {
+            let unit = from.step_unit(next.tick, *gain);
+            Step { gain: *gain, residual: off.map(|units| units.div_euclid(unit)) }
+        });
+        steps.find(|step| {
+            let made = from.step(next.tick, step);
+            made.is_some_and(|made| {
+                (made.pos, made.vel, made.run) == (next.pos, next.vel, next.run)
+            })
+        })
+    }
+
     proptest! {
         #[test]
         fn a_step_is_found_again_from_the_line_that_it_made(
@@ -225,6 +272,24 @@ mod tests {
             prop_assert!(next.pos.iter().all(|axis| axis % KNOT_GRID == 0));
             let found = from.step_to(&next).expect("a step led here");
             prop_assert_eq!(from.step(tick, &found), Some(next));
+        }
+
+        #[test]
+        fn a_step_is_found_where_one_leads_and_nowhere_else(
+            from in knots(), step in steps(), after in 1u32..50, off in prop::array::uniform6(-1i32..=1),
+            run in 0u32..2,
+        ) {
+            let tick = from.tick + after;
+            let Some(mut next) = from.step(tick, &step) else { return Ok(()) };
+            prop_assert_eq!(next_by_trial(&from, &next), from.step_to(&next));
+            for (axis, off) in off.into_iter().enumerate() {
+                match axis {
+                    0..3 => next.pos[axis] += off * KNOT_GRID / 2,
+                    _ => next.vel[axis - 3] = next.vel[axis - 3].saturating_add(off as i16),
+                }
+            }
+            next.run = run;
+            prop_assert_eq!(next_by_trial(&from, &next), from.step_to(&next));
         }
 
         #[test]
