@@ -73,6 +73,8 @@ pub struct Counters {
 
     /// Sessions begun.
     pub sessions_opened: u64,
+    /// Sessions of an earlier life that could not be read.
+    pub sessions_damaged: u64,
     /// Sessions that lost their connection and wait.
     pub sessions_parked: u64,
     /// Sessions that ended.

@@ -27,6 +27,7 @@ impl World {
     /// The session is here from now on.
     pub(crate) fn arrive(&mut self, idx: SessionIdx) {
         self.sessions[idx].here = true;
+        self.keep_session(idx);
         self.plan_wake(idx);
         self.join(idx, WORLD_PRESENCE);
         for channel in self.channels_with_presence(idx) {
@@ -40,6 +41,7 @@ impl World {
         if !std::mem::replace(&mut self.sessions[idx].here, false) {
             return;
         }
+        self.keep_session(idx);
         for channel in self.channels_with_presence(idx) {
             self.leave(idx, &presence_of(&channel));
         }

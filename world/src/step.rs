@@ -55,6 +55,7 @@ impl World {
     pub(crate) fn heard(&mut self, idx: SessionIdx) {
         if !self.sessions[idx].tokens.is_sure() {
             self.sessions[idx].tokens.confirm();
+            self.keep_session(idx);
         }
         self.contact(idx);
     }
@@ -94,6 +95,8 @@ impl World {
         self.tell_tops();
         self.sweep_channels();
         self.tend_durable();
+        self.age_restored(out);
+        self.keep_positions();
         self.flush_mail(out);
         self.hand_out_journal(out);
     }

@@ -67,6 +67,7 @@ fn commits_in_groups_show_what_they_cover_and_no_more() {
     let mut stage = Stage::durable();
     let (alice, bob) = (stage.guest_named("alice"), stage.guest_named("bob"));
     start(&mut stage, &bob, 1);
+    stage.commit();
     (1..=5).for_each(|id| drop(stage.offer(&alice, CHAT, id)));
     stage.events(bob.conn);
     stage.commit_some(2);
@@ -209,6 +210,8 @@ fn a_commit_of_what_was_never_handed_out_shows_nothing() {
 fn a_message_to_a_memory_channel_or_an_inbox_is_acknowledged_at_once() {
     let mut stage = Stage::durable();
     let (alice, bob) = (stage.guest_named("alice"), stage.guest_named("bob"));
+    stage.say(bob.conn, "memory", 9).expect("accepted");
+    stage.commit();
     assert!(stage.say(alice.conn, "memory", 1).is_ok());
     let whisper = session_stage::scoped(Scope::Session(bob.session()), 2);
     assert_eq!(stage.publish(alice.conn, whisper), Ok(Receipt::Inboxes(1)));

@@ -74,7 +74,7 @@ impl Session {
         let same_world = self.set_clock(now, &welcome);
         self.view.begin(now, &welcome, same_world);
         self.uplink.restart();
-        self.take_up(&welcome);
+        self.take_up(&welcome, same_world);
         self.welcome = Some(Box::new(welcome));
         self.phase = Phase::Live;
         self.adrift_since = None;
@@ -102,8 +102,10 @@ impl Session {
     }
 
     /// Everything that this side wants is brought to the new connection.
-    fn take_up(&mut self, welcome: &Welcome) {
-        let unknown = self.owned.rejoin(&welcome.entities);
+    fn take_up(&mut self, welcome: &Welcome, same_life: bool) {
+        // A session that is new knows no handles of the one before.
+        let by_ids = same_life || welcome.resumed != ResumeAnswer::Resumed;
+        let unknown = self.owned.rejoin(&welcome.entities, by_ids);
         for handle in unknown {
             // More than the outbox holds cannot be unknown: a handle is unknown only where its
             // despawn was under way when the connection was lost.
@@ -116,6 +118,9 @@ impl Session {
             self.subscriptions.resume();
             self.publishes.resume();
             self.receipts.resume();
+            if !same_life {
+                self.cues_up.clear(); // their ticks are of the life before
+            }
         } else {
             self.subscriptions.restart(welcome.epoch);
             self.receipts.restart();

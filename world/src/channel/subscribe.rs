@@ -98,6 +98,18 @@ impl World {
             }
             self.begin(idx, key, source, start);
         }
+        self.tell_unknown(idx, seen);
+    }
+
+    /// What the client follows and this life of the world does not know, as the process died before
+    /// it was kept: it asks again.
+    fn tell_unknown(&mut self, idx: SessionIdx, seen: &[(ChannelKey, ChannelPosition)]) {
+        for (key, _) in seen.iter().filter(|(key, _)| *key != INBOX).take(SUBSCRIPTIONS_MAX) {
+            if self.sessions[idx].subscriptions.get(*key).is_none() {
+                let lost = EventDown::Unsubscribed { key: *key, code: CloseCode::LOST };
+                self.sessions.event(idx, &lost, self.now);
+            }
+        }
     }
 
     /// Ends every subscription, as when the session is gone.
@@ -151,6 +163,7 @@ impl World {
             Subscription::new(source, ChannelPosition::default(), request.presence, self.now);
         self.sessions[idx].subscriptions.insert(request.key, subscription);
         self.begin(idx, request.key, source, start);
+        self.keep_subscription(idx, request.key);
         match (was_here, request.presence) {
             (false, true) => self.join_channel(idx, &request.channel),
             (true, false) => self.leave_channel(idx, &request.channel),
@@ -255,6 +268,7 @@ impl World {
     fn unfollow(&mut self, idx: SessionIdx, key: ChannelKey) {
         let Some(channel) = self.followed(idx, key) else { return };
         let ended = self.sessions[idx].subscriptions.remove(key);
+        self.forget_subscription(idx, key);
         self.channels[channel].subscribers.remove(&idx);
         self.end_leases(idx, channel);
         self.forget_cursor(idx, channel);

@@ -7,7 +7,7 @@
 
 mod journaled;
 pub(crate) mod kept;
-mod open;
+pub(crate) mod open;
 pub(crate) mod pending;
 pub(crate) mod row;
 pub(crate) mod rows;
@@ -65,6 +65,11 @@ impl Clock {
     pub(crate) fn ms(&self, now: Tick, rate: TickRate) -> u64 {
         let ticks = u64::from(now.since(self.base).unwrap_or(0));
         self.base_ms + ticks * 1_000 / u64::from(rate.hz())
+    }
+
+    /// Did a tick of this life tell the time?
+    pub(crate) const fn is_set(&self) -> bool {
+        self.set
     }
 
     fn begin(&mut self, now: Tick, unix_ms: u64) {

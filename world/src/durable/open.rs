@@ -46,6 +46,7 @@ impl World {
         world.durable.opening = Some(world.durable.journal.written());
         let newest_ms = world.restore_channels(shelf)?;
         world.restore_seen(shelf)?;
+        world.restore_sessions(shelf)?;
         let minute = world.durable.seen.newest_minute().map_or(0, u64::from);
         world.durable.clock = Clock::not_before(newest_ms.max(minute * MINUTE_MS));
         Ok(world)
@@ -245,6 +246,6 @@ fn only(key: &[u8]) -> Range<Vec<u8>> {
 }
 
 /// The range of every key.
-fn everything() -> Range<Vec<u8>> {
+pub(crate) fn everything() -> Range<Vec<u8>> {
     Vec::new()..vec![0xff; KEY_BYTES_MAX + 1]
 }

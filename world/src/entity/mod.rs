@@ -418,11 +418,6 @@ impl Entities {
         self.sequences[idx.at()]
     }
 
-    /// So many ticks were no silence of anyone's.
-    pub(crate) fn forgive(&mut self, ticks: u32) {
-        self.contacts.iter_mut().for_each(|contact| *contact = *contact + ticks);
-    }
-
     /// The tick of the owner's last sign of life.
     #[must_use]
     pub fn contact(&self, idx: EntityIdx) -> Tick {

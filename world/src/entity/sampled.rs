@@ -16,6 +16,16 @@ pub(crate) struct SampledRows<'a> {
 }
 
 impl Entities {
+    /// Samples of its owner go on after this one.
+    pub(crate) fn go_on_from(&mut self, idx: EntityIdx, sequence: Option<u16>) {
+        self.sequences[idx.at()] = sequence;
+    }
+
+    /// So many ticks were no silence of anyone's.
+    pub(crate) fn forgive(&mut self, ticks: u32) {
+        self.contacts.iter_mut().for_each(|contact| *contact = *contact + ticks);
+    }
+
     /// All rows in pieces of so many.
     pub(crate) fn sampled(&mut self, size: usize) -> impl Iterator<Item = SampledRows<'_>> {
         let Self { accepted, labels, sequences, contacts, is_fresh, .. } = self;

@@ -1,7 +1,7 @@
 //! What it takes to make an entity.
 
 use crate::session::SessionIdx;
-use starling_protocol::message::control::Audience;
+use starling_protocol::message::control::{Audience, Spawn};
 use starling_protocol::sample::Sample;
 use starling_protocol::units::{Handle, KindId};
 
@@ -35,4 +35,21 @@ pub struct SpawnSpec {
     pub owner: Option<Owner>,
     /// The player whose areas of interest centre here.
     pub avatar_of: Option<SessionIdx>,
+}
+
+impl SpawnSpec {
+    /// What a request asks for, nobody's yet.
+    pub(crate) fn of(spawn: Spawn) -> Self {
+        Self {
+            name: spawn.name,
+            kind: spawn.kind,
+            team: spawn.team,
+            audience: spawn.audience,
+            sample: spawn.sample,
+            fields: spawn.fields,
+            block: spawn.block,
+            owner: None,
+            avatar_of: None,
+        }
+    }
 }

@@ -94,7 +94,9 @@ impl World {
         if self.sessions.host == Some(idx) {
             self.sessions.host = None;
         }
+        self.drop_asleep(idx);
         if let Some(session) = self.sessions.remove(idx) {
+            self.forget_session(session.id);
             self.counters.sessions_gone += 1;
             out.notes.push(Note::Gone { session: session.id, code });
         }
@@ -232,7 +234,7 @@ impl World {
         let expires = self.expiry_tick(&attach.principal);
         let new = NewSession {
             id: self.sessions.issue(self.config.epoch),
-            conn: attach.conn,
+            conn: Some(attach.conn),
             principal: attach.principal,
             expires,
             token_digest: attach.token_digest,
@@ -266,7 +268,7 @@ impl World {
             out.closes.push(Close { conn: older, code: CloseCode::REPLACED });
         }
         let session = &mut self.sessions[idx];
-        session.parked = None;
+        (session.parked, session.parked_ms, session.parked_before) = (None, 0, 0);
         session.principal = attach.principal;
         session.expires = expires;
         session.tokens.replace(presented, attach.token_digest);
@@ -275,6 +277,8 @@ impl World {
         session.mail.clear();
         session.muted = false;
         self.count_entry(ResumeAnswer::Resumed);
+        self.keep_session(idx);
+        self.wake_entities(idx, out);
         self.open_view(idx);
         self.welcome(idx, ResumeAnswer::Resumed, &attach.token, now_us);
         self.tell_avatar(idx);
@@ -304,12 +308,15 @@ impl World {
 
     fn park(&mut self, idx: SessionIdx, out: &mut Output) {
         self.sessions.carry(idx, None);
+        let kept_ms = self.kept_ms().max(1);
         let session = &mut self.sessions[idx];
         session.parked = Some(self.now);
+        session.parked_ms = kept_ms;
         session.mail.clear();
         self.counters.sessions_parked += 1;
         out.notes.push(Note::Parked { session: session.id });
         self.park_view(idx);
+        self.keep_session(idx);
         self.plan_wake(idx);
     }
 

@@ -33,7 +33,8 @@ impl World {
         let times = [self.leave_at(idx), mute_at, self.token_end(idx), self.gone_at(idx)];
         let silent =
             self.sessions[idx].owned.iter().map(|(_, e)| self.entity_leave_at(idx, e)).min();
-        let first = times.into_iter().flatten().chain(silent).min();
+        let times = times.into_iter().chain([self.asleep_leave_at(idx)]);
+        let first = times.flatten().chain(silent).min();
         // Never in this tick again, so that looking at every session that is due comes to an end.
         self.sessions.wake_at(idx, first.map(|at| at.max(self.now + 1)));
     }
@@ -47,6 +48,9 @@ impl World {
         self.judge_token(idx);
         let (leaves, expires) = (due(self.leave_at(idx)), due(self.token_end(idx)));
         self.drop_silent(idx, out);
+        if due(self.asleep_leave_at(idx)) {
+            self.drop_asleep(idx);
+        }
         if leaves {
             self.depart(idx);
         }
@@ -81,7 +85,13 @@ impl World {
     /// When a parked session is gone for good.
     fn gone_at(&self, idx: SessionIdx) -> Option<Tick> {
         let park = self.config.tick_rate.ticks_in_ms(self.config.park_ms.into());
-        self.sessions[idx].parked.map(|since| since + park + 1)
+        let left = park.saturating_sub(self.sessions[idx].parked_before);
+        self.sessions[idx].parked.map(|since| since + left + 1)
+    }
+
+    /// Is its time over?
+    pub(super) fn is_gone(&self, idx: SessionIdx) -> bool {
+        self.gone_at(idx).is_some_and(|at| at <= self.now)
     }
 
     /// When an entity leaves for silence.
@@ -99,7 +109,7 @@ impl World {
         if gateway { self.entities.contact(entity) } else { self.sessions.contact(idx) }
     }
 
-    fn presence_ticks(&self) -> u32 {
+    pub(super) fn presence_ticks(&self) -> u32 {
         self.config.tick_rate.ticks_in_ms(self.config.presence_ms.into())
     }
 }

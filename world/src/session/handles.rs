@@ -27,6 +27,22 @@ impl Owned {
         Some(handle)
     }
 
+    /// Names one by this handle, as in an earlier life; false where it is taken or can be none.
+    pub(crate) fn insert_at(&mut self, handle: Handle, entity: EntityIdx) -> bool {
+        let at = usize::from(handle.0);
+        if at >= SESSION_ENTITIES_MAX || self.get(handle).is_some() {
+            return false;
+        }
+        while self.rows.len() <= at {
+            self.free.push_back(Handle(self.rows.len() as u16));
+            self.rows.push(None);
+        }
+        self.free.retain(|free| *free != handle);
+        self.rows[at] = Some(entity);
+        self.count += 1;
+        true
+    }
+
     fn next_handle(&mut self) -> Option<Handle> {
         let full = self.rows.len() >= SESSION_ENTITIES_MAX;
         if self.free.len() > RESTING_HANDLES || full {
@@ -104,6 +120,21 @@ mod tests {
             owned.remove(handle);
         }
         assert!(owned.rows.len() <= RESTING_HANDLES + 1);
+    }
+
+    #[test]
+    fn handles_of_an_earlier_life_are_the_same() {
+        let mut owned = Owned::default();
+        assert!(
+            owned.insert_at(Handle(40), EntityIdx(1)) && owned.insert_at(Handle(2), EntityIdx(2))
+        );
+        assert!(!owned.insert_at(Handle(40), EntityIdx(3)), "it is taken");
+        assert!(!owned.insert_at(Handle(u16::MAX), EntityIdx(3)), "there is none of this number");
+        let named: Vec<_> = owned.iter().collect();
+        assert_eq!(named, [(Handle(2), EntityIdx(2)), (Handle(40), EntityIdx(1))]);
+        let next = owned.insert(EntityIdx(4)).expect("room");
+        assert!(![Handle(2), Handle(40)].contains(&next));
+        assert_eq!(owned.len(), 3);
     }
 
     #[test]

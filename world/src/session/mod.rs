@@ -9,11 +9,14 @@ mod avatar;
 mod conns;
 mod expiry;
 mod handles;
+mod keep;
 mod mute;
 mod rate;
 mod repeats;
 mod requests;
+mod restore;
 mod revoke;
+mod rows;
 mod slab;
 mod speaker;
 mod state;
@@ -38,8 +41,9 @@ use crate::mail::Mail;
 use crate::simd;
 use rate::TokenBucket;
 use repeats::Repeats;
+use restore::Asleep;
 use starling_protocol::message::control::Capabilities;
-use starling_protocol::units::{SessionId, Tick, TickRate};
+use starling_protocol::units::{Handle, SessionId, Tick, TickRate};
 use std::collections::BTreeMap;
 use token::{Digest, ResumeTokens};
 
@@ -142,6 +146,12 @@ pub struct Session {
     pub(crate) id: SessionId,
     /// When it was parked.
     pub(crate) parked: Option<Tick>,
+    /// The same in milliseconds since 1970, for a later life of the world; 0 while it is live.
+    pub(crate) parked_ms: u64,
+    /// Ticks that it was parked for in an earlier life.
+    pub(crate) parked_before: u32,
+    /// Entities of an earlier life, until it is taken up again.
+    pub(crate) asleep: BTreeMap<Handle, Asleep>,
     /// The tick in which the token ends.
     pub(crate) expires: Option<Tick>,
     /// When it was last told that its inputs are not taken.
@@ -173,7 +183,7 @@ const HOT_BYTES: usize = std::mem::offset_of!(Session, id);
 /// What it takes to make a session.
 pub(crate) struct NewSession {
     pub(crate) id: SessionId,
-    pub(crate) conn: ConnId,
+    pub(crate) conn: Option<ConnId>,
     pub(crate) principal: Principal,
     pub(crate) expires: Option<Tick>,
     pub(crate) token_digest: Digest,
@@ -186,8 +196,11 @@ impl Session {
         let hz = config.tick_rate;
         Self {
             id: new.id,
-            conn: Some(new.conn),
+            conn: new.conn,
             parked: None,
+            parked_ms: 0,
+            parked_before: 0,
+            asleep: BTreeMap::new(),
             principal: new.principal,
             expires: new.expires,
             tokens: ResumeTokens::new(new.token_digest),

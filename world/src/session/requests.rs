@@ -18,6 +18,8 @@ enum Holder {
     /// A parked session of the same subject: a device that lost its token comes back, and the name
     /// passes on to it.
     Parked(EntityIdx),
+    /// The same, of an entity that waits for its session since a restart.
+    Asleep,
     Other,
 }
 
@@ -29,12 +31,16 @@ impl World {
             ControlUp::Despawn { handle } => self.despawn(idx, handle, out),
             ControlUp::SetFields { handle, fields } => {
                 let set = self.touchable(idx, handle);
-                let set = set.and_then(|e| self.entities.set_fields(e, &fields, self.now));
+                let set = set.and_then(|e| {
+                    self.entities.set_fields(e, &fields, self.now).map(|()| self.keep_entity(e))
+                });
                 self.answer(idx, RequestKind::Fields(handle), set);
             }
             ControlUp::SetBlock { handle, block } => {
                 let set = self.touchable(idx, handle);
-                let set = set.and_then(|e| self.entities.set_block(e, &block, self.now));
+                let set = set.and_then(|e| {
+                    self.entities.set_block(e, &block, self.now).map(|()| self.keep_entity(e))
+                });
                 self.answer(idx, RequestKind::Fields(handle), set);
             }
             ControlUp::SetInterest { id, interest } => self.set_interest(idx, id, interest),
@@ -63,7 +69,8 @@ impl World {
         if !self.entities.is_live(entity) {
             return;
         }
-        if let Some(Owner { session, handle }) = self.entities.owner(entity) {
+        if let Some(owner @ Owner { session, handle }) = self.entities.owner(entity) {
+            self.forget_entity(owner);
             self.sessions[session].owned.remove(handle);
         }
         if let Some(player) = self.entities.avatar_of(entity) {
@@ -158,20 +165,16 @@ impl World {
                 return Ok((handle, entity));
             }
             Holder::Parked(entity) => Some(entity),
+            Holder::Asleep => None,
             Holder::Mine(..) | Holder::Other => return Err(CloseCode::BAD_NAME),
         };
         let team = spawn.team;
-        let spec = SpawnSpec {
-            name: spawn.name,
-            kind: spawn.kind,
-            team,
-            audience: spawn.audience,
-            sample: spawn.sample,
-            fields: spawn.fields,
-            block: spawn.block,
-            owner: None,
-            avatar_of: None,
-        };
+        let spec = SpawnSpec::of(spawn);
+        let asleep = spec.name.clone().filter(|name| self.sessions.sleepers.contains_key(name));
+        if let Some(name) = asleep {
+            self.entities.check(&spec)?;
+            self.take_name(&name);
+        }
         if let Some(old) = inherited {
             self.entities.check(&spec)?;
             self.remove_entity(old, out);
@@ -181,6 +184,7 @@ impl World {
         if let Some(player) = avatar_of {
             self.set_avatar(player, entity);
         }
+        self.keep_entity(entity);
         out.notes.push(Note::Spawned { entity: self.entities.id(entity) });
         Ok((handle, entity))
     }
@@ -198,7 +202,7 @@ impl World {
     /// Who holds a name now.
     fn holder(&self, idx: SessionIdx, name: Option<&str>) -> Holder {
         let Some(entity) = name.and_then(|name| self.entities.named(name)) else {
-            return Holder::Nobody;
+            return self.sleeping_holder(idx, name);
         };
         let Some(owner) = self.entities.owner(entity) else { return Holder::Other };
         if owner.session == idx {
@@ -207,5 +211,17 @@ impl World {
         let holder = &self.sessions[owner.session];
         let same = holder.principal.subject == self.sessions[idx].principal.subject;
         if same && !holder.is_live() { Holder::Parked(entity) } else { Holder::Other }
+    }
+
+    fn sleeping_holder(&self, idx: SessionIdx, name: Option<&str>) -> Holder {
+        let Some(owner) = name.and_then(|name| self.sessions.sleepers.get(name)) else {
+            return Holder::Nobody;
+        };
+        let subject = &self.sessions[owner.session].principal.subject;
+        if *subject == self.sessions[idx].principal.subject {
+            Holder::Asleep
+        } else {
+            Holder::Other
+        }
     }
 }

@@ -5,6 +5,7 @@ use super::speaker::Speaker;
 use super::wakes::Wakes;
 use super::{Session, SessionIdx};
 use crate::authority::inputs::InputQueue;
+use crate::entity::Owner;
 use crate::input::{ConnId, Link};
 use crate::mail::Letter;
 use starling_protocol::message::control::{ControlDown, Rejection};
@@ -33,6 +34,10 @@ pub struct Sessions {
     pub(crate) host: Option<SessionIdx>,
     /// The server drains: nobody is let in any more.
     pub(crate) draining: bool,
+    /// Names of entities that wait for their sessions.
+    pub(crate) sleepers: BTreeMap<String, Owner>,
+    /// Sessions of an earlier life that may have been parked too long by now.
+    pub(crate) unaged: Vec<SessionId>,
 }
 
 impl Sessions {

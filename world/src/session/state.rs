@@ -32,6 +32,7 @@ fn add_session(
 ) {
     sum.add(idx.0).add(session.id.0).add(session.conn.map_or(0, |conn| conn.0 + 1));
     add_tick(session.parked, sum);
+    sum.add(session.parked_before).add(session.asleep.len() as u64);
     add_tick(session.expires, sum);
     sum.add_bytes(session.principal.subject.as_bytes());
     session.tokens.iter().for_each(|digest| {

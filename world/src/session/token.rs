@@ -23,6 +23,11 @@ impl ResumeTokens {
         Self { newest, replaced: None }
     }
 
+    /// As an earlier life of the world knew them.
+    pub(crate) const fn kept(newest: Digest, replaced: Option<Digest>) -> Self {
+        Self { newest, replaced }
+    }
+
     /// Does this one take the session up? In a time that does not tell how nearly.
     pub(crate) fn open_to(&self, presented: &Digest) -> bool {
         let newest = same_digest(&self.newest, presented);

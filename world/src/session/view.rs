@@ -55,11 +55,14 @@ impl World {
         if !self.sessions[idx].principal.grants.see {
             return Err(CloseCode::FORBIDDEN);
         }
-        self.interests.set(idx, id, &interest)
+        self.interests.set(idx, id, &interest)?;
+        self.keep_interest(idx, id, Some(&interest));
+        Ok(())
     }
 
     fn clear_interest(&mut self, idx: SessionIdx, id: u8) {
         self.interests.clear(idx, id);
+        self.keep_interest(idx, id, None);
     }
 
     /// All of a bulk message is in the client's table.

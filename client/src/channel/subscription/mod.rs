@@ -424,6 +424,14 @@ impl Subscriptions {
         if key == INBOX {
             return Heard::Breach;
         }
+        if code == CloseCode::LOST {
+            // The server was restarted before it had kept it: asked for again, from its position.
+            if let Some(subscription) = self.by_key.get_mut(&key) {
+                subscription.state = SubscriptionState::Wanted;
+                self.wanted = true;
+            }
+            return Heard::Nothing;
+        }
         match self.by_key.remove(&key) {
             Some(ended) => Heard::Ended { key, channel: ended.channel, code },
             None => Heard::Nothing, // the echo of our own unsubscribe

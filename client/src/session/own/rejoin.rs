@@ -9,23 +9,31 @@ use std::collections::BTreeMap;
 struct Standing<'a> {
     by_entity: BTreeMap<(u32, u32), usize>,
     by_name: BTreeMap<&'a str, usize>,
+    /// Where the server was restarted, ids are new, and handles are as they were.
+    by_handle: Option<BTreeMap<Handle, usize>>,
 }
 
 impl<'a> Standing<'a> {
-    fn new(standing: &'a [OwnEntity]) -> Self {
+    fn new(standing: &'a [OwnEntity], same_life: bool) -> Self {
         let id = |own: &OwnEntity| (own.entity.index, own.entity.generation);
         let by_entity = standing.iter().enumerate().map(|(place, own)| (id(own), place));
         let by_name = standing.iter().enumerate().map(|(place, own)| (own.name.as_str(), place));
-        Self { by_entity: by_entity.collect(), by_name: by_name.collect() }
+        let by_handle = || standing.iter().enumerate().map(|(place, own)| (own.handle, place));
+        Self {
+            by_entity: by_entity.collect(),
+            by_name: by_name.collect(),
+            by_handle: (!same_life).then(|| by_handle().collect()),
+        }
     }
 }
 
 impl Owned {
     /// After a Welcome: those that the server still has stand, the others are asked for again.
-    /// Returns the handles that nobody here knows.
-    pub(crate) fn rejoin(&mut self, entities: &[OwnEntity]) -> Vec<Handle> {
+    /// Returns the handles that nobody here knows. Where this is another life of the world, entities
+    /// are known by the handles that they had.
+    pub(crate) fn rejoin(&mut self, entities: &[OwnEntity], same_life: bool) -> Vec<Handle> {
         let keys: Vec<OwnKey> = self.keys().collect();
-        let standing = Standing::new(entities);
+        let standing = Standing::new(entities, same_life);
         let mut known = vec![false; entities.len()];
         for key in keys {
             let found = self.find(key, &standing).filter(|place| !known[*place]);
@@ -50,9 +58,10 @@ impl Owned {
     fn find(&self, key: OwnKey, standing: &Standing<'_>) -> Option<usize> {
         let own = self.get(key)?;
         match own.state {
-            OwnState::Stands { entity, .. } => {
-                standing.by_entity.get(&(entity.index, entity.generation)).copied()
-            }
+            OwnState::Stands { handle, entity } => match &standing.by_handle {
+                Some(by_handle) => by_handle.get(&handle).copied(),
+                None => standing.by_entity.get(&(entity.index, entity.generation)).copied(),
+            },
             OwnState::Asked => standing.by_name.get(own.spec.name.as_deref()?).copied(),
             OwnState::Wanted => None,
         }
@@ -95,7 +104,7 @@ mod tests {
         owned.stands(a, Handle(0), EntityId { index: 5, generation: 0 });
         owned.set_state(b, OwnState::Asked);
         owned.set_state(c, OwnState::Asked);
-        let unknown = owned.rejoin(&[own(7, 5, "renamed"), own(8, 6, "b"), own(9, 9, "x")]);
+        let unknown = owned.rejoin(&[own(7, 5, "renamed"), own(8, 6, "b"), own(9, 9, "x")], true);
         assert_eq!(unknown, [Handle(9)]);
         assert_eq!((owned.handle(a), owned.handle(b)), (Some(Handle(7)), Some(Handle(8))));
         assert_eq!(owned.state(c), Some(OwnState::Wanted));
@@ -104,12 +113,23 @@ mod tests {
     }
 
     #[test]
+    fn after_a_restart_what_stands_is_known_by_its_handle() {
+        let mut owned = Owned::default();
+        let (a, b) = (named(&mut owned, "a"), named(&mut owned, "b"));
+        owned.stands(a, Handle(3), EntityId { index: 5, generation: 0 });
+        owned.stands(b, Handle(4), EntityId { index: 6, generation: 0 });
+        let unknown = owned.rejoin(&[own(4, 5, "b"), own(9, 6, "x")], false);
+        assert_eq!(unknown, [Handle(9)]);
+        assert_eq!((owned.handle(b), owned.state(a)), (Some(Handle(4)), Some(OwnState::Wanted)));
+    }
+
+    #[test]
     fn what_was_given_up_before_its_answer_does_not_come_back() {
         let mut owned = Owned::default();
         let key = named(&mut owned, "a");
         owned.set_state(key, OwnState::Asked);
         assert_eq!(owned.give_up(key), Ok(None));
-        assert_eq!(owned.rejoin(&[own(3, 5, "a")]), [Handle(3)]);
+        assert_eq!(owned.rejoin(&[own(3, 5, "a")], true), [Handle(3)]);
         assert_eq!(owned.state(key), None);
         assert_eq!(owned.len(), 0);
     }
