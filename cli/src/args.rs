@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Load a server with simulated clients and end in a verdict.
     Swarm(Box<SwarmArgs>),
+    /// Run a recording again: check that it comes out the same, or serve it to viewers.
+    Replay(ReplayArgs),
     /// Make signing keys and access tokens.
     Token(TokenArgs),
     /// Make a development certificate, or show the fingerprint of one.
@@ -81,6 +83,9 @@ pub(crate) struct ServeArgs {
     /// [default: nothing outlives the process].
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Folder for recordings of every world, which `starling replay` runs again.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
     /// Certificate chain (PEM); a development certificate is made where absent.
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
@@ -90,6 +95,33 @@ pub(crate) struct ServeArgs {
     /// Public key (PEM) that access tokens are verified with; open to all where absent.
     #[arg(long, value_name = "FILE")]
     pub(crate) auth_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+`starling serve --record DIR` makes recordings. Without --listen every tick is run as fast as it goes
+and compared with what it came to then: exit code 0 when all are the same, 3 when one is not.
+
+Examples:
+  starling replay recordings/arena-7.starling
+  starling replay recordings/arena-7.starling --until 5000
+  starling replay recordings/arena-7.starling --listen 127.0.0.1:4433 --speed 4x")]
+pub(crate) struct ReplayArgs {
+    /// The recording.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Stop after this tick.
+    #[arg(long, value_name = "TICK")]
+    pub(crate) until: Option<u32>,
+    /// Serve the entities to viewers at this UDP address, in a world of the same name.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// How fast it is served, such as 4x or 0.5x.
+    #[arg(long, value_name = "FACTOR", default_value = "1x", requires = "listen", value_parser = factor)]
+    pub(crate) speed: f64,
+    /// Begin to serve at this tick.
+    #[arg(long, value_name = "TICK", default_value_t = 0, requires = "listen")]
+    pub(crate) from: u32,
 }
 
 #[derive(Debug, Args)]

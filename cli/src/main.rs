@@ -7,6 +7,7 @@ mod demo;
 mod exit;
 mod interrupt;
 mod reach;
+mod replay;
 mod serve;
 mod swarm;
 mod terminal;
@@ -47,6 +48,7 @@ fn run(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Serve(args) => serve::run(args, log),
         Command::Demo(args) => demo::run_args(args),
         Command::Swarm(args) => swarm::run_args(args),
+        Command::Replay(args) => replay::run(args),
         Command::Token(args) => token::run(&args.command).map(|()| Exit::Done),
         Command::Cert(args) => cert::run(&args.command).map(|()| Exit::Done),
         Command::Config => {

@@ -38,6 +38,7 @@ pub(crate) fn flags(args: &ServeArgs) -> Vec<Override> {
     lay("--worlds", "server.worlds", args.policy.clone());
     let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|p| p.display().to_string());
     lay("--data", "data.dir", path(&args.data));
+    lay("--record", "data.record", path(&args.record));
     lay("--cert", "tls.cert_file", path(&args.cert));
     lay("--key", "tls.key_file", path(&args.key));
     if let Some(key) = &args.auth_key {

@@ -24,6 +24,34 @@ pub enum DecodeError {
     Trailing(usize),
 }
 
+/// Bytes of a record that this machine wrote for itself: a recording, an image.
+pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+const fn record_config() -> impl bincode::config::Config {
+    bincode::config::standard().with_limit::<RECORD_BYTES_MAX>()
+}
+
+/// The bytes of a record that never crosses the wire; `None` beyond [`RECORD_BYTES_MAX`].
+#[must_use]
+pub fn encode_record<T: Serialize>(record: &T) -> Option<Vec<u8>> {
+    bincode::serde::encode_to_vec(record, record_config())
+        .ok()
+        .filter(|bytes| bytes.len() <= RECORD_BYTES_MAX)
+}
+
+/// The record that exactly these bytes are.
+///
+/// # Errors
+/// [`DecodeError`]; nothing larger than the limit was allocated.
+pub fn decode_record<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let (record, used) = bincode::serde::decode_from_slice(bytes, record_config())
+        .map_err(|e| DecodeError::Malformed(e.to_string()))?;
+    match bytes.len() - used {
+        0 => Ok(record),
+        rest => Err(DecodeError::Trailing(rest)),
+    }
+}
+
 const fn config() -> impl bincode::config::Config {
     bincode::config::standard().with_limit::<MESSAGE_BYTES_MAX>()
 }

@@ -11,6 +11,7 @@ pub mod entropy;
 pub mod exchange;
 pub mod http;
 pub mod net;
+pub mod replay;
 pub mod room;
 pub mod run;
 pub mod stepped;

@@ -344,7 +344,7 @@ fn a_keeper_on_its_thread_writes_rings_and_stops_clean() {
     let books: &Books = clerk.books();
     let mailbox = Arc::new(Mailbox::new());
     let world = World { pen: books.begin("a", &mailbox), mailbox, handed_in: Cell::new(0) };
-    let (rung, bell) = mpsc::channel();
+    let (rung, bell) = mpsc::sync_channel(64);
     books.hang(world.pen.life(), Arc::new(move || rung.send(()).unwrap_or_default()));
     world.write(clock.now(), 3, 10);
     bell.recv().expect("the bell rings");

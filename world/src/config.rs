@@ -1,6 +1,7 @@
 //! How a world behaves. Validated by the shell, fixed for the life of the world.
 
 use crate::namespace::Namespaces;
+use serde::{Deserialize, Serialize};
 use starling_protocol::message::control::{Authority, Ring};
 use starling_protocol::motion::TrackKind;
 use starling_protocol::schema::Schema;
@@ -8,7 +9,7 @@ use starling_protocol::space::Space;
 use starling_protocol::units::{Epoch, TickRate};
 
 /// What a world is for: decides every default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Profile {
     /// Players: 20 Hz, knots, 10 s presence.
     Game,
@@ -28,7 +29,7 @@ pub enum Owner {
 }
 
 /// How a world behaves.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorldConfig {
     /// Its name.
     pub name: String,

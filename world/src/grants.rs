@@ -1,7 +1,9 @@
 //! What a principal may do, checked at the moment of doing it and of telling it.
 
+use serde::{Deserialize, Serialize};
+
 /// Who is behind a session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Principal {
     /// Subject of the token; empty in open mode.
     pub subject: String,
@@ -14,7 +16,7 @@ pub struct Principal {
 }
 
 /// What a session may do. What is not granted is denied.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grants {
     /// May look: set areas of interest and get snapshots.
     pub see: bool,
@@ -47,7 +49,7 @@ pub struct Grants {
 ///
 /// A segment `*` covers any one segment; a `*` at the end covers all that follows, however many
 /// segments that is: `chat/*/typing`, `chat/*`, `*`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Pattern(pub String);
 
 impl Pattern {

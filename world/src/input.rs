@@ -2,6 +2,7 @@
 
 use crate::grants::Principal;
 use crate::journal::News;
+use serde::{Deserialize, Serialize};
 use starling_protocol::limits::RESUME_TOKEN_BYTES;
 use starling_protocol::message::bulk::BulkUp;
 use starling_protocol::message::control::ControlUp;
@@ -11,11 +12,11 @@ use starling_protocol::units::{ChannelKey, ChannelPosition, SessionId};
 use std::ops::Range;
 
 /// The shell's name for a connection. Never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConnId(pub u64);
 
 /// Something that must not wait for a tick.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// An admitted connection wants a session.
     Attach(Box<Attach>),
@@ -91,7 +92,7 @@ pub enum Whom {
 }
 
 /// An admitted connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Attach {
     /// The connection.
     pub conn: ConnId,
@@ -110,7 +111,7 @@ pub struct Attach {
 }
 
 /// A parked session to take up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ResumeRequest {
     /// Which.
     pub session: SessionId,
@@ -151,7 +152,7 @@ pub struct Datagram {
 }
 
 /// What a link may carry now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// Whose.
     pub conn: ConnId,

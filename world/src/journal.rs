@@ -9,10 +9,11 @@
 //! The store knows rows and no meaning: every row's form is decided here. Values are checksummed
 //! by the store, so that damage is told and never taken for content.
 
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// A table of rows, in order of key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Table {
     /// The world itself: its life, its clock.
     World,
@@ -107,7 +108,7 @@ impl Change {
 }
 
 /// A question to the store about rows that the world holds no more.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Query {
     /// Echoed by the answer.
     pub ticket: u64,
@@ -116,7 +117,7 @@ pub struct Query {
 }
 
 /// A range of rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowRange {
     /// Where.
     pub table: Table,
@@ -131,7 +132,7 @@ pub struct RowRange {
 }
 
 /// Rows of a range, in the order asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {
     /// Keys and values.
     pub rows: Vec<(Vec<u8>, Vec<u8>)>,
@@ -142,7 +143,7 @@ pub struct Rows {
 }
 
 /// What the store has to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum News {
     /// So many changes of this life of the world, counted from its beginning, are on stable storage.
     Committed {
@@ -161,7 +162,7 @@ pub enum News {
 }
 
 /// How a store is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Health {
     /// It takes what comes.
     #[default]
@@ -186,7 +187,7 @@ pub trait Shelf {
 }
 
 /// A store that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShelfError(pub String);
 
 impl std::fmt::Display for ShelfError {

@@ -28,6 +28,7 @@ mod mail;
 pub mod namespace;
 pub mod output;
 mod presence;
+pub mod recording;
 mod replicate;
 pub mod session;
 mod simd;

@@ -5,6 +5,7 @@
 //! covers all. Where several cover a channel, the longest one decides; where none does, there is no
 //! such channel.
 
+use serde::{Deserialize, Serialize};
 use starling_protocol::limits::{CHANNEL_BYTES_MAX, CHANNEL_EVENTS_MAX, EVENT_BYTES_MAX};
 use starling_protocol::message::events::DeliveryClass;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ pub const USERS: &str = "user";
 pub const NAMESPACES_MAX: usize = 64;
 
 /// What is kept of a channel's events. The oldest go first, whichever bound is reached first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keep {
     /// Milliseconds.
     pub age_ms: u64,
@@ -40,7 +41,7 @@ impl Keep {
 }
 
 /// What an acknowledgement means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Durability {
     /// The event is in the server's memory, and gone with it.
     #[default]
@@ -50,7 +51,7 @@ pub enum Durability {
 }
 
 /// Who may do something in every channel of a namespace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Access {
     /// Whose token grants it.
     #[default]
@@ -62,7 +63,7 @@ pub enum Access {
 }
 
 /// What the channels of a namespace are like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespace {
     /// The beginning of their names, without a `/` at its end; none covers every channel.
     pub name: String,
@@ -127,7 +128,7 @@ impl Namespace {
 }
 
 /// The namespaces of a world.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespaces {
     /// The longest name first.
     longest_first: Vec<Arc<Namespace>>,

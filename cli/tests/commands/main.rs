@@ -4,6 +4,7 @@ mod credentials;
 mod flying;
 mod helping;
 mod reaching;
+mod replaying;
 #[cfg(unix)]
 mod restarting;
 mod serving;

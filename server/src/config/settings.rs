@@ -51,6 +51,8 @@ pub struct Settings {
     pub http: Option<HttpSettings>,
     /// The folder of what outlives the server, where there is one.
     pub data: Option<PathBuf>,
+    /// The folder of recordings, where there is one.
+    pub record: Option<PathBuf>,
     /// Filter of the log.
     pub log_filter: String,
 }
@@ -200,6 +202,7 @@ impl Config {
             limits: self.limits.validate()?,
             http: self.http()?,
             data: self.data.dir.clone(),
+            record: self.data.record.clone(),
             log_filter: self.log.filter.clone(),
         })
     }

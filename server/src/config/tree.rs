@@ -186,6 +186,9 @@ section! {
     pub struct DataSection {
         /// Folder for keys and for what is kept; made where there is none. One server at a time.
         pub dir: Option<PathBuf> = None,
+        /// Folder for recordings of all that goes into each world, for `starling replay`: some hundred
+        /// bytes for each client and tick, and a checksum of the whole world in every tick.
+        pub record: Option<PathBuf> = None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::gauge::Gauge;
 use super::schedule::Schedule;
+use super::tape::{Studio, Tape};
 use super::{Room, pool::RoomId};
 use crate::config::Templates;
 use crate::exchange::Mailbox;
@@ -138,6 +139,8 @@ pub struct Directory {
     unix: Option<UnixClock>,
     /// Where worlds are kept, if anywhere.
     books: Option<Books>,
+    /// Gives worlds what they are recorded on, where that is wanted.
+    studio: Option<Box<dyn Studio>>,
     /// Listed worlds, to be made anew should one break down.
     listed: BTreeMap<WorldKey, Listed>,
 }
@@ -148,7 +151,7 @@ impl Directory {
     #[must_use]
     pub fn new(open: bool, templates: Templates, lives: Lives, unix: Option<UnixClock>) -> Self {
         let (worlds, listed) = (Worlds::default(), BTreeMap::new());
-        Self { worlds, open, templates, lives, unix, books: None, listed }
+        Self { worlds, open, templates, lives, unix, books: None, studio: None, listed }
     }
 
     /// Keeps what its worlds want kept.
@@ -156,6 +159,11 @@ impl Directory {
     pub fn keeping(mut self, books: Option<Books>) -> Self {
         self.books = books;
         self
+    }
+
+    /// Records every world that is made from now on.
+    pub fn record(&mut self, studio: Box<dyn Studio>) {
+        self.studio = Some(studio);
     }
 
     /// All worlds, for metrics and debugging.
@@ -289,11 +297,14 @@ impl Directory {
         let mailbox = Arc::new(Mailbox::new());
         let pen = self.books.as_ref().map(|books| books.begin(&key.to_string(), &mailbox));
         let life = pen.as_ref().map(Pen::life);
+        let sink = self.studio.as_mut().and_then(|studio| studio.sink(&config));
+        let tape = sink.map(|sink| Tape::begin(&config, game.is_some(), sink));
         let world = match game {
             Some(game) => World::with_game(config, game),
             None => World::new(config),
         };
-        let room = Room::new(world, Arc::clone(&mailbox), now, self.unix.clone()).keeping(pen);
+        let room = Room::new(world, Arc::clone(&mailbox), now, self.unix.clone());
+        let room = room.keeping(pen).recorded(tape);
         let (gauge, schedule) = (room.gauge(), *room.schedule());
         let id = rooms.add(room);
         if let (Some(books), Some(life)) = (&self.books, life) {

@@ -9,6 +9,7 @@ pub mod gauge;
 pub mod pool;
 pub mod questions;
 pub mod schedule;
+pub mod tape;
 
 use crate::exchange::{Batch, Mailbox};
 use crate::store::Pen;
@@ -22,6 +23,7 @@ use starling_world::executor::Serial;
 use starling_world::input::{Command, TickInputs};
 use starling_world::output::Output;
 use std::sync::Arc;
+use tape::Tape;
 
 /// Steps between ticks are at least this far apart: an event waits no longer.
 const STEP_EVERY_NS: u64 = Nanos::MILLISECOND;
@@ -37,6 +39,8 @@ pub struct Room {
     pen: Option<Pen>,
     last_step: Nanos,
     weight: Weight,
+    /// Writes down all that goes in, where that is wanted.
+    tape: Option<Tape>,
     // Reused from tick to tick; empty between polls.
     commands: Vec<Command>,
     inputs: TickInputs,
@@ -68,6 +72,7 @@ impl Room {
             pen: None,
             last_step: start,
             weight: Weight::new(tick_rate.period_ns()),
+            tape: None,
             commands: Vec::new(),
             inputs: TickInputs::default(),
             batch: Batch::default(),
@@ -78,6 +83,13 @@ impl Room {
     #[must_use]
     pub fn keeping(mut self, pen: Option<Pen>) -> Self {
         self.pen = pen;
+        self
+    }
+
+    /// The same room, recorded from its first step on.
+    #[must_use]
+    pub fn recorded(mut self, tape: Option<Tape>) -> Self {
+        self.tape = tape;
         self
     }
 
@@ -151,6 +163,9 @@ impl Room {
         self.last_step = now;
         self.mailbox.take_commands(&mut self.commands);
         let now_us = self.schedule.now_us(now);
+        if let Some(tape) = &mut self.tape {
+            tape.step(now_us, &self.commands);
+        }
         self.world.step(now_us, &mut self.commands, &mut self.batch.output);
         self.commands.clear();
         self.hand_in(now);
@@ -172,6 +187,9 @@ impl Room {
         let skipped = self.schedule.skip(self.world.now(), now);
         if skipped > 0 {
             self.world.skip(skipped);
+            if let Some(tape) = &mut self.tape {
+                tape.skip(skipped);
+            }
             self.gauge.skipped(skipped);
         }
     }
@@ -190,6 +208,9 @@ impl Room {
         }
         let took_ns = clock().since(before);
         self.weight.note(tally.work_ns(took_ns));
+        if let Some(tape) = &mut self.tape {
+            tape.tick(&self.inputs, &self.world, &self.batch.output);
+        }
         self.inputs.clear();
         self.hand_in(now);
         self.batch.ticked = true;

@@ -47,6 +47,7 @@ use crate::net::{Front, Parts};
 use crate::room::cores::Cores;
 use crate::room::directory::{Counting, Directory, Epochs, Lives};
 use crate::room::pool::{Clock, Pool};
+use crate::room::tape::Files;
 use crate::wall::{UnixClock, Wall};
 use aws_lc_rs::digest::{SHA256, digest};
 use driver::{Bell, Driver};
@@ -82,6 +83,9 @@ pub enum StartError {
     /// The folder of what outlives the server.
     #[error("data.dir: {0}")]
     Data(#[from] DataError),
+    /// The folder of recordings.
+    #[error("data.record: cannot make the folder: {0}")]
+    Record(io::Error),
     /// The UDP address.
     #[error("server.listen: {0}")]
     Network(#[from] ServerError),
@@ -176,9 +180,11 @@ impl Server {
         let rung = Arc::clone(&bell);
         let cores =
             Cores::start(threads.rooms).map_err(|why| StartError::Thread(io::Error::other(why)))?;
+        let studio = self.settings.record.as_deref().map(Files::in_folder).transpose();
+        let studio = studio.map_err(StartError::Record)?;
         let mut pool = Pool::start(threads.rooms, cores, clock, move || rung.ring());
         let wall = Wall { origin_ms: unix_ms().saturating_sub(clock.now().0 / Nanos::MILLISECOND) };
-        let directory = self.directory((kept.epochs, wall), &mut pool, clock.now());
+        let directory = self.directory((kept.epochs, wall), studio, &mut pool, clock.now());
         let counters = Arc::new(NetCounters::default());
         let facts = self.facts(threads, verifier.is_open());
         let rung = Arc::clone(&bell);
@@ -239,6 +245,7 @@ impl Server {
     fn directory(
         &mut self,
         (epochs, wall): (Box<dyn Epochs>, Wall),
+        studio: Option<Files>,
         pool: &mut Pool,
         now: Nanos,
     ) -> Directory {
@@ -246,6 +253,9 @@ impl Server {
         let open = self.settings.worlds == WorldPolicy::Auto;
         let unix = Some(UnixClock::clamped(wall, |_| unix_ms()));
         let mut directory = Directory::new(open, self.settings.templates.clone(), lives, unix);
+        if let Some(studio) = studio {
+            directory.record(Box::new(studio));
+        }
         for world in self.settings.listed.drain(..) {
             let game = self.games.remove(&world.name);
             directory.list(world, game, now, pool);
