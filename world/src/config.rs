@@ -20,7 +20,7 @@ pub enum Profile {
 }
 
 /// Whose a world is. It decides who finds it, and nothing within it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Owner {
     /// One tenant's; that of tokens that name none where empty.
     Tenant(String),

@@ -103,6 +103,10 @@ pub struct Counters {
     pub events_committed: u64,
     /// Changes handed out to the store.
     pub store_changes: u64,
+    /// Questions handed out to the store.
+    pub store_queries: u64,
+    /// Events read from the store.
+    pub events_read: u64,
     /// Times that the store told of a commit.
     pub store_commits: u64,
     /// Publishes of a message that was accepted before.

@@ -79,7 +79,7 @@ pub enum Command {
 }
 
 /// Whose grants are taken back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Whom {
     /// One session.
     Session(SessionId),

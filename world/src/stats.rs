@@ -19,6 +19,8 @@ pub struct Stats {
     pub channels: usize,
     /// Events of durable channels on their way to the disk.
     pub events_pending: usize,
+    /// Questions that the store has not answered yet.
+    pub reads_under_way: usize,
 }
 
 impl World {
@@ -34,6 +36,7 @@ impl World {
             visible_pairs: self.replication.slots(),
             channels: self.channels.len(),
             events_pending: self.durable.pending.len(),
+            reads_under_way: self.durable.reads.under_way(),
         }
     }
 }

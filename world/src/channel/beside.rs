@@ -152,7 +152,8 @@ impl Channels {
 
     /// Forgets what a channel knows of events that it keeps no longer.
     pub(super) fn retire(&mut self, idx: ChannelIdx) {
-        self.with_beside_and_log(idx, |beside, log| beside.retire(log.first()));
+        let first = self[idx].first_kept();
+        self.with_beside(idx, |beside| beside.retire(first));
     }
 
     fn with_beside_and_log<R>(

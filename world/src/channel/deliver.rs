@@ -2,13 +2,15 @@
 //!
 //! A session's letters go first, in order; then its channels take turns. Every channel writes from
 //! its own place in its log, so that a slow session costs no copies; a log that has moved on
-//! without it is told as a gap before the next event (P6).
+//! without it is told as a gap before the next event (P6), or read from the disk where it is kept
+//! there.
 
-use super::log::Log;
+use super::log::{Log, Record};
 use super::state::StatePages;
 use super::subscription::{MemberPages, Pages, Source, Subscription};
-use super::{Channel, Channels};
+use super::{Channel, ChannelIdx, Channels};
 use crate::World;
+use crate::durable::read::Ahead;
 use crate::input::ConnId;
 use crate::output::{Output, Write};
 use crate::session::{Session, SessionIdx};
@@ -18,6 +20,7 @@ use starling_protocol::frame;
 use starling_protocol::message::events::{Answer, EventDown, Member};
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{ChannelKey, ChannelPosition, Offset, Tick, TickRate};
+use std::ops::Range;
 
 /// Bytes that a channel writes before the next has its turn.
 const TURN_BYTES: usize = 4 * 1024;
@@ -32,6 +35,24 @@ const PATIENCE_MS: u64 = 5_000;
 struct Written {
     delivered: u64,
     missed: u64,
+    /// What is to be read from the disk before more can be written.
+    asks: Vec<Ask>,
+}
+
+/// Events of a channel that one subscription needs next.
+struct Ask {
+    key: ChannelKey,
+    channel: ChannelIdx,
+    offsets: Range<Offset>,
+}
+
+/// What comes next in a subscription.
+enum Next {
+    Message(EventDown),
+    /// Nothing now.
+    Nothing,
+    /// These events, which are on disk only.
+    OnDisk(Range<Offset>),
 }
 
 impl World {
@@ -60,6 +81,9 @@ impl World {
         session.link.leave(pen.left, self.now);
         self.counters.events_delivered += written.delivered;
         self.counters.events_missed += written.missed;
+        for Ask { key, channel, offsets } in written.asks {
+            self.ask_ahead(idx, key, channel, offsets);
+        }
     }
 }
 
@@ -156,12 +180,18 @@ fn take_turn(
     let mut share = TURN_BYTES;
     while share > 0 && pen.may_write() {
         let next = match subscription.source {
-            Source::Inbox => subscription.next_event(key, inbox),
+            Source::Inbox => subscription.next_event(key, inbox, inbox.first()),
             Source::Channel(idx) => subscription.next_message(key, &mut channels[idx], now, rate),
         };
-        let Some(message) = next else {
-            subscriptions.ready.remove(&key);
-            return;
+        let message = match (next, subscription.source) {
+            (Next::Message(message), _) => message,
+            (next, source) => {
+                if let (Next::OnDisk(offsets), Source::Channel(channel)) = (next, source) {
+                    written.asks.push(Ask { key, channel, offsets });
+                }
+                subscriptions.ready.remove(&key);
+                return;
+            }
         };
         written.count(&message);
         subscription.told = now;
@@ -178,36 +208,65 @@ impl Subscription {
         channel: &mut Channel,
         now: Tick,
         rate: TickRate,
-    ) -> Option<EventDown> {
+    ) -> Next {
         if let Some(pages) = &mut self.pages {
             let (message, last) = pages.next_message(key, now, rate);
             if last {
                 self.pages = None;
             }
-            return Some(message);
+            return Next::Message(message);
         }
-        let behind = self.read.0 + 1 < channel.log.first().0;
+        let first = channel.first_kept();
+        let behind = self.read.0 + 1 < first.0;
         if behind && let Some((at, pages)) = channel.pages() {
-            return Some(self.begin_anew(key, channel, at, pages));
+            return Next::Message(self.begin_anew(key, channel, at, pages));
         }
-        self.next_event(key, &channel.log).or_else(|| {
-            let (cursors, told) = channel.beside.cursors.after(self.cursors_told)?;
-            self.cursors_told = told;
-            Some(EventDown::Cursors { key, cursors })
-        })
+        match self.next_event(key, &channel.log, first) {
+            Next::Nothing => match channel.beside.cursors.after(self.cursors_told) {
+                Some((cursors, told)) => {
+                    self.cursors_told = told;
+                    Next::Message(EventDown::Cursors { key, cursors })
+                }
+                None => Next::Nothing,
+            },
+            next => next,
+        }
     }
 
-    /// The next event of a log, or a gap where that is gone.
-    fn next_event(&mut self, key: ChannelKey, log: &Log) -> Option<EventDown> {
+    /// The next event of a log that is kept from `first` on, here or on disk, or a gap where that
+    /// is gone.
+    fn next_event(&mut self, key: ChannelKey, log: &Log, first: Offset) -> Next {
         let next = Offset(self.read.0 + 1);
-        if next < log.first() {
-            let to = Offset(log.first().0 - 1);
+        if next < first {
+            let to = Offset(first.0 - 1);
             self.read = to;
-            return Some(EventDown::Gap { key, from: next, to });
+            return Next::Message(EventDown::Gap { key, from: next, to });
         }
-        let event = log.get(next)?.event(key, next);
-        self.read = next;
-        Some(EventDown::Deliver(Box::new(event)))
+        if next < log.first() {
+            return self.next_on_disk(key, next, log);
+        }
+        self.ahead = None;
+        match log.get(next) {
+            Some(record) => Next::Message(self.deliver(key, next, record)),
+            None => Next::Nothing,
+        }
+    }
+
+    /// The next event of the page that was read for it, or that one is needed.
+    fn next_on_disk(&mut self, key: ChannelKey, next: Offset, log: &Log) -> Next {
+        if let Some(Ahead::Asked(_)) = self.ahead {
+            return Next::Nothing;
+        }
+        if let Some(record) = self.ahead.as_mut().and_then(|ahead| ahead.next(next)) {
+            return Next::Message(self.deliver(key, next, &record));
+        }
+        self.ahead = None;
+        Next::OnDisk(next..log.first())
+    }
+
+    fn deliver(&mut self, key: ChannelKey, offset: Offset, record: &Record) -> EventDown {
+        self.read = offset;
+        EventDown::Deliver(Box::new(record.event(key, offset)))
     }
 
     /// The log has moved on without this subscriber. What can be told whole starts anew, which is

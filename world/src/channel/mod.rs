@@ -271,6 +271,14 @@ impl Channels {
         self.has_store && namespace.durability == Durability::Durable
     }
 
+    /// The first event that is kept of a durable channel with this name in keys, if it is still
+    /// there, and not found damaged.
+    pub(crate) fn first_kept_of(&self, idx: ChannelIdx, id: u64) -> Option<Offset> {
+        let channel = self.rows[idx.at()].as_deref()?;
+        let kept = channel.kept.as_deref()?;
+        (kept.id == id && !kept.damaged).then(|| channel.first_kept())
+    }
+
     /// Does something to a log, and knows what all of them weigh after it.
     fn weigh<T>(&mut self, idx: ChannelIdx, act: impl FnOnce(&mut Log) -> T) -> T {
         let log = &mut self[idx].log;
@@ -384,8 +392,8 @@ struct Epochs {
 
 impl Epochs {
     fn new(world: Epoch, seed: u64) -> Self {
-        let salt = mix(world.0 ^ mix(seed as u32 ^ mix((seed >> 32) as u32)));
-        Self { salt, minted: 0 }
+        let salt = salt(seed ^ salt(world.0.into()));
+        Self { salt: salt as u32, minted: 0 }
     }
 
     fn mint(&mut self) -> Epoch {
@@ -399,6 +407,15 @@ const fn mix(bits: u32) -> u32 {
     let bits = (bits ^ (bits >> 16)).wrapping_mul(0x85eb_ca6b);
     let bits = (bits ^ (bits >> 13)).wrapping_mul(0xc2b2_ae35);
     bits ^ (bits >> 16)
+}
+
+/// Another scramble, of 64 bits (the finaliser of SplitMix64): with the one that numbers the lives
+/// of channels, the second of one life of the world would be the third of another.
+const fn salt(bits: u64) -> u64 {
+    let bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 /// The oldest tick whose events are still kept.
@@ -429,6 +446,18 @@ mod tests {
         assert!(channels.find("a").is_none());
         let second = plain(&mut channels, "a").expect("room");
         assert_ne!(channels[second].log.top().epoch, epoch);
+    }
+
+    #[test]
+    fn no_channel_of_one_life_of_the_world_has_the_epoch_of_one_of_another() {
+        let mut seen = BTreeMap::new();
+        for world in 1..60 {
+            let mut epochs = Epochs::new(Epoch(world), 0);
+            for minted in 0..60 {
+                let other = seen.insert(epochs.mint(), (world, minted));
+                assert_eq!(other, None, "{world} {minted}");
+            }
+        }
     }
 
     #[test]

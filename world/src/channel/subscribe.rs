@@ -220,6 +220,7 @@ impl World {
             subscription.read = start.after;
             subscription.paged |= pages.is_some();
             subscription.pages = pages;
+            subscription.ahead = None;
         }
         if let Source::Channel(channel) = source {
             let start = self.channels[channel].beside.cursors.start();
@@ -246,7 +247,8 @@ impl World {
         let subscription = self.sessions[idx].subscriptions.get(key);
         let cut = subscription.is_some_and(|s| s.may_lack_pages(start.after));
         let channel = &mut self.channels[channel];
-        let goes_on = start.answer == Answer::Resumed && channel.log.has_all_after(start.after);
+        let goes_on =
+            start.answer == Answer::Resumed && start.after.0 + 1 >= channel.first_kept().0;
         let top = channel.log.top();
         if (!goes_on || cut)
             && let Some((at, pages)) = channel.pages()
@@ -265,7 +267,7 @@ impl World {
         }
     }
 
-    fn unfollow(&mut self, idx: SessionIdx, key: ChannelKey) {
+    pub(crate) fn unfollow(&mut self, idx: SessionIdx, key: ChannelKey) {
         let Some(channel) = self.followed(idx, key) else { return };
         let ended = self.sessions[idx].subscriptions.remove(key);
         self.forget_subscription(idx, key);

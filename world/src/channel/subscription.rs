@@ -2,6 +2,7 @@
 
 use super::ChannelIdx;
 use super::state::StatePages;
+use crate::durable::read::Ahead;
 use starling_protocol::message::control::INBOX;
 use starling_protocol::message::events::Member;
 use starling_protocol::units::{ChannelKey, ChannelPosition, Offset, Tick};
@@ -33,6 +34,8 @@ pub(crate) struct Subscription {
     pub(crate) paged: bool,
     /// Its place among the changes of the channel's cursors.
     pub(crate) cursors_told: u64,
+    /// What comes next, where that is on disk only.
+    pub(crate) ahead: Option<Ahead>,
     /// The session is one of the channel's members.
     pub(crate) presence: bool,
     /// The newest tick in which something of it was written.
@@ -104,6 +107,11 @@ impl Subscriptions {
         self.by_key.keys().copied().collect()
     }
 
+    /// How many pages from the disk they hold, or have asked for.
+    pub(crate) fn pages_ahead(&self) -> usize {
+        self.by_key.values().filter(|subscription| subscription.ahead.is_some()).count()
+    }
+
     /// Whose turn it is to write: each in order of key, round and round.
     pub(crate) fn next_turn(&mut self) -> Option<ChannelKey> {
         let after = (Bound::Excluded(self.turn), Bound::Unbounded);
@@ -125,6 +133,7 @@ impl Subscription {
             base: at,
             read: at.offset,
             pages: None,
+            ahead: None,
             paged: false,
             cursors_told: 0,
             presence,

@@ -1,7 +1,7 @@
 //! Changes on their way to the store, counted.
 
 use crate::checksum::Checksum;
-use crate::journal::{Change, Table};
+use crate::journal::{Change, Query, Table};
 use crate::output::Output;
 use std::ops::Range;
 
@@ -11,6 +11,7 @@ use std::ops::Range;
 pub(crate) struct Journaled {
     on: bool,
     changes: Vec<Change>,
+    queries: Vec<Query>,
     /// Changes of this life so far, those that wait to be handed out included.
     written: u64,
     /// How many of them are on stable storage.
@@ -50,6 +51,11 @@ impl Journaled {
         }
     }
 
+    /// Asks the store something.
+    pub(crate) fn ask(&mut self, query: Query) {
+        self.queries.push(query);
+    }
+
     /// The number of the newest change, by which [`Self::has`] tells whether it and all before it
     /// are on stable storage.
     pub(crate) const fn written(&self) -> u64 {
@@ -71,6 +77,7 @@ impl Journaled {
     pub(crate) fn hand_out(&mut self, out: &mut Output) -> usize {
         let changes = self.changes.len();
         out.journal.append(&mut self.changes);
+        out.queries.append(&mut self.queries);
         changes
     }
 

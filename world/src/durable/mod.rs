@@ -9,6 +9,7 @@ mod journaled;
 pub(crate) mod kept;
 pub(crate) mod open;
 pub(crate) mod pending;
+pub(crate) mod read;
 pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod seen;
@@ -20,6 +21,7 @@ use crate::journal::{Health, News, Table};
 use crate::output::Output;
 use journaled::Journaled;
 use pending::Pending;
+use read::Reads;
 use seen::Seen;
 use starling_protocol::units::{Tick, TickRate};
 use std::collections::VecDeque;
@@ -37,6 +39,8 @@ pub(crate) struct Durable {
     pub(crate) pending: Pending,
     /// Message ids of the last ten minutes.
     pub(crate) seen: Seen,
+    /// What is read from the disk.
+    pub(crate) reads: Reads,
     /// How the store is.
     pub(crate) health: Health,
     pub(crate) clock: Clock,
@@ -52,13 +56,16 @@ pub(crate) struct Durable {
 pub(crate) struct Clock {
     base_ms: u64,
     base: Tick,
+    /// The server's clock was told.
     set: bool,
+    /// A tick of this life was run.
+    ticks: bool,
 }
 
 impl Clock {
     /// Not before what an earlier life knew.
     pub(crate) const fn not_before(base_ms: u64) -> Self {
-        Self { base_ms, base: Tick(0), set: false }
+        Self { base_ms, base: Tick(0), set: false, ticks: false }
     }
 
     /// What the clock says in this tick.
@@ -69,12 +76,14 @@ impl Clock {
 
     /// Did a tick of this life tell the time?
     pub(crate) const fn is_set(&self) -> bool {
-        self.set
+        self.ticks
     }
 
-    fn begin(&mut self, now: Tick, unix_ms: u64) {
-        if !self.set {
-            *self = Self { base_ms: self.base_ms.max(unix_ms), base: now, set: true };
+    fn begin(&mut self, now: Tick, rate: TickRate, unix_ms: u64) {
+        self.ticks = true;
+        if !self.set && unix_ms > 0 {
+            let base_ms = self.ms(now, rate).max(unix_ms);
+            *self = Self { base_ms, base: now, set: true, ..*self };
         }
     }
 }
@@ -100,16 +109,17 @@ impl World {
                 self.open_doors(now_us, out);
             }
             News::Health(health) => self.durable.health = health,
-            News::Found { .. } => {}
+            News::Found { ticket, rows } => self.found(ticket, rows),
         }
     }
 
-    /// Once a tick: message ids that are too old are forgotten.
+    /// Once a tick: message ids that are too old are forgotten, and whoever waits to read may.
     pub(crate) fn tend_durable(&mut self) {
         if !self.durable.journal.is_on() {
             return;
         }
-        self.durable.clock.begin(self.now, self.unix_ms);
+        self.durable.clock.begin(self.now, self.config.tick_rate, self.unix_ms);
+        self.let_ask();
         let minute = self.kept_minute();
         if let Some(keys) = self.durable.seen.prune(minute) {
             self.durable.journal.remove_range(Table::Seen, keys);
@@ -156,6 +166,7 @@ impl Durable {
         self.journal.add_to(sum);
         self.pending.add_to(sum);
         self.seen.add_to(sum);
+        self.reads.add_to(sum);
         sum.add(self.health as u8).add(self.clock.base_ms).add(self.clock.base.0);
         for attach in &self.early {
             sum.add(attach.conn.0);
@@ -173,11 +184,11 @@ mod tests {
         let rate = TickRate::new(20).expect("within limits");
         let mut clock = Clock::not_before(5_000);
         assert_eq!(clock.ms(Tick(0), rate), 5_000);
-        clock.begin(Tick(1), 9_000);
-        clock.begin(Tick(2), 1_000_000);
+        clock.begin(Tick(1), rate, 9_000);
+        clock.begin(Tick(2), rate, 1_000_000);
         assert_eq!(clock.ms(Tick(21), rate), 10_000);
         let mut back = Clock::not_before(5_000);
-        back.begin(Tick(1), 10);
-        assert_eq!(back.ms(Tick(3), rate), 5_100);
+        back.begin(Tick(1), rate, 10);
+        assert_eq!(back.ms(Tick(3), rate), 5_150);
     }
 }

@@ -6,6 +6,7 @@ use crate::channel::log::Log;
 use crate::channel::subscription::{Source, Subscriptions};
 use crate::channel::{Channel, Channels};
 use crate::checksum::Checksum;
+use crate::durable::read::Ahead;
 use starling_protocol::units::{Offset, Tick};
 
 impl World {
@@ -59,6 +60,7 @@ fn add_subscriptions(subscriptions: &Subscriptions, channels: &Channels, sum: &m
         };
         sum.add(key.0).add_bytes(name.as_bytes());
         sum.add(subscription.read.0).add(u64::from(subscription.presence));
+        sum.add(subscription.ahead.as_ref().map_or(0, Ahead::weight));
     }
 }
 

@@ -126,7 +126,14 @@ impl Stage {
     /// The process dies when the oldest so many batches are committed, and begins again.
     pub fn crash(&mut self, batches: usize) {
         let disk = std::mem::take(&mut self.disk).after_crash(batches);
+        let last_conn = self.last_conn;
         *self = Self::on_disk(self.world.config().clone(), disk);
+        self.last_conn = last_conn;
+    }
+
+    /// What the server's clock says from the next tick on.
+    pub fn clock(&mut self, unix_ms: u64) {
+        self.inputs.unix_ms = Some(unix_ms);
     }
 
     /// Everything on its way to the disk gets there.
