@@ -117,6 +117,10 @@ pub struct Counters {
     pub events_delivered: u64,
     /// Events that a subscriber was told are gone.
     pub events_missed: u64,
+    /// Pages of history that were told.
+    pub history_pages: u64,
+    /// Events in them.
+    pub history_events: u64,
     /// Values of keys that ended by themselves.
     pub state_ended: u64,
     /// Messages about leases that a session was not told, because it was behind.

@@ -82,6 +82,7 @@ impl World {
             EventUp::CountUnread { request, channels } => {
                 self.count_unread(idx, request, &channels);
             }
+            EventUp::History(query) => self.read_history(idx, *query),
             EventUp::Lease(lease) => self.lease(idx, *lease),
             other => self.refuse_event(idx, &other),
         }

@@ -67,6 +67,26 @@ impl World {
         allowed(namespace.publish, self.sessions[idx].principal.grants.may_publish(channel))
     }
 
+    /// May a session read the history of what has this name?
+    ///
+    /// # Errors
+    /// `BAD_NAME`, `UNKNOWN_CHANNEL`, `FORBIDDEN`.
+    pub(crate) fn check_read(&self, idx: SessionIdx, name: &str) -> Result<(), CloseCode> {
+        let channel = match name::parse(name)? {
+            Name::Plain(channel) => channel,
+            Name::User(_) => return self.check_subscribe(idx, name),
+            Name::Presence(_) | Name::Count(_) => return Err(CloseCode::UNKNOWN_CHANNEL),
+        };
+        let namespace = self.channels.namespace(channel)?;
+        let grants = &self.sessions[idx].principal.grants;
+        let granted = match namespace.subscribe {
+            Access::Everyone => grants.history.is_none() || grants.may_read(channel),
+            Access::Granted => grants.may_read(channel),
+            Access::Nobody => false,
+        };
+        allowed(Access::Granted, granted)
+    }
+
     /// May a session set notes on the events of this plain channel?
     ///
     /// # Errors

@@ -64,7 +64,6 @@ impl Beside {
 
     /// An event as it stands now, for history: with its newest content, its notes and how many
     /// answer it.
-    #[allow(dead_code, reason = "pages of history are made of it")]
     pub(crate) fn entry(&self, mut event: Event) -> Entry {
         let changed = self.versions.get(event.offset);
         if let Some(changed) = changed {

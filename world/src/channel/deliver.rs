@@ -75,7 +75,12 @@ impl World {
     pub(crate) fn write_out(&mut self, idx: SessionIdx, out: &mut Output) {
         let Some(session) = self.sessions.get_mut(idx) else { return };
         let Some(conn) = session.conn else { return };
+        let muted = session.muted;
         let mut pen = Pen { conn, left: session.link.stream_left(self.now), out };
+        if !muted {
+            self.write_pages(idx, &mut pen);
+        }
+        let Some(session) = self.sessions.get_mut(idx) else { return };
         let clock = (self.now, self.config.tick_rate);
         let written = write_session(session, &mut self.channels, &mut pen, clock);
         session.link.leave(pen.left, self.now);
@@ -91,18 +96,18 @@ impl World {
 ///
 /// A frame may begin while any of it is left, so that it is exceeded by less than one frame and no
 /// frame is too long to be ever written.
-struct Pen<'a> {
+pub(super) struct Pen<'a> {
     conn: ConnId,
     left: u32,
     out: &'a mut Output,
 }
 
 impl Pen<'_> {
-    fn may_write(&self) -> bool {
+    pub(super) fn may_write(&self) -> bool {
         self.left > 0
     }
 
-    fn event(&mut self, message: &EventDown) -> usize {
+    pub(super) fn event(&mut self, message: &EventDown) -> usize {
         let start = self.out.arena.len();
         frame::write(&codec::encode(message), &mut self.out.arena);
         self.finish(StreamKind::Events, start)
@@ -353,6 +358,6 @@ impl Session {
         if self.muted {
             return self.mail.has_control();
         }
-        !self.mail.is_empty() || !self.subscriptions.ready.is_empty()
+        !self.mail.is_empty() || !self.reads.is_empty() || !self.subscriptions.ready.is_empty()
     }
 }

@@ -10,6 +10,7 @@ mod admit;
 pub(crate) mod beside;
 mod cursors;
 pub(crate) mod deliver;
+pub(crate) mod history;
 mod leases;
 pub(crate) mod log;
 mod make;

@@ -275,6 +275,7 @@ impl World {
         session.capabilities = attach.capabilities;
         session.link = super::Allowance::default();
         session.mail.clear();
+        session.reads.clear();
         session.muted = false;
         self.count_entry(ResumeAnswer::Resumed);
         self.keep_session(idx);

@@ -30,6 +30,7 @@ pub use slab::Sessions;
 pub(crate) use speaker::Speaker;
 
 use crate::authority::inputs::InputQueue;
+use crate::channel::history::Reads;
 use crate::channel::log::Log;
 use crate::channel::subscription::Subscriptions;
 use crate::config::WorldConfig;
@@ -65,6 +66,10 @@ const PUBLISHES_PER_SECOND: u32 = 50;
 const SUBSCRIBES_PER_SECOND: u32 = 20;
 /// Subscriptions that it may ask for at once: all that it may hold, so that a start is one burst.
 const SUBSCRIBES_BURST: u32 = starling_protocol::limits::SUBSCRIPTIONS_MAX as u32;
+/// Pages of history that a session may ask for in a second.
+const READS_PER_SECOND: u32 = 5;
+/// Pages of history that it may ask for at once.
+const READS_BURST: u32 = 20;
 /// Channels that it may have counted for what it has not read in a second; at once, all that it
 /// may follow.
 const COUNTS_PER_SECOND: u32 = 64;
@@ -162,6 +167,8 @@ pub struct Session {
     pub(crate) inbox: Log,
     /// The channels that it follows.
     pub(crate) subscriptions: Subscriptions,
+    /// Pages of history that it waits for.
+    pub(crate) reads: Reads,
     /// Channels that there are because it named them first.
     pub(crate) channels_made: usize,
     /// Its recent publishes, so that a repeat is recognised.
@@ -173,6 +180,7 @@ pub struct Session {
     namespace_rates: BTreeMap<String, TokenBucket>,
     subscribe_rate: TokenBucket,
     count_rate: TokenBucket,
+    read_rate: TokenBucket,
 }
 
 /// The length of what a datagram down needs of a session.
@@ -216,12 +224,14 @@ impl Session {
             mail: Mail::default(),
             subscriptions: Subscriptions::with_inbox(new.inbox.top()),
             inbox: new.inbox,
+            reads: Reads::new(),
             channels_made: 0,
             repeats: Repeats::new(hz),
             cue_ids: CueIds::default(),
             publish_rate: TokenBucket::new(PUBLISHES_PER_SECOND, PUBLISHES_PER_SECOND, hz, now),
             namespace_rates: BTreeMap::new(),
             subscribe_rate: TokenBucket::new(SUBSCRIBES_PER_SECOND, SUBSCRIBES_BURST, hz, now),
+            read_rate: TokenBucket::new(READS_PER_SECOND, READS_BURST, hz, now),
             count_rate: TokenBucket::new(COUNTS_PER_SECOND, SUBSCRIBES_BURST, hz, now),
         }
     }
@@ -309,6 +319,11 @@ impl Session {
     /// Takes a token for counting what is unread in one channel, or says how many ticks to wait.
     pub(crate) fn may_count_now(&mut self, now: Tick) -> Result<(), u32> {
         self.count_rate.take(now)
+    }
+
+    /// Takes a token for one page of history, or says how many ticks to wait.
+    pub(crate) fn may_read_now(&mut self, now: Tick) -> Result<(), u32> {
+        self.read_rate.take(now)
     }
 
     /// Takes a token for one subscription, or says how many ticks to wait.
