@@ -1,5 +1,6 @@
 //! What happened to a session, one closed list.
 
+use crate::channel::PresenceCount;
 use crate::error::ConnectError;
 use crate::session::own::OwnKey;
 use starling_protocol::close::CloseCode;
@@ -168,6 +169,29 @@ pub enum ClientEvent {
         key: ChannelKey,
         /// Who.
         member: Member,
+    },
+    /// A member is there in another way, or shows something else.
+    MemberChanged {
+        /// On this presence channel.
+        key: ChannelKey,
+        /// Who, and how.
+        member: Member,
+    },
+    /// Several came, left or changed at once; who came and went again is not named.
+    MembersChanged {
+        /// On this presence channel.
+        key: ChannelKey,
+        /// Who is there and was not, or is in another way.
+        here: Vec<Member>,
+        /// Who was there and is not.
+        left: Vec<SessionId>,
+    },
+    /// How many are on a presence list, for a subscription to `count/...`.
+    Count {
+        /// Which.
+        key: ChannelKey,
+        /// Users and sessions.
+        count: PresenceCount,
     },
     /// A member left.
     Left {

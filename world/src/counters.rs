@@ -135,6 +135,8 @@ pub struct Counters {
     pub presence_joins: u64,
     /// Members that left a presence list.
     pub presence_leaves: u64,
+    /// Members that said to be here in another way, or fell quiet, or were heard again.
+    pub presence_changes: u64,
     /// Members that no presence list could take.
     pub presence_refused: u64,
     /// Numbered inputs taken in.

@@ -84,6 +84,7 @@ impl World {
             }
             EventUp::History(query) => self.read_history(idx, *query),
             EventUp::Lease(lease) => self.lease(idx, *lease),
+            EventUp::Presence { state, data } => self.set_presence(idx, state, data),
             other => self.refuse_event(idx, &other),
         }
     }
@@ -93,6 +94,7 @@ impl World {
         self.tell_rejections();
         self.tell_leases();
         self.tell_cursors();
+        self.tell_presence();
         self.tell_tops();
         self.sweep_channels();
         self.tend_durable();

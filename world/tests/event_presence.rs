@@ -39,7 +39,9 @@ fn read(stage: &mut Stage, who: &Guest) -> Watched {
             EventDown::Deliver(event) if event.key == ChannelKey(LIST) => {
                 let publisher = event.publisher.expect("a member");
                 watched.at.offset = event.offset;
-                watched.changes.push((event.action, publisher.session));
+                if matches!(event.action, Action::Join | Action::Leave) {
+                    watched.changes.push((event.action, publisher.session));
+                }
             }
             _ => {}
         }

@@ -11,8 +11,9 @@ pub use presence::PresenceList;
 pub use publish::{Note, Publication, PublishStatus};
 pub use receipts::UnreadStatus;
 pub use state::KeyedState;
-pub use subscription::{SubscribeOptions, Subscription, SubscriptionState};
+pub use subscription::{PresenceCount, SubscribeOptions, Subscription, SubscriptionState};
 
+pub(crate) use presence::OwnPresence;
 pub(crate) use publish::Publishes;
 pub(crate) use receipts::{FIRST_REQUEST, Receipts};
 pub(crate) use subscription::{Heard, Subscriptions};

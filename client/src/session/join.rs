@@ -114,6 +114,7 @@ impl Session {
             }
         }
         self.interests.forget_told();
+        self.presence.forget_told();
         if welcome.resumed == ResumeAnswer::Resumed {
             self.subscriptions.resume();
             self.publishes.resume();

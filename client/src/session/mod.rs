@@ -26,7 +26,7 @@ pub(crate) mod uplink;
 pub use stats::Stats;
 
 use crate::backoff::Backoff;
-use crate::channel::{Publishes, Receipts, Subscriptions};
+use crate::channel::{OwnPresence, Publishes, Receipts, Subscriptions};
 use crate::clock::ServerClock;
 use crate::error::ConnectError;
 use crate::event::{ClientEvent, Cue};
@@ -135,6 +135,7 @@ pub struct Session {
     subscriptions: Subscriptions,
     publishes: Publishes,
     receipts: Receipts,
+    presence: OwnPresence,
     view: View,
     queue: Queue,
     backoff: Backoff,
@@ -175,6 +176,7 @@ impl Session {
             subscriptions: Subscriptions::new(),
             publishes: Publishes::new(options.seed),
             receipts: Receipts::default(),
+            presence: OwnPresence::default(),
             view: View::new(options.view),
             queue: Queue::default(),
             backoff: Backoff::new(options.seed),

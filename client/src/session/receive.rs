@@ -1,7 +1,7 @@
 //! What arrives on the streams.
 
 use super::{Phase, Session};
-use crate::channel::{Heard, PublishStatus};
+use crate::channel::{Heard, PresenceCount, PublishStatus};
 use crate::event::ClientEvent;
 use crate::session::own::OwnKey;
 use starling_protocol::close::CloseCode;
@@ -193,6 +193,12 @@ impl Session {
             }
             EventDown::Deliver(event) => self.subscriptions.deliver(event),
             EventDown::Gap { key, from, to } => self.subscriptions.gap(key, from, to),
+            EventDown::MembersChanged { key, from, to, here, left } => {
+                self.subscriptions.members_changed(key, (from, to), here, left)
+            }
+            EventDown::Count { key, users, sessions } => {
+                self.subscriptions.counted(key, PresenceCount { users, sessions })
+            }
             EventDown::Unsubscribed { key, code } => self.subscriptions.ended(key, code),
             EventDown::Published { message, receipt } => {
                 self.published(message, PublishStatus::Accepted(receipt))
@@ -237,7 +243,10 @@ impl Session {
             Heard::Subscribed { key, answer } => ClientEvent::Subscribed { key, answer },
             Heard::Delivered(event) => ClientEvent::Delivered(event),
             Heard::Joined { key, member } => ClientEvent::Joined { key, member },
+            Heard::Changed { key, member } => ClientEvent::MemberChanged { key, member },
             Heard::Left { key, session } => ClientEvent::Left { key, session },
+            Heard::Run { key, here, left } => ClientEvent::MembersChanged { key, here, left },
+            Heard::Counted { key, count } => ClientEvent::Count { key, count },
             Heard::MembersComplete { key } => ClientEvent::Members { key },
             Heard::StateComplete { key } => ClientEvent::State { key },
             Heard::Leases { key, leases } => ClientEvent::Leases { key, leases },

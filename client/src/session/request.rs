@@ -1,7 +1,9 @@
 //! What an application asks of a session.
 
 use super::{Phase, Session};
-use crate::channel::{PresenceList, Publication, PublishStatus, SubscribeOptions, Subscription};
+use crate::channel::{
+    PresenceCount, PresenceList, Publication, PublishStatus, SubscribeOptions, Subscription,
+};
 use crate::error::RequestError;
 use crate::pose::Pose;
 use crate::session::cue::CueTo;
@@ -313,6 +315,24 @@ impl Session {
     /// Every subscription, the session's own inbox first.
     pub fn subscriptions(&self) -> impl Iterator<Item = (ChannelKey, &Subscription)> {
         self.subscriptions.iter()
+    }
+
+    /// Says how I am there, on every presence list that has me: `away` or not, and what is shown
+    /// beside my name. It is told again after every reconnect.
+    ///
+    /// # Errors
+    /// [`RequestError::TooLarge`]; [`RequestError::Closed`].
+    pub fn set_presence(&mut self, away: bool, data: &[u8]) -> Result<(), RequestError> {
+        self.open()?;
+        self.presence.say(away, data)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// How many are there, for a subscription to `count/...`.
+    #[must_use]
+    pub fn presence_count(&self, key: ChannelKey) -> Option<PresenceCount> {
+        self.subscriptions.get(key)?.count()
     }
 
     /// Who is there, for a subscription to `presence/...`.

@@ -109,6 +109,7 @@ impl Session {
         self.subscriptions.flush(&mut self.outbox);
         self.publishes.flush(&mut self.outbox);
         self.receipts.flush(&mut self.outbox);
+        self.presence.flush(&mut self.outbox);
     }
 }
 

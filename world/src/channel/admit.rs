@@ -33,14 +33,15 @@ impl World {
                 let by_name = !subject.is_empty() && grants.may_subscribe_by_name(name);
                 allowed(Access::Granted, user == subject || by_name)
             }
-            Name::Count(_) => Err(CloseCode::UNKNOWN_CHANNEL),
-            Name::Presence("") => {
+            Name::Presence("") | Name::Count("") => {
                 allowed(Access::Granted, grants.may_see_members(WORLD_PRESENCE, name))
             }
-            Name::Presence(channel) => match self.channels.namespace(channel)?.presence {
-                true => allowed(Access::Granted, grants.may_see_members(channel, name)),
-                false => Err(CloseCode::UNKNOWN_CHANNEL),
-            },
+            Name::Presence(channel) | Name::Count(channel) => {
+                match self.channels.namespace(channel)?.presence {
+                    true => allowed(Access::Granted, grants.may_see_members(channel, name)),
+                    false => Err(CloseCode::UNKNOWN_CHANNEL),
+                }
+            }
         }
     }
 

@@ -105,6 +105,10 @@ pub(super) struct Timetable {
     lease_news: BTreeSet<ChannelIdx>,
     /// Channels whose followers are to be told of cursors.
     cursor_news: BTreeSet<ChannelIdx>,
+    /// Presence lists whose followers are told once a tick.
+    pub(super) list_news: BTreeSet<ChannelIdx>,
+    /// Counts that may have changed.
+    pub(super) counts_due: BTreeSet<ChannelIdx>,
     bytes: usize,
 }
 
@@ -112,8 +116,10 @@ impl Timetable {
     /// A channel is gone.
     pub(super) fn forget(&mut self, idx: ChannelIdx, channel: &Channel) {
         self.bytes -= channel.beside.bytes();
-        self.lease_news.remove(&idx);
-        self.cursor_news.remove(&idx);
+        let news = [&mut self.lease_news, &mut self.cursor_news];
+        for news in news.into_iter().chain([&mut self.list_news, &mut self.counts_due]) {
+            news.remove(&idx);
+        }
         if let Some(at) = channel.beside.planned {
             self.ends.remove(&(at, idx));
         }

@@ -21,10 +21,11 @@ use starling_protocol::message::events::{Answer, EventDown, Member};
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{ChannelKey, ChannelPosition, Offset, Tick, TickRate};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Bytes that a channel writes before the next has its turn.
 const TURN_BYTES: usize = 4 * 1024;
-/// Members in one page, and bytes of their subjects.
+/// Members in one page, and bytes of them.
 const PAGE_MEMBERS_MAX: usize = 512;
 const PAGE_BYTES_MAX: usize = 16 * 1024;
 /// A session whose oldest message waits longer than this is closed.
@@ -221,10 +222,20 @@ impl Subscription {
             }
             return Next::Message(message);
         }
+        if let Some(count) = &channel.count {
+            let news = count.message(key, &mut self.read);
+            return news.map_or(Next::Nothing, Next::Message);
+        }
         let first = channel.first_kept();
         let behind = self.read.0 + 1 < first.0;
         if behind && let Some((at, pages)) = channel.pages() {
             return Next::Message(self.begin_anew(key, channel, at, pages));
+        }
+        if let Some(list) = &channel.members
+            && let Some(run) = list.run(key, &channel.log, self.read)
+        {
+            self.read = run.to;
+            return Next::Message(run.into_message());
         }
         match self.next_event(key, &channel.log, first) {
             Next::Nothing => match channel.beside.cursors.after(self.cursors_told) {
@@ -325,6 +336,7 @@ impl Written {
     fn count(&mut self, message: &EventDown) {
         match message {
             EventDown::Deliver(_) => self.delivered += 1,
+            EventDown::MembersChanged { from, to, .. } => self.delivered += to.0 - from.0 + 1,
             EventDown::Gap { from, to, .. } => self.missed += to.0 - from.0 + 1,
             _ => {}
         }
@@ -336,12 +348,15 @@ impl MemberPages {
     fn next_page(&mut self) -> (Vec<Member>, bool) {
         let rest = &self.members[self.next..];
         let mut bytes = 0;
-        let fits = |member: &&Member| {
-            bytes += member.subject.len();
+        let fits = |member: &&Arc<Member>| {
+            bytes += super::members::MEMBER_BYTES + member.subject.len() + member.data.len();
             bytes <= PAGE_BYTES_MAX
         };
         let count = rest.iter().take(PAGE_MEMBERS_MAX).take_while(fits).count();
-        let page = rest[..count.max(1).min(rest.len())].to_vec();
+        let page = rest[..count.max(1).min(rest.len())]
+            .iter()
+            .map(|m| m.as_ref().clone())
+            .collect::<Vec<_>>();
         self.next += page.len();
         (page, self.next == self.members.len())
     }

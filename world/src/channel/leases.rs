@@ -199,10 +199,10 @@ impl World {
             return Err(CloseCode::LIMIT);
         }
         let channel = self.followed(idx, lease.key).ok_or(CloseCode::UNKNOWN_CHANNEL)?;
-        let Channel { name, members, .. } = &self.channels[channel];
-        match members {
-            Some(_) => Err(CloseCode::FORBIDDEN),
-            None => self.check_lease(idx, name).map(|()| channel),
+        let Channel { name, namespace, .. } = &self.channels[channel];
+        match namespace {
+            None => Err(CloseCode::FORBIDDEN),
+            Some(_) => self.check_lease(idx, name).map(|()| channel),
         }
     }
 

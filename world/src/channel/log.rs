@@ -172,6 +172,11 @@ impl Log {
         unseen.rev().find_map(|o| sets(&o))
     }
 
+    /// Keeps as much as this says from now on.
+    pub(crate) fn keep(&mut self, policy: ChannelPolicy) {
+        self.policy = policy;
+    }
+
     /// Gives the event the next number, and forgets the oldest beyond the policy's bounds.
     pub(crate) fn append(&mut self, record: Arc<Record>) -> ChannelPosition {
         debug_assert_eq!(self.unseen, 0, "a log is durable or it is not");

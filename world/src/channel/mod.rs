@@ -8,6 +8,7 @@
 
 mod admit;
 pub(crate) mod beside;
+mod counts;
 mod cursors;
 pub(crate) mod deliver;
 pub(crate) mod history;
@@ -18,9 +19,9 @@ pub(crate) mod members;
 pub(crate) mod name;
 pub(crate) mod notes;
 pub(crate) mod policy;
-mod publish;
+pub(crate) mod publish;
 mod recipients;
-mod refuse;
+pub(crate) mod refuse;
 pub(crate) mod state;
 pub(crate) mod subscribe;
 pub(crate) mod subscription;
@@ -33,6 +34,7 @@ use crate::namespace::Durability;
 use crate::namespace::{Namespace, Namespaces};
 use crate::session::SessionIdx;
 use beside::{Beside, Timetable};
+use counts::Count;
 use log::{Log, Record};
 use members::MemberList;
 use name::WORLD_PRESENCE;
@@ -67,6 +69,8 @@ pub(crate) enum ChannelKind {
     Plain,
     /// The presence list of another channel.
     Presence,
+    /// How many are on a presence list.
+    Count,
 }
 
 /// One channel.
@@ -74,7 +78,7 @@ pub(crate) enum ChannelKind {
 pub(crate) struct Channel {
     pub(crate) name: String,
     pub(crate) log: Log,
-    /// What it is like; `None` for a presence list.
+    /// What it is like; `None` for a presence list and for how many are on one.
     pub(crate) namespace: Option<Arc<Namespace>>,
     /// What is on disk, where the channel is durable: the log is a cache of its end then.
     pub(crate) kept: Option<Box<Kept>>,
@@ -82,6 +86,8 @@ pub(crate) struct Channel {
     pub(crate) subscribers: BTreeMap<SessionIdx, ChannelKey>,
     /// Who is here, where this is a presence list.
     pub(crate) members: Option<MemberList>,
+    /// How many are on a presence list, where this tells it.
+    pub(crate) count: Option<Count>,
     /// What it keeps beside its events.
     pub(crate) beside: Beside,
     /// The session that named it first; `None` for the server.
@@ -162,7 +168,7 @@ impl Channels {
             squeezed: 0,
             timetable: Timetable::default(),
         };
-        channels.insert(WORLD_PRESENCE, None, None);
+        channels.insert(WORLD_PRESENCE, ChannelKind::Presence, None, None);
         channels
     }
 
@@ -194,11 +200,11 @@ impl Channels {
         }
         let namespace = match kind {
             ChannelKind::Plain => Some(Arc::clone(self.namespace(name)?)),
-            ChannelKind::Presence => None,
+            ChannelKind::Presence | ChannelKind::Count => None,
         };
         match self.len() {
             CHANNELS_MAX.. => Err(CloseCode::LIMIT),
-            _ => Ok(self.insert(name, namespace, maker)),
+            _ => Ok(self.insert(name, kind, namespace, maker)),
         }
     }
 
@@ -246,6 +252,7 @@ impl Channels {
             kept: Some(Box::new(kept)),
             subscribers: BTreeMap::new(),
             members: None,
+            count: None,
             beside: Beside::default(),
             maker: None,
         });
@@ -322,13 +329,13 @@ impl Channels {
     fn insert(
         &mut self,
         name: &str,
+        kind: ChannelKind,
         namespace: Option<Arc<Namespace>>,
         maker: Option<SessionId>,
     ) -> ChannelIdx {
-        let (policy, members) = match &namespace {
-            Some(namespace) => (ChannelPolicy::of(namespace), None),
-            None => (ChannelPolicy::PRESENCE, Some(MemberList::default())),
-        };
+        let policy = namespace.as_deref().map_or(ChannelPolicy::PRESENCE, ChannelPolicy::of);
+        let members = (kind == ChannelKind::Presence).then(MemberList::default);
+        let count = (kind == ChannelKind::Count).then(Count::default);
         let log = Log::new(self.epochs.mint(), policy);
         let durable = namespace.as_deref().filter(|namespace| self.keeps(namespace));
         let kept = durable.map(|namespace| Box::new(Kept::new(self.next_id, namespace.keep)));
@@ -340,6 +347,7 @@ impl Channels {
             kept,
             subscribers: BTreeMap::new(),
             members,
+            count,
             beside: Beside::default(),
             maker,
         })
@@ -352,6 +360,9 @@ impl Channels {
             self.rows.push(None);
             ChannelIdx(self.rows.len() as u32 - 1)
         });
+        if channel.count.is_some() {
+            self.timetable.counts_due.insert(idx);
+        }
         self.rows[idx.at()] = Some(Box::new(channel));
         self.by_name.insert(name, idx);
         idx

@@ -66,6 +66,16 @@ pub(crate) fn presence_of(channel: &str) -> String {
     format!("{PRESENCE}{channel}")
 }
 
+/// The name of what tells how many are on a presence list.
+pub(crate) fn count_of(list: &str) -> String {
+    format!("{COUNTS}{}", list.strip_prefix(PRESENCE).unwrap_or(list))
+}
+
+/// The name of the presence list that is counted under this name.
+pub(crate) fn list_of_count(count: &str) -> String {
+    presence_of(count.strip_prefix(COUNTS).unwrap_or(count))
+}
+
 /// The channel that a list is of, or nothing for the world.
 fn of_channel(name: &str) -> Result<&str, CloseCode> {
     if name.is_empty() || is_plain(name) { Ok(name) } else { Err(CloseCode::BAD_NAME) }

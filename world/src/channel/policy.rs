@@ -23,6 +23,14 @@ impl ChannelPolicy {
     pub(crate) const PRESENCE: Self =
         Self { events_max: CHANNEL_EVENTS_MAX, bytes_max: CHANNEL_BYTES_MAX, retention_ms: 60_000 };
 
+    /// The presence list of so many: whoever falls out of it gets all of them anew, so it keeps a
+    /// part of as many, and a storm of joins costs each reader a few members for each.
+    pub(crate) fn presence_of(members: usize) -> Self {
+        let events_max = CHANNEL_EVENTS_MAX.max(members / 4);
+        let bytes_max = CHANNEL_BYTES_MAX.max(events_max * 128);
+        Self { events_max, bytes_max, ..Self::PRESENCE }
+    }
+
     /// The newest part of what a namespace keeps: at most the shared limits.
     pub(crate) fn of(namespace: &Namespace) -> Self {
         let Keep { age_ms, events, bytes } = namespace.keep;

@@ -29,9 +29,9 @@ pub(super) enum Accepted {
 }
 
 /// Why a publish was not accepted.
-pub(super) struct Refusal {
-    pub(super) code: CloseCode,
-    pub(super) retry_after_ms: Option<u32>,
+pub(crate) struct Refusal {
+    pub(crate) code: CloseCode,
+    pub(crate) retry_after_ms: Option<u32>,
 }
 
 impl From<CloseCode> for Refusal {
@@ -200,7 +200,7 @@ impl World {
         Ok(Accepted::Now(receipt))
     }
 
-    pub(super) fn take_turn(&mut self, idx: SessionIdx) -> Result<(), Refusal> {
+    pub(crate) fn take_turn(&mut self, idx: SessionIdx) -> Result<(), Refusal> {
         let taken = self.sessions[idx].may_publish_now(self.now);
         taken.map_err(|ticks| self.too_often(ticks))
     }

@@ -8,7 +8,7 @@ use starling_protocol::close::CloseCode;
 use starling_protocol::message::events::{EventDown, EventUp};
 
 /// What a request is refused under that carries no number of its own.
-const NO_NUMBER: u32 = 0;
+pub(crate) const NO_NUMBER: u32 = 0;
 
 impl World {
     /// Refuses what nothing here answers.

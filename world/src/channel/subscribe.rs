@@ -25,7 +25,7 @@ impl World {
     /// Begins a subscription and answers exactly one of resumed, reset and denied.
     pub(crate) fn subscribe(&mut self, idx: SessionIdx, request: Request) {
         let key = request.key;
-        match self.may_follow(idx, &request).and_then(|list| self.follow(idx, request, list)) {
+        match self.may_follow(idx, &request).and_then(|kind| self.follow(idx, request, kind)) {
             Ok(()) => self.counters.subscriptions += 1,
             Err(code) => {
                 count(&mut self.counters.subscriptions_denied, code);
@@ -119,7 +119,7 @@ impl World {
         }
     }
 
-    fn may_follow(&mut self, idx: SessionIdx, request: &Request) -> Result<bool, CloseCode> {
+    fn may_follow(&mut self, idx: SessionIdx, request: &Request) -> Result<ChannelKind, CloseCode> {
         let now = self.now;
         let session = &mut self.sessions[idx];
         if request.key == INBOX {
@@ -133,17 +133,22 @@ impl World {
         session.may_subscribe_now(now).map_err(|_| CloseCode::RATE_LIMITED)?;
         self.check_subscribe(idx, &request.channel)?;
         match name::parse(&request.channel)? {
-            Name::Presence(_) if request.presence => Err(CloseCode::FORBIDDEN),
-            Name::Presence(_) => Ok(true),
-            Name::Plain(name) if request.presence => self.check_member(idx, name).map(|()| false),
-            Name::User(_) if request.presence => Err(CloseCode::FORBIDDEN),
-            Name::Plain(_) | Name::User(_) => Ok(false),
-            Name::Count(_) => Err(CloseCode::UNKNOWN_CHANNEL),
+            Name::Plain(name) if request.presence => {
+                self.check_member(idx, name).map(|()| ChannelKind::Plain)
+            }
+            _ if request.presence => Err(CloseCode::FORBIDDEN),
+            Name::Plain(_) | Name::User(_) => Ok(ChannelKind::Plain),
+            Name::Presence(_) => Ok(ChannelKind::Presence),
+            Name::Count(_) => Ok(ChannelKind::Count),
         }
     }
 
-    fn follow(&mut self, idx: SessionIdx, request: Request, list: bool) -> Result<(), CloseCode> {
-        let kind = if list { ChannelKind::Presence } else { ChannelKind::Plain };
+    fn follow(
+        &mut self,
+        idx: SessionIdx,
+        request: Request,
+        kind: ChannelKind,
+    ) -> Result<(), CloseCode> {
         let channel = self.channel_for(idx, &request.channel, kind)?;
         if self.channels[channel].is_damaged() {
             return Err(CloseCode::STORE_DAMAGED);

@@ -54,7 +54,7 @@ pub(crate) enum Pages {
 /// The rest of a list of members that is being written page by page.
 #[derive(Clone, Debug)]
 pub(crate) struct MemberPages {
-    pub(crate) members: Arc<[Member]>,
+    pub(crate) members: Arc<[Arc<Member>]>,
     pub(crate) next: usize,
 }
 

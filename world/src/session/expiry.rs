@@ -15,6 +15,10 @@ use starling_protocol::units::Tick;
 /// How long a session goes on after its token has ended, so that a refresh may still arrive.
 const EXPIRY_GRACE_MS: u64 = 10_000;
 
+/// A session is quiet after this part of the presence time without a sign of life: where that time
+/// is twice the interval at which devices speak, after one that they missed.
+const QUIET_AFTER: (u32, u32) = (3, 4);
+
 impl World {
     /// Ends what is silent for too long. Once a tick, before interest is worked out.
     pub(crate) fn expire(&mut self, out: &mut Output) {
@@ -30,10 +34,11 @@ impl World {
     pub(crate) fn plan_wake(&mut self, idx: SessionIdx) {
         let session = &self.sessions[idx];
         let mute_at = session.expires.filter(|_| session.is_live() && !session.muted);
-        let times = [self.leave_at(idx), mute_at, self.token_end(idx), self.gone_at(idx)];
+        let silence = [self.quiet_at(idx), self.leave_at(idx)];
+        let times = [mute_at, self.token_end(idx), self.gone_at(idx)].into_iter().chain(silence);
         let silent =
             self.sessions[idx].owned.iter().map(|(_, e)| self.entity_leave_at(idx, e)).min();
-        let times = times.into_iter().chain([self.asleep_leave_at(idx)]);
+        let times = times.chain([self.asleep_leave_at(idx)]);
         let first = times.flatten().chain(silent).min();
         // Never in this tick again, so that looking at every session that is due comes to an end.
         self.sessions.wake_at(idx, first.map(|at| at.max(self.now + 1)));
@@ -53,6 +58,8 @@ impl World {
         }
         if leaves {
             self.depart(idx);
+        } else if due(self.quiet_at(idx)) {
+            self.fall_quiet(idx);
         }
         if expires {
             self.close(idx, CloseCode::EXPIRED, out);
@@ -73,6 +80,14 @@ impl World {
     fn leave_at(&self, idx: SessionIdx) -> Option<Tick> {
         let contact = self.sessions.contact(idx);
         self.sessions[idx].here.then(|| contact + self.presence_ticks() + 1)
+    }
+
+    /// When a session that is here and not quiet falls quiet.
+    fn quiet_at(&self, idx: SessionIdx) -> Option<Tick> {
+        let session = &self.sessions[idx];
+        let (part, of) = QUIET_AFTER;
+        let silent = self.presence_ticks() / of * part;
+        (session.here && !session.presence.quiet).then(|| self.sessions.contact(idx) + silent + 1)
     }
 
     /// When a live session is closed for its token.

@@ -39,6 +39,7 @@ use crate::entity::EntityIdx;
 use crate::grants::Principal;
 use crate::input::{ConnId, Link};
 use crate::mail::Mail;
+use crate::presence::Presence;
 use crate::simd;
 use rate::TokenBucket;
 use repeats::Repeats;
@@ -169,6 +170,8 @@ pub struct Session {
     pub(crate) subscriptions: Subscriptions,
     /// Pages of history that it waits for.
     pub(crate) reads: Reads,
+    /// How it is here.
+    pub(crate) presence: Presence,
     /// Channels that there are because it named them first.
     pub(crate) channels_made: usize,
     /// Its recent publishes, so that a repeat is recognised.
@@ -225,6 +228,7 @@ impl Session {
             subscriptions: Subscriptions::with_inbox(new.inbox.top()),
             inbox: new.inbox,
             reads: Reads::new(),
+            presence: Presence::default(),
             channels_made: 0,
             repeats: Repeats::new(hz),
             cue_ids: CueIds::default(),

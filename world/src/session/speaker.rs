@@ -38,7 +38,7 @@ impl Speaker {
     pub(crate) fn learn(&mut self, session: Option<&Session>) {
         if let Some(session) = session.filter(|_| !self.is_known) {
             self.is_known = true;
-            self.is_settled = session.here && session.tokens.is_sure();
+            self.is_settled = session.here && !session.presence.quiet && session.tokens.is_sure();
             self.may_move = session.principal.grants.r#move;
             self.first = session.owned.get(FIRST);
         }

@@ -49,6 +49,7 @@ fn add_session(
     for read in &session.reads {
         sum.add(read.request).add_bytes(read.channel.as_bytes());
     }
+    session.presence.add_to(sum);
     session.cue_ids.add_to(sum);
     sum.add(session.mail.bytes() as u64).add(session.link.left).add(session.link.spent.0);
     add_log(&session.inbox, sum);
@@ -77,7 +78,8 @@ fn add_channel(channel: &Channel, sum: &mut Checksum) {
         }
     }
     for member in channel.members.iter().flat_map(|list| list.iter()) {
-        sum.add(member.session.0).add(member.since.0);
+        sum.add(member.session.0).add(member.since.0).add(member.state as u8);
+        sum.add_bytes(&member.data);
     }
     channel.beside.add_to(sum);
 }

@@ -5,6 +5,10 @@
 //! and it is taken up again from its position. The last two are breaches of the protocol and are
 //! counted.
 
+mod presence;
+
+pub use presence::PresenceCount;
+
 use super::leases::Leases;
 use super::presence::{PresenceChange, PresenceList};
 use super::state::KeyedState;
@@ -81,6 +85,7 @@ pub struct Subscription {
     members: Option<Box<PresenceList>>,
     values: KeyedState,
     leases: Leases,
+    count: Option<PresenceCount>,
 }
 
 impl Subscription {
@@ -132,6 +137,12 @@ impl Subscription {
         self.leases.at(now)
     }
 
+    /// How many are there, for a channel named `count/...`; `None` until it was told.
+    #[must_use]
+    pub const fn count(&self) -> Option<PresenceCount> {
+        self.count
+    }
+
     fn request(&self, key: ChannelKey) -> EventUp {
         EventUp::Subscribe {
             key,
@@ -157,9 +168,22 @@ pub(crate) enum Heard {
         key: ChannelKey,
         member: Member,
     },
+    Changed {
+        key: ChannelKey,
+        member: Member,
+    },
     Left {
         key: ChannelKey,
         session: SessionId,
+    },
+    Run {
+        key: ChannelKey,
+        here: Vec<Member>,
+        left: Vec<SessionId>,
+    },
+    Counted {
+        key: ChannelKey,
+        count: PresenceCount,
     },
     MembersComplete {
         key: ChannelKey,
@@ -228,6 +252,7 @@ impl Subscriptions {
                 members,
                 values: KeyedState::default(),
                 leases: Leases::default(),
+                count: None,
             },
         );
         self.wanted = true;
@@ -371,6 +396,7 @@ impl Subscriptions {
         subscription.values.apply(&event);
         match subscription.members.as_mut().and_then(|members| members.apply(&event)) {
             Some(PresenceChange::Joined(member)) => Heard::Joined { key, member },
+            Some(PresenceChange::Changed(member)) => Heard::Changed { key, member },
             Some(PresenceChange::Left(session)) => Heard::Left { key, session },
             None => Heard::Delivered(event),
         }
@@ -390,12 +416,6 @@ impl Subscriptions {
         position.offset = to;
         subscription.top = subscription.top.max(to);
         Heard::Gap { key, from, to }
-    }
-
-    pub(crate) fn members(&mut self, key: ChannelKey, members: Vec<Member>, last: bool) -> Heard {
-        let list = self.by_key.get_mut(&key).and_then(|s| s.members.as_mut());
-        let complete = list.is_some_and(|list| list.page(members, last));
-        if complete { Heard::MembersComplete { key } } else { Heard::Nothing }
     }
 
     pub(crate) fn state_page(
@@ -466,6 +486,7 @@ fn inbox() -> Subscription {
         members: None,
         values: KeyedState::default(),
         leases: Leases::default(),
+        count: None,
     }
 }
 

@@ -137,3 +137,20 @@ fn a_conflated_channel_jumps_forward_and_never_back() {
         (9, Some(0))
     );
 }
+
+#[test]
+fn a_run_of_changes_counts_as_all_of_its_events() {
+    let (mut subscriptions, mut outbox) = (Subscriptions::new(), Outbox::default());
+    let key = subscriptions.want("presence/lobby", SubscribeOptions::default()).expect("room");
+    subscriptions.flush(&mut outbox);
+    subscriptions.subscribed(Nanos(0), key, Answer::Reset(at(4)), at(4), DeliveryClass::Ordered);
+    subscriptions.members(key, Vec::new(), true);
+    let run = |from, to| ((Offset(from), Offset(to)), Vec::new(), vec![SessionId(1)]);
+    let mut told = |(places, here, left)| subscriptions.members_changed(key, places, here, left);
+    assert_eq!(told(run(5, 60)), Heard::Nothing, "nothing of it is news");
+    assert_eq!(told(run(61, 61)), Heard::Nothing);
+    assert_eq!(told(run(50, 61)), Heard::Breach, "told before");
+    assert_eq!(told(run(63, 70)), Heard::Breach, "a hole");
+    assert_eq!(offset(&subscriptions, key), 61);
+    assert_eq!(subscriptions.get(key).map(Subscription::state), Some(SubscriptionState::Wanted));
+}
