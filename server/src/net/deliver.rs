@@ -75,6 +75,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
             // A connection that is gone takes nothing; the event that says so is on its way.
             taken = self.transport.write(now, conn, stream, bytes).unwrap_or(0);
             self.counters.totals.stream_bytes_sent.add(taken as u64);
+            self.paces.taken(conn, taken);
         }
         if taken < bytes.len() {
             connection.unsent.push(stream, &bytes[taken..], now);
@@ -92,6 +93,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
             connection.unsent.offer(|stream, bytes| {
                 let taken = self.transport.write(now, conn, stream, bytes).unwrap_or(0);
                 self.counters.totals.stream_bytes_sent.add(taken as u64);
+                self.paces.taken(conn, taken);
                 taken
             });
             if connection.unsent.age_ns(now) > UNSENT_AGE_NS {
@@ -103,7 +105,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
     }
 
     /// Tells a room what its connections may carry in the next tick.
-    fn tell_links(&self, room: RoomId, mailbox: &Mailbox) {
+    fn tell_links(&mut self, room: RoomId, mailbox: &Mailbox) {
         let Some(entered) = self.entered.get(&room) else { return };
         let mut inbox = mailbox.inbox();
         for conn in &entered.connections {
@@ -111,10 +113,12 @@ impl<T: Transport, L: Lender> Front<T, L> {
             // Who is not stuck has nothing unsent.
             let stuck = self.stuck.get(conn).and_then(|conn| self.connections.get(conn));
             let unsent = stuck.map_or(0, |connection| connection.unsent.bytes() as u32);
+            let space = allowance.stream_bytes;
+            let may = self.paces.grant(*conn, space, self.limits.unsent_bytes);
             inbox.link(Link {
                 conn: super::id(*conn),
                 datagram_bytes: allowance.datagram_bytes,
-                stream_bytes: allowance.stream_bytes.saturating_sub(unsent),
+                stream_bytes: may.saturating_sub(unsent),
                 rtt_us: allowance.rtt_us,
             });
         }

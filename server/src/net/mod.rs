@@ -17,6 +17,7 @@ mod bucket;
 mod connection;
 mod deliver;
 mod gate;
+mod pace;
 mod receive;
 mod revoke;
 mod roster;
@@ -33,6 +34,7 @@ use crate::room::pool::RoomId;
 use crate::telemetry::{Quoted, Seldom};
 use crate::wall::Wall;
 use gate::Gate;
+use pace::Paces;
 use roster::Roster;
 use starling_protocol::close::CloseCode;
 use starling_protocol::units::{Nanos, SessionId};
@@ -64,6 +66,8 @@ pub struct Front<T, L> {
     held: BTreeSet<ConnKey>,
     /// Connections with bytes that the network did not take.
     stuck: BTreeSet<ConnKey>,
+    /// What quick links take between ticks.
+    paces: Paces,
     /// Entities of parked gateways, so that a resumed one keeps its share of datagrams.
     gateways: BTreeMap<(RoomId, SessionId), u32>,
     draining: Option<Drain>,
@@ -124,6 +128,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
             hello_deadlines: VecDeque::new(),
             held: BTreeSet::new(),
             stuck: BTreeSet::new(),
+            paces: Paces::default(),
             gateways: BTreeMap::new(),
             draining: None,
             upkeep_at: Nanos(0),
@@ -242,6 +247,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
         let Some(connection) = self.connections.remove(&conn) else { return };
         self.held.remove(&conn);
         self.stuck.remove(&conn);
+        self.paces.forget(conn);
         let Some(seat) = connection.seat else { return };
         if let Some(entered) = self.entered.get_mut(&seat.entry.id) {
             entered.connections.remove(&conn);
