@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 use starling_benches::arms::Arm;
 use starling_benches::seconds;
-use starling_benches::system::{self, Beside, Idle};
+use starling_benches::system::{self, Beside, Events, Idle};
 use std::io::Write;
 use std::time::Duration;
 
@@ -97,6 +97,34 @@ enum Do {
         #[arg(long)]
         processor: Option<u32>,
     },
+    /// Events of one channel: what a delivery costs, and how long it takes.
+    Events {
+        #[arg(long, default_value_t = 100)]
+        subscribers: u32,
+        #[arg(long, default_value_t = 10)]
+        publishers: u32,
+        /// Of each publisher.
+        #[arg(long, default_value_t = 20)]
+        per_second: u32,
+        #[arg(long, default_value = "lobby")]
+        channel: String,
+        #[arg(long, default_value = "plaza")]
+        world: String,
+        /// FIELD=VALUE of the configuration.
+        #[arg(long = "set")]
+        settings: Vec<String>,
+        /// The one processor that the server may use (with `taskset`).
+        #[arg(long)]
+        processor: Option<u32>,
+    },
+    /// How long a new subscriber takes to know everyone in a world.
+    Members {
+        #[arg(long, default_value_t = 10_000)]
+        count: u32,
+        /// FIELD=VALUE of the configuration.
+        #[arg(long = "set")]
+        settings: Vec<String>,
+    },
     /// Only serves, on a free port that is printed, until standard input ends.
     Serve {
         arm: Arm,
@@ -121,6 +149,8 @@ impl Do {
             }
             // Vehicles come in at some ten thousand a second, twice.
             Self::Beside { vehicles, .. } => Some(runs(3) + u64::from(*vehicles) / 5_000),
+            Self::Events { .. } => Some(runs(1)),
+            Self::Members { count, .. } => Some(u64::from(*count) / 1_000 + 5),
             Self::Serve { .. } => None,
         }
     }
@@ -148,6 +178,19 @@ fn main() -> Result<()> {
         Do::Beside { players, hz, vehicles, processor } => {
             system::beside(Beside { players, hz, vehicles, processor, measured })?
         }
+        Do::Events { subscribers, publishers, per_second, channel, world, settings, processor } => {
+            system::events(&Events {
+                subscribers,
+                publishers,
+                per_second,
+                channel,
+                world,
+                settings,
+                processor,
+                measured,
+            })?
+        }
+        Do::Members { count, settings } => system::members(count, &settings)?,
         Do::Serve { arm, settings } => return arm.serve(&settings),
     };
     lines.iter().for_each(|line| println!("{line}"));

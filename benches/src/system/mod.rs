@@ -3,6 +3,7 @@
 //! Every function runs what it names, and returns the lines of a Markdown table.
 
 mod beside;
+mod events;
 mod idle;
 mod load;
 mod loss;
@@ -10,6 +11,7 @@ mod objects;
 mod rates;
 
 pub use beside::{Beside, beside};
+pub use events::{Events, events, members};
 pub use idle::{Idle, idle};
 pub use loss::loss;
 pub use objects::{SHAKEN, objects};
