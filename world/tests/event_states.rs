@@ -56,10 +56,10 @@ fn silence_is_quiet_before_it_is_a_leave_and_the_next_word_ends_it() {
     stage.ticks_with(150, &[eve.conn]);
     assert_eq!(changes(&mut stage, &eve), []);
     stage.ticks_with(1, &[eve.conn]);
-    assert_eq!(changes(&mut stage, &eve), [quiet.clone()]);
+    assert_eq!(changes(&mut stage, &eve), std::slice::from_ref(&quiet));
     stage.breathe(alice.conn);
     let away = (Action::Change(MemberState::Away), alice.session(), Vec::new());
-    assert_eq!(changes(&mut stage, &eve), [away.clone()], "as it said before");
+    assert_eq!(changes(&mut stage, &eve), std::slice::from_ref(&away), "as it said before");
     stage.ticks_with(201, &[eve.conn]);
     let leave = (Action::Leave, alice.session(), Vec::new());
     assert_eq!(changes(&mut stage, &eve), [quiet, leave]);
