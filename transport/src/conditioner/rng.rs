@@ -31,6 +31,14 @@ pub(crate) const fn derive(seed: u64, lane: u64) -> u64 {
     mix(seed ^ mix(lane.wrapping_add(0x9e37_79b9_7f4a_7c15)))
 }
 
+/// A seed of 32 bytes, as quinn wants it.
+pub(crate) fn wide(seed: u64) -> [u8; 32] {
+    let mut dice = Rng::new(seed);
+    let mut wide = [0; 32];
+    wide.chunks_exact_mut(8).for_each(|part| part.copy_from_slice(&dice.next().to_be_bytes()));
+    wide
+}
+
 const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -14,7 +14,7 @@
 //! checked, hence the five random bytes: quinn's own generator has three, and with a thousand
 //! connections one retry in three thousand went nowhere.
 
-use crate::conditioner::rng::derive;
+use crate::conditioner::rng::{Rng, derive};
 use aws_lc_rs::rand;
 use quinn_proto::{ConnectionId, ConnectionIdGenerator, InvalidCid};
 use std::time::Duration;
@@ -28,15 +28,22 @@ const LONG_HEADER: u8 = 0x80;
 const LONG_ID_LENGTH_AT: usize = 5;
 
 /// Makes and knows the ids of one key.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(in crate::quic) struct MarkedIds {
     key: u64,
     shard: u8,
+    /// Where ids come from in a simulation; the system's randomness otherwise.
+    dice: Option<Rng>,
 }
 
 impl MarkedIds {
     pub(in crate::quic) const fn new(key: u64, shard: u8) -> Self {
-        Self { key, shard }
+        Self { key, shard, dice: None }
+    }
+
+    /// The same, but the ids follow from a seed: for simulation only, for they can be guessed.
+    pub(in crate::quic) fn seeded(self, seed: u64) -> Self {
+        Self { dice: Some(Rng::new(seed)), ..self }
     }
 
     /// The shard that has the connection which a packet is for, if the packet says so.
@@ -80,7 +87,11 @@ const fn spread(shard: u8) -> u8 {
 impl ConnectionIdGenerator for MarkedIds {
     fn generate_cid(&mut self) -> ConnectionId {
         let mut random = [0; RANDOM_BYTES];
-        rand::fill(&mut random).expect("the system has randomness, or there is no TLS either");
+        match &mut self.dice {
+            Some(dice) => random.copy_from_slice(&dice.next().to_be_bytes()[..RANDOM_BYTES]),
+            None => rand::fill(&mut random)
+                .expect("the system has randomness, or there is no TLS either"),
+        }
         ConnectionId::new(&self.write(random))
     }
 

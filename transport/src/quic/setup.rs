@@ -4,6 +4,7 @@ use super::config::{IDLE_TIMEOUT_MAX, ServerSecret, Shape, limit_endpoint};
 use super::delay::Unhurried;
 use super::ids::MarkedIds;
 use super::server::ServerOptions;
+use crate::conditioner::rng::{derive, wide};
 use aws_lc_rs::{hkdf, hmac, rand};
 use quinn_proto::crypto::rustls::QuicServerConfig;
 use quinn_proto::{EndpointConfig, ServerConfig, ValidationTokenConfig, crypto};
@@ -55,6 +56,14 @@ impl Setup {
         let ids = use_secret(secret, shard, &mut endpoint, &mut server);
         limit_endpoint(&mut endpoint);
         Self { endpoint, server, ids }
+    }
+
+    /// Lets all that the endpoint draws follow from a seed, connection ids included.
+    pub(super) fn seed(&mut self, seed: u64) {
+        let ids = self.ids.clone().seeded(derive(seed, 1));
+        self.endpoint
+            .rng_seed(Some(wide(derive(seed, 0))))
+            .cid_generator(move || Box::new(ids.clone()));
     }
 }
 
@@ -146,7 +155,10 @@ fn use_secret(
     let [a, b, c, d, e, f, g, h, ..] = derive(b"connection ids");
     let ids = MarkedIds::new(u64::from_be_bytes([a, b, c, d, e, f, g, h]), shard);
     endpoint
-        .cid_generator(move || Box::new(ids))
+        .cid_generator({
+            let ids = ids.clone();
+            move || Box::new(ids.clone())
+        })
         .reset_key(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &derive(b"reset"))));
     server.token_key(Arc::new(prk));
     ids

@@ -1,7 +1,7 @@
 //! The sans-I/O client: packets and the time in, packets and events out.
 
 use super::options::{ConnectError, ConnectOptions};
-use crate::conditioner::rng::{Rng, derive};
+use crate::conditioner::rng::{Rng, derive, wide};
 use crate::quic::config::limit_endpoint;
 use crate::quic::hub::{Arrival, CHUNK_BYTES, ConnStats, Departure, Hub};
 use crate::{Allowance, ConnKey, Event, SendError};
@@ -54,7 +54,7 @@ impl ClientEndpoint {
         limit_endpoint(&mut config);
         config
             .cid_generator(move || Box::new(RandomConnectionIdGenerator::new(id_bytes)))
-            .rng_seed(Some(wide_seed(seed)));
+            .rng_seed(Some(wide(seed)));
         let chunk_bytes = if id_bytes == 0 { 0 } else { CHUNK_BYTES };
         let hub = Hub::new(Endpoint::new(Arc::new(config), None, false, None), chunk_bytes);
         Self { hub, seed, connects: 0, places: HashMap::new() }
@@ -203,14 +203,6 @@ impl ClientEndpoint {
             }));
         config
     }
-}
-
-/// The endpoint's seed as quinn wants it.
-fn wide_seed(seed: u64) -> [u8; 32] {
-    let mut dice = Rng::new(seed);
-    let mut wide = [0; 32];
-    wide.chunks_exact_mut(8).for_each(|part| part.copy_from_slice(&dice.next().to_be_bytes()));
-    wide
 }
 
 fn explain(error: &QuicConnectError, options: &ConnectOptions) -> ConnectError {

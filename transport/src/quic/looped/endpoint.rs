@@ -80,7 +80,20 @@ impl ServerEndpoint {
     /// one can be told from noise.
     #[must_use]
     pub fn new(options: &ServerOptions, secret: &ServerSecret, shard: u8) -> Self {
-        let Setup { endpoint, mut server, ids } = Setup::unhurried(options, secret, shard);
+        Self::of(options, Setup::unhurried(options, secret, shard), shard)
+    }
+
+    /// The same server, all of whose chances follow from a seed but for TLS, which changes the bytes
+    /// of packets and never their number or length: for simulation only.
+    #[must_use]
+    pub fn seeded(options: &ServerOptions, secret: &ServerSecret, shard: u8, seed: u64) -> Self {
+        let mut setup = Setup::unhurried(options, secret, shard);
+        setup.seed(seed);
+        Self::of(options, setup, shard)
+    }
+
+    fn of(options: &ServerOptions, setup: Setup, shard: u8) -> Self {
+        let Setup { endpoint, mut server, ids } = setup;
         let token_time = Arc::new(TokenTime::default());
         server.time_source(Arc::clone(&token_time) as Arc<dyn TimeSource>);
         let endpoint = Endpoint::new(Arc::new(endpoint), Some(Arc::new(server)), true, None);
