@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod house;
+pub mod simulation;
 
 /// The README's example compiles against the SDK as it is.
 #[cfg(doctest)]

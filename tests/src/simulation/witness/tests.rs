@@ -156,7 +156,9 @@ fn a_hole_a_repeat_and_two_contents_break_p4() {
 #[test]
 fn an_acknowledged_event_that_nobody_heard_breaks_p6() {
     let mut witness = Witness::default();
-    let position = ChannelPosition { epoch: Epoch(1), offset: Offset(1) };
+    let position = |offset| ChannelPosition { epoch: Epoch(1), offset: Offset(offset) };
+    witness.starts(0, ChannelKey(1), "a", position(0));
+    let position = position(1);
     witness.published("a", MessageId(7), Receipt::Channel(position));
     witness.end();
     breaks(&witness, "P6");
@@ -165,7 +167,9 @@ fn an_acknowledged_event_that_nobody_heard_breaks_p6() {
 #[test]
 fn a_listener_that_stops_short_of_the_top_breaks_p6() {
     let mut witness = Witness::default();
-    let position = ChannelPosition { epoch: Epoch(1), offset: Offset(2) };
+    let position = |offset| ChannelPosition { epoch: Epoch(1), offset: Offset(offset) };
+    witness.starts(0, ChannelKey(1), "a", position(0));
+    let position = position(2);
     witness.delivered(0, "a", &event(1, 1, 7));
     witness.published("a", MessageId(8), Receipt::Channel(position));
     witness.reached_top(0, ChannelKey(1), "a");
@@ -180,12 +184,12 @@ const fn told(tick: u32, away_m: f64) -> Told {
 #[test]
 fn a_cue_twice_or_late_breaks_p17() {
     let mut twice = witness(10.0);
-    twice.cue_sent(1, 9, CueReach::World);
+    twice.cue_sent(1, 9, CueReach::World, vec![0, 1]);
     twice.cue(0, 9, &told(5, 10.0), Tick(6), 4);
     twice.cue(0, 9, &told(5, 10.0), Tick(7), 4);
     breaks(&twice, "P17");
     let mut late = witness(10.0);
-    late.cue_sent(1, 9, CueReach::World);
+    late.cue_sent(1, 9, CueReach::World, vec![0, 1]);
     late.cue(0, 9, &told(5, 10.0), Tick(10), 4);
     breaks(&late, "P17");
 }
@@ -195,7 +199,7 @@ fn a_cue_that_is_not_for_its_hearer_breaks_p17() {
     let heard = |away_m: f64, sender, reach, place_m| {
         let mut witness = witness(away_m);
         witness.tick(Tick(6), witness.accepted[&Tick(5)].clone());
-        witness.cue_sent(sender, 9, reach);
+        witness.cue_sent(sender, 9, reach, vec![0, 1]);
         witness.cue(0, 9, &told(6, place_m), Tick(6), 4);
         witness
     };
@@ -216,7 +220,7 @@ fn whoever_catches_up_in_a_tick_was_everywhere_on_its_way() {
         let mut all = witness.accepted[&Tick(5)].clone();
         all.get_mut(&OTHER).expect("it is there").position.0[0] = 20 * 1024;
         witness.tick(Tick(6), all);
-        witness.cue_sent(1, 9, CueReach::Near);
+        witness.cue_sent(1, 9, CueReach::Near, vec![0, 1]);
         witness.cue(0, 9, &told(6, place_m), Tick(6), 4);
         witness
     };
@@ -228,10 +232,32 @@ fn whoever_catches_up_in_a_tick_was_everywhere_on_its_way() {
 #[test]
 fn a_cue_that_one_of_all_never_heard_breaks_p17() {
     let mut witness = witness(10.0);
-    witness.cue_sent(1, 9, CueReach::World);
+    witness.cue_sent(1, 9, CueReach::World, vec![0, 1]);
     witness.cue(0, 9, &told(5, 10.0), Tick(5), 4);
-    witness.all_heard(2);
+    witness.all_heard();
     assert_eq!(witness.broken, [] as [&str; 0]);
-    witness.all_heard(3);
+    witness.cue_sent(1, 10, CueReach::World, vec![0, 1]);
+    witness.all_heard();
     breaks(&witness, "P17");
+}
+
+#[test]
+fn two_entities_of_one_client_break_p11() {
+    let mut witness = witness(10.0);
+    let mut all = witness.accepted[&Tick(5)].clone();
+    all.get_mut(&OTHER).expect("it is there").owner = Some(0);
+    witness.tick(Tick(6), all);
+    breaks(&witness, "P11");
+}
+
+#[test]
+fn a_listener_that_stays_in_a_life_that_is_over_breaks_p6() {
+    let mut witness = Witness::default();
+    let position = |epoch, offset| ChannelPosition { epoch: Epoch(epoch), offset: Offset(offset) };
+    witness.starts(0, ChannelKey(1), "a", position(1, 4));
+    witness.begin(Epoch(2));
+    witness.starts(1, ChannelKey(1), "a", position(2, 0));
+    witness.published("a", MessageId(8), Receipt::Channel(position(2, 1)));
+    witness.reached_top(0, ChannelKey(1), "a");
+    breaks(&witness, "P6");
 }

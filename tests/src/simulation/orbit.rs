@@ -1,6 +1,6 @@
 //! Where simulated clients are: a pure function of seed, client and time.
 
-use crate::dice::Dice;
+use super::dice::Dice;
 
 /// Side of the square that everyone stays in, in metres.
 pub(crate) const SIDE_M: f64 = 120.0;

@@ -1,10 +1,12 @@
 //! The sequential oracle: what was accepted, published and delivered, and whether every promise
 //! was kept. Written apart from the code that it judges.
 
-use crate::sight::{Sight, Word};
+use super::sight::{Sight, Word};
 use starling_protocol::message::events::{Event, Receipt};
 use starling_protocol::space::IPos;
-use starling_protocol::units::{ChannelKey, EntityId, MessageId, Offset, Tick};
+use starling_protocol::units::{
+    ChannelKey, ChannelPosition, EntityId, Epoch, MessageId, Offset, Tick,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Enter radius of every client's area of interest, in metres.
@@ -34,19 +36,30 @@ pub(crate) struct Accepted {
     pub(crate) owner: Option<ClientNo>,
 }
 
+/// One life of a channel.
+type Life = (String, Epoch);
+
 /// Everything that was seen of one run.
 #[derive(Debug, Default)]
 pub(crate) struct Witness {
+    /// The life of the world that is judged.
+    epoch: Epoch,
     accepted: BTreeMap<Tick, BTreeMap<EntityId, Accepted>>,
     /// As of the newest tick, and as of the one before.
     sight: [Sight; 2],
     newest_state: BTreeMap<(ClientNo, EntityId), Tick>,
-    logs: BTreeMap<String, BTreeMap<Offset, (MessageId, Vec<u8>)>>,
-    next: BTreeMap<(ClientNo, ChannelKey), Offset>,
-    acked: BTreeMap<String, BTreeMap<Offset, MessageId>>,
+    logs: BTreeMap<Life, BTreeMap<Offset, (MessageId, Vec<u8>)>>,
+    next: BTreeMap<(ClientNo, ChannelKey), ChannelPosition>,
+    acked: BTreeMap<Life, BTreeMap<Offset, MessageId>>,
+    /// Each channel's life in this life of the world, as the server told it last.
+    lives: BTreeMap<String, Epoch>,
+    /// The least position from which anyone listened, and what was told to be gone.
+    heard_from: BTreeMap<Life, Offset>,
+    gone: Vec<(ClientNo, ChannelKey, Offset, Offset)>,
     /// Every place that a client said it was at, in order.
     ways: BTreeMap<ClientNo, Vec<[f64; 3]>>,
-    sent_cues: BTreeMap<u64, (ClientNo, CueReach)>,
+    /// Who sent them, to whom, and who was in then.
+    sent_cues: BTreeMap<u64, (ClientNo, CueReach, Vec<ClientNo>)>,
     heard_cues: BTreeSet<(ClientNo, u64)>,
     pub(crate) checks: Checks,
     pub(crate) broken: Vec<String>,
@@ -54,23 +67,30 @@ pub(crate) struct Witness {
 
 /// How much was checked: a run that checked nothing has shown nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Checks {
-    pub(crate) positions: u64,
-    pub(crate) sets: u64,
-    pub(crate) deliveries: u64,
-    pub(crate) cues: u64,
+pub struct Checks {
+    /// Positions of datagrams.
+    pub positions: u64,
+    /// Sets of visible entities.
+    pub sets: u64,
+    /// Events.
+    pub deliveries: u64,
+    /// Cues.
+    pub cues: u64,
     /// Views that were judged whole after the faults.
-    pub(crate) views: u64,
+    pub views: u64,
     /// Positions in them, and those among them that stood still.
-    pub(crate) copies: [u64; 2],
+    pub copies: [u64; 2],
     /// Cues of quiet runs that everyone had to hear.
-    pub(crate) calls: u64,
+    pub calls: u64,
     /// Runs in which all that was acknowledged was looked for at the end.
-    pub(crate) ends: u64,
+    pub ends: u64,
+    /// The longest time from the end of the faults until a client was in again, in milliseconds.
+    pub slowest_ms: u64,
 }
 
 impl Checks {
-    pub(crate) fn add(&mut self, other: &Self) {
+    /// Both together.
+    pub fn add(&mut self, other: &Self) {
         self.positions += other.positions;
         self.sets += other.sets;
         self.deliveries += other.deliveries;
@@ -79,6 +99,7 @@ impl Checks {
         self.copies = [0, 1].map(|i| self.copies[i] + other.copies[i]);
         self.calls += other.calls;
         self.ends += other.ends;
+        self.slowest_ms = self.slowest_ms.max(other.slowest_ms);
     }
 }
 
@@ -99,8 +120,27 @@ pub(crate) enum CueReach {
 }
 
 impl Witness {
+    /// A life of the world begins: what was accepted in the one before is of no account.
+    pub(crate) fn begin(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+        self.accepted.clear();
+        self.sight = <[Sight; 2]>::default();
+        self.newest_state.clear();
+        self.lives.clear();
+    }
+
+    /// The life of the world that is judged now.
+    pub(crate) const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// The server ran a tick.
     pub(crate) fn tick(&mut self, tick: Tick, accepted: BTreeMap<EntityId, Accepted>) {
+        let owners: Vec<_> = accepted.values().filter_map(|a| a.owner).collect();
+        let distinct: BTreeSet<_> = owners.iter().collect();
+        if distinct.len() < owners.len() {
+            self.broken.push(format!("P11 someone has two entities in tick {tick}: {owners:?}"));
+        }
         self.sight[1] = self.sight[0].clone();
         self.sight[0].tick(&accepted);
         self.accepted.insert(tick, accepted);
@@ -109,8 +149,8 @@ impl Witness {
         }
     }
 
-    pub(crate) fn newest_tick(&self) -> Tick {
-        self.accepted.last_key_value().map_or(Tick(0), |(tick, _)| *tick)
+    pub(crate) fn newest_tick(&self) -> Option<Tick> {
+        self.accepted.last_key_value().map(|(tick, _)| *tick)
     }
 
     /// P1: the state of an entity never goes back. P2: the copy is within the bound of what was
@@ -202,33 +242,51 @@ impl Witness {
         self.sight.iter_mut().for_each(|sight| sight.forget(client));
     }
 
-    /// A subscription starts after this offset.
-    pub(crate) fn starts(&mut self, client: ClientNo, key: ChannelKey, after: Offset) {
-        self.next.insert((client, key), Offset(after.0 + 1));
+    /// A subscription starts after this position.
+    pub(crate) fn starts(
+        &mut self,
+        client: ClientNo,
+        key: ChannelKey,
+        channel: &str,
+        after: ChannelPosition,
+    ) {
+        let first = Offset(after.offset.0 + 1);
+        self.next.insert((client, key), ChannelPosition { offset: first, ..after });
+        self.lives.insert(channel.into(), after.epoch);
+        let from = self.heard_from.entry((channel.into(), after.epoch)).or_insert(first);
+        *from = (*from).min(first);
+    }
+
+    /// What a client listened to in a session that is no more.
+    pub(crate) fn forgets(&mut self, client: ClientNo) {
+        self.next.retain(|(of, _), _| *of != client);
     }
 
     /// P6: what is missing was told.
     pub(crate) fn gap(&mut self, client: ClientNo, key: ChannelKey, from: Offset, to: Offset) {
-        let next = self.next.entry((client, key)).or_insert(from);
-        if *next != from {
+        let next = self.next_of(client, key, from);
+        if next.offset != from {
             self.broken.push(format!("P6 client {client}: gap from {from:?}, expected {next:?}"));
         }
-        *next = Offset(to.0 + 1);
+        self.gone.push((client, key, from, to));
+        let after = ChannelPosition { offset: Offset(to.0 + 1), ..next };
+        self.next.insert((client, key), after);
     }
 
     /// P4: numbers without holes, the same content for everyone.
     pub(crate) fn delivered(&mut self, client: ClientNo, channel: &str, event: &Event) {
         self.checks.deliveries += 1;
-        let next = self.next.entry((client, event.key)).or_insert(event.offset);
-        if *next != event.offset {
+        let next = self.next_of(client, event.key, event.offset);
+        if next.offset != event.offset {
             self.broken.push(format!(
                 "P4 client {client}: {channel} delivered {:?}, expected {next:?}",
                 event.offset
             ));
         }
-        *next = Offset(event.offset.0 + 1);
+        let after = ChannelPosition { offset: Offset(event.offset.0 + 1), ..next };
+        self.next.insert((client, event.key), after);
         let content = (event.message, event.payload.clone());
-        let log = self.logs.entry(channel.into()).or_default();
+        let log = self.logs.entry((channel.into(), next.epoch)).or_default();
         let known = log.entry(event.offset).or_insert_with(|| content.clone());
         if *known != content {
             let words = format!("P4 {channel} {:?} has two contents", event.offset);
@@ -236,10 +294,16 @@ impl Witness {
         }
     }
 
+    fn next_of(&self, client: ClientNo, key: ChannelKey, offset: Offset) -> ChannelPosition {
+        // An inbox, which has no beginning that is told, lives as long as the world.
+        let unknown = ChannelPosition { epoch: self.epoch, offset };
+        self.next.get(&(client, key)).copied().unwrap_or(unknown)
+    }
+
     /// P7: an acknowledged publish has one number, and no other publish has it.
     pub(crate) fn published(&mut self, channel: &str, message: MessageId, receipt: Receipt) {
         let Receipt::Channel(position) = receipt else { return };
-        let log = self.acked.entry(channel.into()).or_default();
+        let log = self.acked.entry((channel.into(), position.epoch)).or_default();
         if log.insert(position.offset, message).is_some_and(|other| other != message) {
             self.broken.push(format!("P7 {channel} {:?} was given twice", position.offset));
         }
@@ -254,8 +318,19 @@ impl Witness {
     }
 
     /// A client sent a cue.
-    pub(crate) fn cue_sent(&mut self, client: ClientNo, id: u64, reach: CueReach) {
-        self.sent_cues.insert(id, (client, reach));
+    pub(crate) fn cue_sent(
+        &mut self,
+        client: ClientNo,
+        id: u64,
+        reach: CueReach,
+        listeners: Vec<ClientNo>,
+    ) {
+        self.sent_cues.insert(id, (client, reach, listeners));
+    }
+
+    /// Whether an honest client sent it.
+    pub(crate) fn knows_cue(&self, id: u64) -> bool {
+        self.sent_cues.contains_key(&id)
     }
 
     /// P17: once, in time, and only to those for whom it is. `tick` is the newest that the client
@@ -271,8 +346,8 @@ impl Witness {
         }
         let meant = match self.sent_cues.get(&id) {
             None => false,
-            Some((sender, CueReach::World)) => *sender != client,
-            Some((sender, CueReach::Near)) => {
+            Some((sender, CueReach::World, _)) => *sender != client,
+            Some((sender, CueReach::Near, _)) => {
                 let came = |who, within_m| self.came_near(who, cue.place, cue.tick, within_m);
                 *sender != client && came(*sender, 0.0) && came(client, RADIUS_M)
             }
@@ -285,14 +360,17 @@ impl Witness {
     /// Was a client within a distance of a place at some moment of a tick? It may have caught up
     /// with many samples in that tick, and the cue may have come with any of them.
     fn came_near(&self, client: ClientNo, place: [f64; 3], tick: Tick, within_m: f64) -> bool {
-        let accepted = |tick: u32| {
-            let all = self.accepted.get(&Tick(tick))?;
+        let of = |all: &BTreeMap<_, Accepted>| {
             all.values().find(|a| a.owner == Some(client)).map(|a| metres(a.position))
         };
-        let (Some(end), Some(way)) = (accepted(tick.0), self.ways.get(&client)) else {
+        // Of two ticks that made up for lost time only the second was seen.
+        let ended = self.accepted.range(tick..).next().and_then(|(_, all)| of(all));
+        let (Some(end), Some(way)) = (ended, self.ways.get(&client)) else {
             return false;
         };
-        let start = accepted(tick.0.saturating_sub(1)).unwrap_or(end);
+        // The tick before may have been long ago: a process that did not run skips ticks.
+        let before = self.accepted.range(..tick).next_back();
+        let start = before.and_then(|(_, all)| of(all)).unwrap_or(end);
         let is = |place| move |sample: &[f64; 3]| away_m(*sample, place) < SNAP_M;
         let first = way.iter().position(is(start)).unwrap_or(0);
         let last = way.iter().rposition(is(end)).unwrap_or(way.len() - 1);
@@ -300,37 +378,47 @@ impl Witness {
         between.any(|sample| away_m(*sample, place) <= within_m + BOUND_M)
     }
 
-    /// P17, at the end of a run without faults: all `clients` heard what was for everyone.
-    pub(crate) fn all_heard(&mut self, clients: usize) {
-        for (id, (sender, reach)) in &self.sent_cues {
-            for client in (0..clients).filter(|c| c != sender && *reach == CueReach::World) {
+    /// P17, at the end of a run without faults: all heard what was for everyone while they were in.
+    pub(crate) fn all_heard(&mut self) {
+        for (id, (sender, reach, listeners)) in &self.sent_cues {
+            let meant = listeners.iter().filter(|c| *c != sender && *reach == CueReach::World);
+            for client in meant {
                 self.checks.calls += 1;
-                if !self.heard_cues.contains(&(client, *id)) {
+                if !self.heard_cues.contains(&(*client, *id)) {
                     self.broken.push(format!("P17 client {client} never heard cue {id}"));
                 }
             }
         }
     }
 
-    /// At the end, of a client that was never reset: it has heard its channel to the top.
+    /// P6, at the end: a client has heard its channel to the top of the life that it is in now.
     pub(crate) fn reached_top(&mut self, client: ClientNo, key: ChannelKey, channel: &str) {
-        let acked = self.acked.get(channel).and_then(|log| log.last_key_value());
+        let Some(epoch) = self.lives.get(channel).copied() else { return };
+        let acked = self.acked.get(&(channel.into(), epoch)).and_then(|log| log.last_key_value());
         let Some((top, _)) = acked else { return };
-        let next = self.next.get(&(client, key)).copied().unwrap_or_default();
-        if next.0 <= top.0 {
-            let words = format!("P6 client {client}: {channel} stands at {next:?}, top is {top:?}");
-            self.broken.push(words);
+        let stands = self.next_of(client, key, Offset(0));
+        if stands.offset <= *top || stands.epoch != epoch {
+            self.broken.push(format!(
+                "P6 client {client}: {channel} stands at {stands:?}, top is {top:?} of {epoch:?}"
+            ));
         }
     }
 
-    /// At the end: everything acknowledged was delivered to those who listened throughout.
+    /// At the end: everything acknowledged in a life of a channel that goes on was delivered to
+    /// those who listened.
     pub(crate) fn end(&mut self) {
         self.checks.ends += 1;
-        for (channel, acked) in &self.acked {
-            let log = self.logs.get(channel);
-            for (offset, message) in acked {
+        for (channel, epoch) in &self.lives {
+            let life = (channel.clone(), *epoch);
+            let (Some(acked), Some(from)) = (self.acked.get(&life), self.heard_from.get(&life))
+            else {
+                continue;
+            };
+            let log = self.logs.get(&life);
+            for (offset, message) in acked.range(from..) {
+                let told = |(_, _, from, to): &(_, _, _, _)| (from..=to).contains(&offset);
                 let heard = log.and_then(|log| log.get(offset));
-                if heard.is_none_or(|(m, _)| m != message) {
+                if heard.is_none_or(|(m, _)| m != message) && !self.gone.iter().any(told) {
                     self.broken.push(format!("P6 {channel} {offset:?} was acked and never heard"));
                 }
             }

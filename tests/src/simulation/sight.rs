@@ -1,6 +1,6 @@
 //! Who sees whom, worked out from accepted positions alone, with the memory that hysteresis needs.
 
-use crate::witness::{Accepted, ClientNo, HYSTERESIS, RADIUS_M, distance_m};
+use super::witness::{Accepted, ClientNo, HYSTERESIS, RADIUS_M, distance_m};
 use starling_protocol::units::EntityId;
 use std::collections::BTreeMap;
 

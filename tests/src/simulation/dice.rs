@@ -5,8 +5,16 @@
 pub(crate) struct Dice(u64);
 
 impl Dice {
+    #[cfg(test)]
     pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// The dice of one purpose: what is drawn for another does not move them.
+    pub(crate) fn lane(seed: u64, lane: u64) -> Self {
+        let mut dice = Self(seed ^ lane.wrapping_mul(0xd134_2543_de82_ef95));
+        dice.next();
+        dice.fork(lane)
     }
 
     /// Dice of their own for one purpose.

@@ -1,0 +1,307 @@
+//! Clients that move, talk and signal, and tell the witness all they hear.
+
+use super::dice::Dice;
+use super::hearing::Hearing;
+use super::orbit::Orbit;
+use super::witness::{CueReach, RADIUS_M, Told, Witness};
+use starling_client::net::{ClientIndex, Pilot};
+use starling_client::{
+    ClientEvent, Cue, CueTo, OwnKey, Pose, Publication, Sampling, Session, SessionState, SpawnSpec,
+    SubscribeOptions,
+};
+use starling_protocol::close::CloseCode;
+use starling_protocol::message::control::ResumeAnswer;
+use starling_protocol::message::events::{Answer, Scope};
+use starling_protocol::message::interest::{Interest, Shape};
+use starling_protocol::units::{ChannelKey, EntityId, Epoch, MessageId, Nanos, Slot};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The channels that everyone subscribes to.
+pub(crate) const CHANNELS: [&str; 3] = ["chat/all", "chat/red", "scores"];
+/// Ticks for which a cue of the simulation lives.
+const CUE_LIFE: u8 = 4;
+
+/// One client as the simulation knows it.
+#[derive(Debug)]
+pub(crate) struct Bird {
+    orbit: Orbit,
+    dice: Dice,
+    pub(crate) me: Option<OwnKey>,
+    channels: BTreeMap<ChannelKey, String>,
+    publishes: BTreeMap<MessageId, String>,
+    hearing: Hearing,
+    /// The life of the world that its session is of.
+    epoch: Epoch,
+    /// It breaks the protocol: what it says it was told is of no account.
+    rogue: bool,
+    /// It is in, and has been for long enough to hear what is for everyone.
+    pub(crate) listens: bool,
+    /// It has heard something since this was last set to false: its path works.
+    pub(crate) hears: bool,
+}
+
+/// All clients, and what they heard.
+#[derive(Debug)]
+pub(crate) struct Flock {
+    pub(crate) birds: Vec<Bird>,
+    pub(crate) witness: Witness,
+    /// What clients were told since this was last emptied, as numbers.
+    pub(crate) told: Vec<(usize, u64)>,
+}
+
+impl Flock {
+    /// So many clients, of which the last ones are rogues.
+    pub(crate) fn new(clients: usize, rogues: usize, seed: u64) -> Self {
+        let mut dice = Dice::lane(seed, 3);
+        let mut bird = |i: usize| Bird {
+            orbit: Orbit::draw(&mut dice.fork(i as u64)),
+            dice: dice.fork(1_000 + i as u64),
+            me: None,
+            channels: BTreeMap::new(),
+            publishes: BTreeMap::new(),
+            hearing: Hearing::default(),
+            epoch: Epoch::default(),
+            rogue: i >= clients,
+            listens: false,
+            hears: false,
+        };
+        let birds = (0..clients + rogues).map(&mut bird).collect();
+        Self { birds, witness: Witness::default(), told: Vec::new() }
+    }
+
+    /// What a client asks for when it is made.
+    pub(crate) fn outfit(&mut self, client: usize, session: &mut Session) {
+        let bird = &mut self.birds[client];
+        let start = bird.orbit.at(0.0);
+        self.witness.sampled(client, start);
+        let kind = if bird.rogue { "rogue" } else { "bird" };
+        let spec = SpawnSpec::at(Pose::at(start)).named(format!("{kind}/{client}"));
+        bird.me = Some(session.spawn(spec).expect("a new session takes a spawn"));
+        let shape = Shape::Around { entity: None, radius_m: RADIUS_M as f32 };
+        session.set_interest(0, Interest::new(shape)).expect("a sound area of interest");
+        for channel in CHANNELS {
+            let key = session.subscribe(channel, SubscribeOptions::default());
+            bird.channels.insert(key.expect("a sound subscription"), channel.into());
+        }
+    }
+
+    /// Something random that a client does, a few times a second.
+    pub(crate) fn act(&mut self, client: usize, session: &mut Session) {
+        let listeners = (0..self.birds.len()).filter(|i| self.birds[*i].listens).collect();
+        let bird = &mut self.birds[client];
+        // So large that nobody hits upon it who spoils the bytes of another.
+        let id = bird.dice.next();
+        let payload = id.to_le_bytes();
+        match bird.dice.below(8) {
+            0..=3 => {
+                let channel = CHANNELS[bird.dice.below(CHANNELS.len() as u64) as usize];
+                // Too many in flight on a bad link is a documented answer, not a loss.
+                if let Ok(message) = session.publish(Publication::to_channel(channel, payload)) {
+                    bird.publishes.insert(message, channel.into());
+                }
+            }
+            4 => drop(session.publish(Publication::near_mine(30.0, payload))),
+            5 => drop(session.publish(Publication::new(Scope::World, payload))),
+            _ => {
+                let Some(me) = bird.me else { return };
+                let (to, reach) = if bird.dice.chance(0.5) {
+                    (CueTo::NearMine(me, RADIUS_M as f32), CueReach::Near)
+                } else {
+                    (CueTo::World, CueReach::World)
+                };
+                // A session that is not live says so; then there is no cue.
+                let sent = session.send_cue(to, 7, CUE_LIFE, &payload).is_ok();
+                if sent && !bird.rogue {
+                    self.witness.cue_sent(client, id, reach, listeners);
+                }
+            }
+        }
+    }
+
+    /// A step of all clients begins.
+    pub(crate) fn begin_step(&mut self) {
+        self.birds.iter_mut().for_each(|bird| bird.hearing.begin_step());
+    }
+
+    /// Judges the view of a client while there are no faults.
+    pub(crate) fn judge(&mut self, client: usize, session: &Session, arrived: bool) {
+        let state = session.state();
+        let live = state == SessionState::Live;
+        let Some(table) = session.view().table().filter(|_| live) else {
+            return self.witness.broken.push(format!("P3 client {client} is {state:?}"));
+        };
+        let entities = table.slots().filter_map(|slot| Some((table.entity(slot)?.entity, slot)));
+        let slots: BTreeMap<EntityId, Slot> = entities.collect();
+        let view = slots.keys().copied().collect();
+        self.witness.view(client, arrived, &view, |entity, tick| {
+            table.position(*slots.get(&entity)?, tick)
+        });
+    }
+
+    /// Looks for what was acknowledged, at the end of a run.
+    pub(crate) fn end(&mut self) {
+        for (client, bird) in self.birds.iter().enumerate().filter(|(_, bird)| !bird.rogue) {
+            for (key, channel) in &bird.channels {
+                self.witness.reached_top(client, *key, channel);
+            }
+        }
+        self.witness.end();
+    }
+
+    fn note(&mut self, client: usize, number: u64) {
+        self.told.push((client, number));
+    }
+
+    /// What a client was told is judged: it is honest, and of the life of the world that runs.
+    fn judges(&self, client: usize) -> bool {
+        let Bird { rogue, epoch, .. } = self.birds[client];
+        !rogue && epoch == self.witness.epoch()
+    }
+
+    /// Which life of the world a client's session is of.
+    fn enters(&mut self, client: usize, session: &Session) {
+        let epoch = session.welcome().map_or_else(Epoch::default, |welcome| welcome.epoch);
+        let bird = &mut self.birds[client];
+        if epoch != bird.epoch {
+            bird.epoch = epoch;
+            bird.hearing = Hearing::default();
+        }
+    }
+
+    /// A client is in, again or for the first time.
+    fn joined(&mut self, client: usize, session: &Session, resumed: bool) {
+        self.witness.reconnected(client);
+        if !resumed {
+            self.witness.forgets(client);
+        }
+        self.enters(client, session);
+        self.note(client, 7);
+    }
+
+    /// I14: why an honest client's connection ended.
+    fn ended(&mut self, client: usize, code: CloseCode) {
+        let fine = [
+            CloseCode::LOST,
+            CloseCode::GOING_AWAY,
+            CloseCode::SLOW_CONSUMER,
+            CloseCode::HELLO_TIMEOUT,
+            CloseCode::OVERLOADED,
+            CloseCode::GOODBYE,
+        ];
+        if !self.birds[client].rogue && !fine.contains(&code) {
+            self.witness.broken.push(format!("I14 client {client} was closed with {code}"));
+        }
+    }
+}
+
+impl Pilot for Flock {
+    fn sample(&mut self, client: ClientIndex, session: &mut Session, sampling: Sampling) {
+        let bird = &self.birds[client.0];
+        let Some(me) = bird.me else { return };
+        let (at, soon) = (sampling.at.as_secs_f64(), 0.001);
+        let (here, next) = (bird.orbit.at(at), bird.orbit.at(at + soon));
+        let velocity = std::array::from_fn(|axis| (next[axis] - here[axis]) / soon);
+        self.witness.sampled(client.0, here);
+        // Before the entity stands there is nothing to move.
+        let _ = session.set_pose(me, Pose::at(here).moving(velocity));
+    }
+
+    fn heard(&mut self, client: ClientIndex, session: &mut Session, at: Nanos) {
+        let heard = session.view().heard().clone();
+        let client = client.0;
+        self.enters(client, session);
+        self.birds[client].hears = true;
+        self.note(client, at.0 ^ u64::from(heard.tick.0) << 40);
+        if !self.judges(client) {
+            return;
+        }
+        self.birds[client].hearing.hear(heard.tick);
+        let Some(table) = session.view().table() else { return };
+        let mut view = BTreeSet::<EntityId>::new();
+        let mut sum = 0;
+        for entity in table.slots().filter_map(|slot| table.entity(slot)) {
+            view.insert(entity.entity);
+            let Some(copy) = table.position(entity.slot, heard.tick) else { continue };
+            let state = entity.state.tick();
+            self.witness.position(client, entity.entity, heard.tick, state, copy);
+            sum ^= copy
+                .0
+                .iter()
+                .fold(0, |sum: u64, c| sum.rotate_left(5) ^ u64::from(c.cast_unsigned()));
+        }
+        self.note(client, sum);
+        self.witness.set(client, heard.tick, &view);
+    }
+
+    fn event(&mut self, client: ClientIndex, session: &mut Session, event: ClientEvent) {
+        let client = client.0;
+        if self.birds[client].rogue {
+            return self.note(client, 1);
+        }
+        let bird = &mut self.birds[client];
+        match event {
+            ClientEvent::Subscribed { key, answer: Answer::Reset(position) } => {
+                let channel = bird.channels.get(&key).map_or("", String::as_str);
+                self.witness.starts(client, key, channel, position);
+            }
+            ClientEvent::Delivered(event) => {
+                let inbox = format!("inbox of {client}");
+                let channel = bird.channels.get(&event.key).unwrap_or(&inbox).clone();
+                self.witness.delivered(client, &channel, &event);
+                self.note(client, event.offset.0 << 8 | 2);
+            }
+            ClientEvent::Gap { key, from, to } => self.witness.gap(client, key, from, to),
+            ClientEvent::Published { message, receipt } => {
+                if let Some(channel) = bird.publishes.remove(&message) {
+                    self.witness.published(&channel, message, receipt);
+                }
+            }
+            ClientEvent::Connected { .. } => self.joined(client, session, false),
+            ClientEvent::Reconnected { answer, .. } => {
+                self.joined(client, session, answer == ResumeAnswer::Resumed);
+            }
+            ClientEvent::Reconnecting { code, .. } => self.ended(client, code),
+            ClientEvent::Closed { error } => {
+                self.witness.broken.push(format!("client {client} ended: {error}"));
+            }
+            _ => self.note(client, 3),
+        }
+    }
+
+    fn cue(&mut self, client: ClientIndex, _: &mut Session, cue: Cue) {
+        let client = client.0;
+        let id = cue.payload().try_into().map_or(0, u64::from_le_bytes);
+        self.note(client, id);
+        let of_rogue = !self.witness.knows_cue(id) && self.birds.iter().any(|bird| bird.rogue);
+        if !self.judges(client) || of_rogue {
+            return;
+        }
+        let newest = self.birds[client].hearing.on_arrival();
+        let told = Told { tick: cue.tick, place: cue.position.unwrap_or_default() };
+        self.witness.cue(client, id, &told, newest, u32::from(CUE_LIFE));
+    }
+}
+
+/// One seat of the flock: a client that has its transport to itself is the first on it.
+pub(crate) struct Seated<'a> {
+    pub(crate) flock: &'a mut Flock,
+    pub(crate) client: ClientIndex,
+}
+
+impl Pilot for Seated<'_> {
+    fn sample(&mut self, _: ClientIndex, session: &mut Session, sampling: Sampling) {
+        self.flock.sample(self.client, session, sampling);
+    }
+
+    fn heard(&mut self, _: ClientIndex, session: &mut Session, at: Nanos) {
+        self.flock.heard(self.client, session, at);
+    }
+
+    fn event(&mut self, _: ClientIndex, session: &mut Session, event: ClientEvent) {
+        self.flock.event(self.client, session, event);
+    }
+
+    fn cue(&mut self, _: ClientIndex, session: &mut Session, cue: Cue) {
+        self.flock.cue(self.client, session, cue);
+    }
+}
