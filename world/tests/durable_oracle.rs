@@ -285,6 +285,10 @@ impl Run {
             EventDown::Published { message, receipt } => self.acknowledge(who, message, receipt),
             EventDown::PublishRefused { message, code, .. } => self.refused(who, message, code),
             EventDown::Unsubscribed { key: ChannelKey(u32::MAX), .. } => {} // a sign of life
+            // Followed just before the process died, so that the session was kept without it.
+            EventDown::Unsubscribed { key, code: CloseCode::LOST } => {
+                self.subscribe(who, channel_of(key));
+            }
             EventDown::Unsubscribed { key, code } => {
                 assert_eq!(code, CloseCode::STORE_DAMAGED);
                 self.give_up(who, channel_of(key));

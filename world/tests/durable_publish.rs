@@ -133,6 +133,20 @@ fn a_publisher_that_resumed_meanwhile_is_answered_on_its_new_connection() {
 }
 
 #[test]
+fn an_id_that_is_used_again_for_something_else_is_refused_and_not_swallowed() {
+    let mut stage = Stage::durable();
+    let alice = stage.guest_named("alice");
+    let other = Publish { payload: b"something else".to_vec(), ..message(CHAT, 5) };
+    stage.offer(&alice, CHAT, 5);
+    assert_eq!(stage.publish(alice.conn, other.clone()), Err(CloseCode::CONFLICT), "pending");
+    stage.crash(usize::MAX);
+    let alice = stage.guest_named("alice");
+    assert_eq!(stage.publish(alice.conn, other), Err(CloseCode::CONFLICT), "kept");
+    assert_eq!(stage.publish(alice.conn, message("kept/b", 5)), Err(CloseCode::CONFLICT));
+    assert!(stage.say(alice.conn, CHAT, 5).is_ok(), "the same is a repeat");
+}
+
+#[test]
 fn an_expected_offset_counts_what_is_pending() {
     let mut stage = Stage::durable();
     let alice = stage.guest_named("alice");

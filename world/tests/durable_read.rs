@@ -258,6 +258,7 @@ fn what_was_committed_and_not_acknowledged_is_recognised_after_a_restart() {
     let mut stage = Stage::durable();
     let alice = stage.guest_named("alice");
     let at = top(&mut stage, &alice);
+    stage.commit();
     for id in 1..=3 {
         stage.event(alice.conn, EventUp::Publish(Box::new(message(CHAT, id))));
     }

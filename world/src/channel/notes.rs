@@ -251,7 +251,7 @@ impl Notes {
 impl World {
     /// Sets or takes back a note, once, and answers as a publish is answered.
     pub(crate) fn annotate(&mut self, idx: SessionIdx, said: Annotate) {
-        self.once(idx, said.message, |world| world.take_note(idx, said));
+        self.once(idx, (said.message, 0), |world| world.take_note(idx, said));
     }
 
     fn take_note(&mut self, idx: SessionIdx, said: Annotate) -> Result<Accepted, Refusal> {

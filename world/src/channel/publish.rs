@@ -7,7 +7,7 @@ use super::{Channel, ChannelIdx, ChannelKind, state};
 use crate::World;
 use crate::counters::count;
 use crate::durable::pending::Asked;
-use crate::durable::seen::{Author, Fate};
+use crate::durable::seen::{self, Author, Fate};
 use crate::session::SessionIdx;
 use starling_protocol::close::{CloseCode, Retry};
 use starling_protocol::limits::{CHANNEL_NAME_BYTES_MAX, EVENT_BYTES_MAX};
@@ -46,18 +46,20 @@ impl World {
     /// storage (P5).
     pub(crate) fn publish(&mut self, idx: SessionIdx, publish: Publish) {
         let message = publish.message;
-        self.once(idx, message, |world| world.accept(idx, publish));
+        let content = self.content(&publish);
+        self.once(idx, (message, content), |world| world.accept(idx, publish));
     }
 
     /// Does what a message of a client asks, once however often it is repeated, and answers it.
+    /// An id that was used for other content is refused, where both are known (not 0).
     pub(super) fn once(
         &mut self,
         idx: SessionIdx,
-        message: MessageId,
+        (message, content): (MessageId, u64),
         accept: impl FnOnce(&mut Self) -> Result<Accepted, Refusal>,
     ) {
         let now = self.now;
-        let answer = match self.repeated(idx, message) {
+        let answer = match self.repeated(idx, message, content) {
             Some(answer) => {
                 self.counters.events_repeated += 1;
                 answer
@@ -81,6 +83,7 @@ impl World {
         &mut self,
         idx: SessionIdx,
         message: MessageId,
+        content: u64,
     ) -> Option<Result<Accepted, Refusal>> {
         if let Some(receipt) = self.sessions[idx].repeats.find(message, self.now) {
             return Some(Ok(Accepted::Now(receipt)));
@@ -88,12 +91,24 @@ impl World {
         let Asked { session, author, .. } = self.asked(idx, message)?;
         let seen = &mut self.durable.seen;
         match seen.find(&author, message)? {
-            Fate::Kept(at) => return Some(Ok(Accepted::Now(Receipt::Channel(*at)))),
+            Fate::Kept(stands) | Fate::Pending(stands, _) if !stands.may_be(content) => {
+                return Some(Err(CloseCode::CONFLICT.into()));
+            }
+            Fate::Kept(stands) => return Some(Ok(Accepted::Now(Receipt::Channel(stands.at)))),
             Fate::Damaged => return Some(Err(CloseCode::STORE_DAMAGED.into())),
             Fate::Pending(..) => {}
         }
         let waits = seen.wait(&author, message, session);
         Some(if waits { Ok(Accepted::OnceKept) } else { Err(CloseCode::STORE_BUSY.into()) })
+    }
+
+    /// A digest of what a publish to a channel says, in a world with a store; else 0.
+    fn content(&self, publish: &Publish) -> u64 {
+        let Publish { action, key, parent, payload, .. } = publish;
+        match channel_of(&publish.scope).filter(|_| self.durable.journal.is_on()) {
+            Some(channel) => seen::content(&channel, *action, key.as_deref(), *parent, payload),
+            None => 0,
+        }
     }
 
     /// Who asks, as it is known after a restart; nobody in a world without a store.

@@ -1,14 +1,14 @@
 //! Events that are numbered and not yet on stable storage.
 
 use super::rows;
-use super::seen::{Author, Fate};
+use super::seen::{self, Author, Fate, Stands};
 use crate::World;
 use crate::channel::ChannelIdx;
 use crate::channel::log::Record;
 use crate::checksum::Checksum;
 use crate::journal::{Health, Table};
 use starling_protocol::close::CloseCode;
-use starling_protocol::message::events::{EventDown, Receipt};
+use starling_protocol::message::events::{Action, EventDown, Receipt};
 use starling_protocol::units::{ChannelPosition, MessageId, Offset, SessionId};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -101,6 +101,7 @@ impl World {
         asked: Option<Asked>,
     ) -> ChannelPosition {
         let (at_ms, minute) = (self.kept_ms(), self.kept_minute());
+        let content = self.content_of(idx, &record);
         let row = rows::event(&record);
         let bytes = row.len();
         let at = self.channels.append_unseen(idx, Arc::new(record));
@@ -112,11 +113,24 @@ impl World {
             self.journal_channel(idx);
             self.retain(idx);
         }
-        let message = asked.map(|asked| self.journal_message(at, minute, asked));
+        let message =
+            asked.map(|asked| self.journal_message(Stands { at, content }, minute, asked));
         let change = self.durable.journal.written();
         let waiting = Waiting { change, channel: idx, offset: at.offset, bytes, message };
         self.durable.pending.push(waiting);
         at
+    }
+
+    /// What a publish says. A note's event says more than its request did.
+    fn content_of(&self, idx: ChannelIdx, record: &Record) -> u64 {
+        let Record { action, state_key, parent, payload, .. } = record;
+        match action {
+            Action::Annotate(_) => 0,
+            _ => {
+                let name = &self.channels[idx].name;
+                seen::content(name, *action, state_key.as_deref(), *parent, payload)
+            }
+        }
     }
 
     /// What the channel's row says has changed.
@@ -131,14 +145,14 @@ impl World {
 
     fn journal_message(
         &mut self,
-        at: ChannelPosition,
+        stands: Stands,
         minute: u32,
         asked: Asked,
     ) -> (Author, MessageId) {
         let Asked { session, author, message } = asked;
         let key = rows::seen_key(minute, &author, message);
-        self.durable.journal.put(Table::Seen, key, rows::seen(at));
-        let fate = Fate::Pending(at, vec![session]);
+        self.durable.journal.put(Table::Seen, key, rows::seen(stands));
+        let fate = Fate::Pending(stands, vec![session]);
         self.durable.seen.insert(minute, author.clone(), message, fate);
         (author, message)
     }

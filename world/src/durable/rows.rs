@@ -5,14 +5,14 @@
 //! | `World` | `life/0`, `life/1`: the same twice | epoch |
 //! | `Channel` | name | id, epoch, newest offset, marks (offset, milliseconds, bytes)... |
 //! | `Event` | id, offset (8 bytes each, the high one first) | tick, unix milliseconds, publisher (session, subject), message, action, key, milliseconds that its value lasts and one (0: for ever), parent, payload |
-//! | `Seen` | minute (4 bytes), author, message (8 bytes) | epoch, offset |
+//! | `Seen` | minute (4 bytes), author, message (8 bytes) | epoch, offset, digest of the content |
 //!
 //! An author is a 0 and the session (8 bytes), or a 1 and the bytes of the subject. Keys sort as
 //! their numbers do, so that ranges of offsets and of minutes are ranges of rows.
 
 use super::kept::Mark;
 use super::row::{RowPen, RowReader};
-use super::seen::Author;
+use super::seen::{Author, Stands};
 use crate::channel::log::Record;
 use starling_protocol::message::events::{Action, MemberState, Publisher};
 use starling_protocol::units::{ChannelPosition, Epoch, MessageId, Offset, SessionId, Tick};
@@ -146,6 +146,11 @@ fn action(pen: RowPen, action: Action) -> RowPen {
     }
 }
 
+/// An action as bytes.
+pub(crate) fn action_bytes(what: Action) -> Vec<u8> {
+    action(RowPen::new(V1), what).done()
+}
+
 fn read_action(row: &mut RowReader<'_>) -> Option<Action> {
     Some(match row.number::<u8>()? {
         0 => Action::Message,
@@ -197,15 +202,16 @@ pub(crate) fn read_seen_key(key: &[u8]) -> Option<(u32, Author, MessageId)> {
 }
 
 /// The value of a message id's row.
-pub(crate) fn seen(at: ChannelPosition) -> Vec<u8> {
-    RowPen::new(V1).number(at.epoch.0).number(at.offset.0).done()
+pub(crate) fn seen(Stands { at, content }: Stands) -> Vec<u8> {
+    RowPen::new(V1).number(at.epoch.0).number(at.offset.0).number(content).done()
 }
 
 /// Where the message stands.
-pub(crate) fn read_seen(value: &[u8]) -> Option<ChannelPosition> {
+pub(crate) fn read_seen(value: &[u8]) -> Option<Stands> {
     let mut row = RowReader::new(value, V1)?;
     let at = ChannelPosition { epoch: Epoch(row.number()?), offset: Offset(row.number()?) };
-    row.done(at)
+    let content = row.number()?;
+    row.done(Stands { at, content })
 }
 
 #[cfg(test)]
@@ -282,7 +288,8 @@ mod tests {
         let row = ChannelRow { id: 3, newest: at, marks: marks.to_vec() };
         assert_eq!(read_channel(&channel(3, at, marks.iter())), Some(row));
         assert_eq!(read_life(&life(Epoch(4))), Some(Epoch(4)));
-        assert_eq!(read_seen(&seen(at)), Some(at));
+        let stands = Stands { at, content: u64::MAX };
+        assert_eq!(read_seen(&seen(stands)), Some(stands));
         for author in [Author::Session(SessionId(7)), Author::Subject("bob".into())] {
             let key = seen_key(12, &author, MessageId(5));
             assert_eq!(read_seen_key(&key), Some((12, author, MessageId(5))));

@@ -6,7 +6,8 @@
 use super::rows;
 use crate::checksum::Checksum;
 use starling_protocol::limits::IDEMPOTENCE_SECONDS;
-use starling_protocol::units::{ChannelPosition, MessageId, SessionId};
+use starling_protocol::message::events::Action;
+use starling_protocol::units::{ChannelPosition, MessageId, Offset, SessionId};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -39,13 +40,42 @@ impl Author {
     }
 }
 
+/// Where a message stands, and a digest of what it said, 0 where that is not compared: an id that
+/// is used again for something else is refused, not taken for a repeat and lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stands {
+    pub(crate) at: ChannelPosition,
+    pub(crate) content: u64,
+}
+
+impl Stands {
+    /// Can a message with this content be the same one?
+    pub(crate) const fn may_be(&self, content: u64) -> bool {
+        content == 0 || self.content == 0 || self.content == content
+    }
+}
+
+/// A digest of what a message says; never 0.
+pub(crate) fn content(
+    channel: &str,
+    action: Action,
+    key: Option<&str>,
+    parent: Option<Offset>,
+    payload: &[u8],
+) -> u64 {
+    let mut sum = Checksum::new();
+    sum.add_bytes(channel.as_bytes()).add_bytes(&rows::action_bytes(action));
+    sum.add_bytes(key.unwrap_or_default().as_bytes()).add(parent.map_or(0, |parent| parent.0));
+    sum.add_bytes(payload).value().max(1)
+}
+
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It stands here, on stable storage.
-    Kept(ChannelPosition),
-    /// It will stand here; these are told when it does.
-    Pending(ChannelPosition, Vec<SessionId>),
+    /// It is on stable storage.
+    Kept(Stands),
+    /// It will be; these are told when it is.
+    Pending(Stands, Vec<SessionId>),
     /// It was accepted, and the row that says where is damaged.
     Damaged,
 }
@@ -95,10 +125,10 @@ impl Seen {
         message: MessageId,
     ) -> Option<(ChannelPosition, Vec<SessionId>)> {
         let fate = self.fates.get_mut(&(author.clone(), message))?;
-        let Fate::Pending(at, waiting) = fate else { return None };
-        let told = (*at, std::mem::take(waiting));
-        *fate = Fate::Kept(told.0);
-        Some(told)
+        let Fate::Pending(stands, waiting) = fate else { return None };
+        let (stands, waiting) = (*stands, std::mem::take(waiting));
+        *fate = Fate::Kept(stands);
+        Some((stands.at, waiting))
     }
 
     /// Forgets what is older than ten minutes; returns the keys of the rows that go with it.
@@ -130,8 +160,10 @@ impl Seen {
             for (author, message) in ids {
                 sum.add_bytes(&rows::seen_key(*minute, author, *message));
                 match self.find(author, *message) {
-                    Some(Fate::Kept(at)) => sum.add(1u8).add(at.epoch.0).add(at.offset.0),
-                    Some(Fate::Pending(at, waiting)) => {
+                    Some(Fate::Kept(Stands { at, content })) => {
+                        sum.add(1u8).add(at.epoch.0).add(at.offset.0).add(*content)
+                    }
+                    Some(Fate::Pending(Stands { at, .. }, waiting)) => {
                         for session in waiting {
                             sum.add(session.0);
                         }
@@ -147,10 +179,10 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use starling_protocol::units::{Epoch, Offset};
+    use starling_protocol::units::Epoch;
 
-    fn at(offset: u64) -> ChannelPosition {
-        ChannelPosition { epoch: Epoch(1), offset: Offset(offset) }
+    fn at(offset: u64) -> Stands {
+        Stands { at: ChannelPosition { epoch: Epoch(1), offset: Offset(offset) }, content: 9 }
     }
 
     #[test]
@@ -174,7 +206,7 @@ mod tests {
         assert!(seen.wait(&alice, MessageId(5), SessionId(1)));
         assert!(seen.prune(500).is_some());
         let told = seen.kept(&alice, MessageId(5));
-        assert_eq!(told, Some((at(7), vec![SessionId(1), SessionId(2)])));
+        assert_eq!(told, Some((at(7).at, vec![SessionId(1), SessionId(2)])));
         assert_eq!(seen.kept(&alice, MessageId(5)), None);
         assert!(!seen.wait(&alice, MessageId(5), SessionId(3)), "it is there already");
     }
@@ -194,5 +226,16 @@ mod tests {
         assert_ne!(of(1, ""), of(2, ""));
         let long = "x".repeat(SUBJECT_BYTES_MAX + 1);
         assert_ne!(of(1, &long), of(2, &long));
+    }
+
+    #[test]
+    fn what_says_something_else_is_another_message() {
+        let say =
+            |channel, key, payload: &[u8]| content(channel, Action::Message, key, None, payload);
+        let one = say("a", None, b"x");
+        assert_eq!(one, say("a", None, b"x"));
+        let others = [say("b", None, b"x"), say("a", Some("k"), b"x"), say("a", None, b"y")];
+        assert!(others.iter().all(|other| *other != one && *other != 0));
+        assert!(at(1).may_be(0) && at(1).may_be(9) && !at(1).may_be(8));
     }
 }
