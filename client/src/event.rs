@@ -228,6 +228,11 @@ pub enum ClientEvent {
         /// One for each channel, in the order asked for.
         channels: Vec<Unread>,
     },
+    /// A page of history is here: see [`Session::page`](crate::Session::page).
+    History {
+        /// Of this request.
+        request: u32,
+    },
     /// A lease or a receipt of mine was refused.
     ChannelRefused {
         /// In this channel.

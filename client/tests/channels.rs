@@ -3,12 +3,14 @@
 
 mod support;
 
-use starling_client::{ClientEvent, Publication, PublishStatus, SubscribeOptions};
+use starling_client::{
+    ClientEvent, History, PageStatus, Publication, PublishStatus, SubscribeOptions,
+};
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::control::{ControlUp, INBOX, ResumeAnswer};
 use starling_protocol::message::events::{
-    Action, Answer, DeliveryClass, Event, EventDown, EventUp, Member, MemberState, Publisher,
-    Receipt,
+    Action, Answer, DeliveryClass, Event, EventDown, EventUp, HistoryPage, HistoryRange, Member,
+    MemberState, Publisher, Receipt,
 };
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{
@@ -252,4 +254,33 @@ fn events_that_overtake_the_welcome_wait_for_it() {
     bench.welcome_at(due);
     assert_eq!(delivered(&mut bench), [5]);
     assert!(bench.session.poll_stream(StreamKind::Events).is_empty());
+}
+
+/// P10 as an application sees it: a page is asked for once on each connection until it is answered.
+#[test]
+fn a_page_of_history_is_asked_for_until_it_is_answered() {
+    let mut bench = Bench::live(welcome());
+    let request = bench.session.history("chat", History::newest(2).thread(7)).expect("room");
+    let asked = bench.channel();
+    let [EventUp::History(query)] = &asked[..] else { panic!("{asked:?}") };
+    assert_eq!((query.request, query.limit, query.thread), (request, 2, Some(Offset(7))));
+    assert_eq!(query.range, HistoryRange::Newest);
+    assert_eq!(bench.session.page(request), PageStatus::Pending);
+    let (epoch, top) = (Epoch(1), Offset(9));
+    let expired = Some((Offset(1), Offset(3)));
+    let page = HistoryPage { request, epoch, top, expired, entries: Vec::new(), next: None };
+    bench.tell(&EventDown::History(Box::new(page.clone())));
+    assert!(bench.events().iter().any(|event| matches!(event,
+        ClientEvent::History { request: r } if *r == request)));
+    assert_eq!(bench.session.page(request), PageStatus::Read(Box::new(page)));
+
+    let second = bench.session.history("secret", History::between(1, 9)).expect("room");
+    let code = CloseCode::FORBIDDEN;
+    bench.tell(&EventDown::RequestRefused { request: second, code, retry_after_ms: None });
+    assert!(bench.events().iter().any(|event| matches!(event,
+        ClientEvent::AskRefused { request: r, .. } if *r == second)));
+    assert_eq!(bench.session.page(second), PageStatus::Refused(code));
+    let asked = |n| bench.session.history("chat", History::at(n, n + 1)).map(drop);
+    let refused = (0..5).map(asked).filter(Result::is_err).count();
+    assert_eq!(refused, 1, "four may wait");
 }

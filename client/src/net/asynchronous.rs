@@ -3,14 +3,14 @@
 use super::client::{Client, receive};
 use super::wire::Wire;
 use super::{MonotonicClock, Server, ServerError};
-use crate::channel::{Note, Publication, PublishStatus, UnreadStatus};
+use crate::channel::{History, Note, PageStatus, Publication, PublishStatus, UnreadStatus};
 use crate::error::{ConnectError, RequestError};
 use crate::event::{ClientEvent, Cue};
 use crate::options::ConnectOptions;
 use crate::session::own::{OwnKey, OwnState, SpawnSpec};
 use crate::session::{Session, SessionState};
 use starling_protocol::close::CloseCode;
-use starling_protocol::message::events::{Receipt, Unread};
+use starling_protocol::message::events::{HistoryPage, Receipt, Unread};
 use starling_protocol::units::{MessageId, Nanos};
 use starling_transport::quic::{self, UdpClient, UdpWaker};
 use starling_transport::{Event, Transport};
@@ -231,6 +231,21 @@ impl AsyncClient {
             UnreadStatus::Refused(code) => Some(Err(AskError::Refused(code))),
             UnreadStatus::Unknown => Some(Err(AskError::Closed)),
             UnreadStatus::Pending => session.is_closed().then_some(Err(AskError::Closed)),
+        })
+        .await
+    }
+
+    /// Reads a page of a channel's history.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn history(&self, channel: &str, what: History) -> Result<HistoryPage, AskError> {
+        let request = self.with(|session| session.history(channel, what))?;
+        self.until(|session| match session.page(request) {
+            PageStatus::Read(page) => Some(Ok(*page)),
+            PageStatus::Refused(code) => Some(Err(AskError::Refused(code))),
+            PageStatus::Unknown => Some(Err(AskError::Closed)),
+            PageStatus::Pending => session.is_closed().then_some(Err(AskError::Closed)),
         })
         .await
     }

@@ -1,7 +1,9 @@
 //! What channels carry beside their events: values, notes, receipts, leases.
 
 use super::Session;
-use crate::channel::{FIRST_REQUEST, Heard, KeyedState, Note, UnreadStatus};
+use crate::channel::{
+    FIRST_PAGE, FIRST_REQUEST, Heard, History, KeyedState, Note, PageStatus, UnreadStatus,
+};
 use crate::error::RequestError;
 use crate::event::ClientEvent;
 use starling_protocol::close::CloseCode;
@@ -89,6 +91,27 @@ impl Session {
         self.receipts.status(request)
     }
 
+    /// Reads earlier events of a channel, followed or not. The answer is [`ClientEvent::History`], and
+    /// [`Session::page`] under the number returned; a refusal is [`ClientEvent::AskRefused`].
+    ///
+    /// A page ends at 256 events or 48 KiB: `next` of it says where to ask on. `expired` names the
+    /// part of what was asked for that is kept no longer.
+    ///
+    /// # Errors
+    /// [`RequestError::TooLarge`]; [`RequestError::Busy`] when four wait; [`RequestError::Closed`].
+    pub fn history(&mut self, channel: &str, what: History) -> Result<u32, RequestError> {
+        self.open()?;
+        let request = self.pages.ask(channel, what)?;
+        self.flush();
+        Ok(request)
+    }
+
+    /// What became of a request for a page. The last 16 answers are remembered.
+    #[must_use]
+    pub fn page(&self, request: u32) -> PageStatus {
+        self.pages.status(request)
+    }
+
     /// What the server says of such things.
     pub(super) fn hear_beside(&mut self, message: EventDown) -> Heard {
         match message {
@@ -102,6 +125,13 @@ impl Session {
                 }
                 self.queue.push(ClientEvent::Unread { request, channels });
             }
+            EventDown::History(page) => {
+                let request = page.request;
+                if !self.pages.answer(request, PageStatus::Read(page)) {
+                    return Heard::Breach;
+                }
+                self.queue.push(ClientEvent::History { request });
+            }
             EventDown::RequestRefused { request, code, retry_after_ms } => {
                 self.ask_refused(request, code, retry_after_ms);
             }
@@ -114,7 +144,11 @@ impl Session {
         self.queue.push(if request < FIRST_REQUEST {
             ClientEvent::ChannelRefused { key: ChannelKey(request), code, retry_after_ms }
         } else {
-            self.receipts.answer(request, UnreadStatus::Refused(code));
+            if request < FIRST_PAGE {
+                self.receipts.answer(request, UnreadStatus::Refused(code));
+            } else {
+                self.pages.answer(request, PageStatus::Refused(code));
+            }
             ClientEvent::AskRefused { request, code, retry_after_ms }
         });
     }

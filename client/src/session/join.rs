@@ -119,12 +119,14 @@ impl Session {
             self.subscriptions.resume();
             self.publishes.resume();
             self.receipts.resume();
+            self.pages.ask_again();
             if !same_life {
                 self.cues_up.clear(); // their ticks are of the life before
             }
         } else {
             self.subscriptions.restart(welcome.epoch);
             self.receipts.restart();
+            self.pages.ask_again();
             self.inputs.reset();
             self.cues_up.clear();
             for message in self.publishes.restart() {

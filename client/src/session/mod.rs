@@ -26,7 +26,7 @@ pub(crate) mod uplink;
 pub use stats::Stats;
 
 use crate::backoff::Backoff;
-use crate::channel::{OwnPresence, Publishes, Receipts, Subscriptions};
+use crate::channel::{OwnPresence, Pages, Publishes, Receipts, Subscriptions};
 use crate::clock::ServerClock;
 use crate::error::ConnectError;
 use crate::event::{ClientEvent, Cue};
@@ -136,6 +136,7 @@ pub struct Session {
     publishes: Publishes,
     receipts: Receipts,
     presence: OwnPresence,
+    pages: Pages,
     view: View,
     queue: Queue,
     backoff: Backoff,
@@ -177,6 +178,7 @@ impl Session {
             publishes: Publishes::new(options.seed),
             receipts: Receipts::default(),
             presence: OwnPresence::default(),
+            pages: Pages::default(),
             view: View::new(options.view),
             queue: Queue::default(),
             backoff: Backoff::new(options.seed),

@@ -110,6 +110,7 @@ impl Session {
         self.publishes.flush(&mut self.outbox);
         self.receipts.flush(&mut self.outbox);
         self.presence.flush(&mut self.outbox);
+        self.pages.flush(&mut self.outbox);
     }
 }
 

@@ -373,6 +373,6 @@ impl Session {
         if self.muted {
             return self.mail.has_control();
         }
-        !self.mail.is_empty() || !self.reads.is_empty() || !self.subscriptions.ready.is_empty()
+        !self.mail.is_empty() || self.reads.is_ready() || !self.subscriptions.ready.is_empty()
     }
 }

@@ -11,7 +11,9 @@ use super::deliver::Pen;
 use super::log::Record;
 use super::{Channel, ChannelIdx};
 use crate::World;
+use crate::checksum::Checksum;
 use crate::counters::count;
+use crate::durable::read::{EventRun, Permit, Reader};
 use crate::session::SessionIdx;
 use starling_protocol::close::{CloseCode, Retry};
 use starling_protocol::codec;
@@ -19,16 +21,82 @@ use starling_protocol::limits::{HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, HISTORY_I
 use starling_protocol::message::events::{
     Action, Entry, EventDown, HistoryPage, HistoryQuery, HistoryRange,
 };
-use starling_protocol::units::{ChannelKey, Epoch, Offset};
+use starling_protocol::units::{ChannelKey, Epoch, Offset, SessionId};
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// How long a reader waits that asked too often, or for what the disk has and cannot tell now.
 const RETRY_MS: u32 = 1_000;
 /// Events have no key in a page.
 const NO_KEY: ChannelKey = ChannelKey(0);
 
-/// Reads of a session that wait for their page.
-pub(crate) type Reads = VecDeque<HistoryQuery>;
+/// Reads of a session that wait for their page, answered in order.
+#[derive(Debug, Default)]
+pub(crate) struct Reads(VecDeque<Read>);
+
+/// One of them.
+#[derive(Debug)]
+struct Read {
+    query: HistoryQuery,
+    disk: Disk,
+}
+
+/// What of a page comes from the disk.
+#[derive(Debug)]
+enum Disk {
+    /// Nothing, as far as is known.
+    Nothing,
+    /// What this question asks for, before an offset.
+    Asked(u64, Offset),
+    /// This.
+    Found(Run),
+}
+
+/// A run of events that memory does not hold.
+#[derive(Debug)]
+struct Run {
+    found: EventRun,
+    /// It was asked for up to here, and without it.
+    end: Offset,
+    _permit: Permit,
+}
+
+/// Why there is no page yet.
+enum Need {
+    /// A run of events of this channel.
+    Disk { channel: ChannelIdx, offsets: Range<Offset>, backwards: bool },
+    /// There will be none.
+    Refuse(CloseCode),
+}
+
+impl From<CloseCode> for Need {
+    fn from(code: CloseCode) -> Self {
+        Self::Refuse(code)
+    }
+}
+
+impl Reads {
+    /// Can one of them be answered, as far as is known?
+    pub(crate) fn is_ready(&self) -> bool {
+        self.0.front().is_some_and(|read| !matches!(read.disk, Disk::Asked(..)))
+    }
+
+    /// Forgets all of them: whoever resumes asks again.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(crate) fn add_to(&self, sum: &mut Checksum) {
+        for Read { query, disk } in &self.0 {
+            sum.add(query.request).add_bytes(query.channel.as_bytes());
+            sum.add(match disk {
+                Disk::Nothing => 0,
+                Disk::Asked(ticket, _) => *ticket,
+                Disk::Found(run) => 1 << 63 | run.found.events.len() as u64,
+            });
+        }
+    }
+}
 
 impl World {
     /// Takes in a request for a page, or refuses it.
@@ -36,14 +104,14 @@ impl World {
         let now = self.now;
         let taken = self.check_read(idx, &query.channel).and_then(|()| {
             let session = &mut self.sessions[idx];
-            if session.reads.len() >= HISTORY_IN_FLIGHT_MAX {
+            if session.reads.0.len() >= HISTORY_IN_FLIGHT_MAX {
                 return Err(CloseCode::RATE_LIMITED);
             }
             session.may_read_now(now).map_err(|_| CloseCode::RATE_LIMITED)
         });
         match taken {
             Ok(()) => {
-                self.sessions[idx].reads.push_back(query);
+                self.sessions[idx].reads.0.push_back(Read { query, disk: Disk::Nothing });
                 self.sessions.mark_dirty(idx);
             }
             Err(code) => {
@@ -53,69 +121,204 @@ impl World {
         }
     }
 
-    /// Writes the pages that a session waits for, as far as its link allows.
+    /// Writes the pages that a session waits for, as far as its link allows and the disk has
+    /// answered.
     pub(super) fn write_pages(&mut self, idx: SessionIdx, pen: &mut Pen<'_>) {
         while pen.may_write()
-            && let Some(query) = self.sessions[idx].reads.pop_front()
+            && self.sessions[idx].reads.is_ready()
+            && let Some(read) = self.sessions[idx].reads.0.pop_front()
         {
-            let request = query.request;
-            let message = match self.page(idx, &query) {
+            let request = read.query.request;
+            let message = match self.page(idx, &read) {
                 Ok(page) => {
                     self.counters.history_pages += 1;
                     self.counters.history_events += page.entries.len() as u64;
                     EventDown::History(Box::new(page))
                 }
-                Err(code) => {
-                    count(&mut self.counters.requests_refused, code);
-                    let retry_after_ms = (code.retry() == Retry::Later).then_some(RETRY_MS);
-                    EventDown::RequestRefused { request, code, retry_after_ms }
+                Err(Need::Disk { channel, offsets, backwards }) => {
+                    let end = offsets.end;
+                    let reader = Reader::History(self.sessions[idx].id);
+                    match self.ask_events(reader, channel, offsets, backwards) {
+                        Some(ticket) => {
+                            let disk = Disk::Asked(ticket, end);
+                            self.sessions[idx].reads.0.push_front(Read { disk, ..read });
+                            return;
+                        }
+                        None => self.no_page(request, CloseCode::STORE_BUSY),
+                    }
                 }
+                Err(Need::Refuse(code)) => self.no_page(request, code),
             };
             pen.event(&message);
         }
     }
 
-    fn page(&self, idx: SessionIdx, query: &HistoryQuery) -> Result<HistoryPage, CloseCode> {
+    fn no_page(&mut self, request: u32, code: CloseCode) -> EventDown {
+        count(&mut self.counters.requests_refused, code);
+        let retry_after_ms = (code.retry() == Retry::Later).then_some(RETRY_MS);
+        EventDown::RequestRefused { request, code, retry_after_ms }
+    }
+
+    /// The disk has answered the question of a session: with a run, or with nothing that is worth
+    /// telling, so that what there is to say is found out anew.
+    pub(crate) fn page_found(
+        &mut self,
+        session: SessionId,
+        ticket: u64,
+        found: Option<(EventRun, Permit)>,
+    ) {
+        let Some(idx) = self.sessions.by_id(session) else { return };
+        let asked =
+            |read: &&mut Read| matches!(read.disk, Disk::Asked(asked, _) if asked == ticket);
+        let Some(read) = self.sessions[idx].reads.0.iter_mut().find(asked) else { return };
+        let Disk::Asked(_, end) = read.disk else { return };
+        read.disk = match found {
+            Some((found, _permit)) => Disk::Found(Run { found, end, _permit }),
+            None => Disk::Nothing,
+        };
+        if self.sessions[idx].is_live() {
+            self.sessions.mark_dirty(idx);
+        }
+    }
+
+    fn page(&self, idx: SessionIdx, read: &Read) -> Result<HistoryPage, Need> {
+        let query = &read.query;
         self.check_read(idx, &query.channel)?;
+        let run = match &read.disk {
+            Disk::Found(run) => Some(run),
+            _ => None,
+        };
         match self.channels.find(&query.channel) {
-            Some(channel) => self.page_of(channel, query),
+            Some(channel) => self.page_of(channel, query, run),
             None => Ok(empty(query.request, Epoch(0), Offset(0))),
         }
     }
 
-    fn page_of(&self, idx: ChannelIdx, query: &HistoryQuery) -> Result<HistoryPage, CloseCode> {
+    fn page_of(
+        &self,
+        idx: ChannelIdx,
+        query: &HistoryQuery,
+        run: Option<&Run>,
+    ) -> Result<HistoryPage, Need> {
         let channel = &self.channels[idx];
         if channel.is_damaged() {
-            return Err(CloseCode::STORE_DAMAGED);
+            return Err(CloseCode::STORE_DAMAGED.into());
         }
         let top = channel.log.top();
-        let limit = usize::from(query.limit.clamp(1, HISTORY_EVENTS_MAX));
-        let mut page = empty(query.request, top.epoch, top.offset);
+        let page = empty(query.request, top.epoch, top.offset);
         let asked = Asked::of(query.range, channel);
-        // What the disk alone has is not gone: it is never told as expired.
-        if asked.from < channel.log.first() {
-            on_disk_too(channel)?;
+        let mut book = Book { channel, query, asked, page, room: HISTORY_BYTES_MAX };
+        let need = match query.range {
+            HistoryRange::Newest => book.fill_backwards(run),
+            _ => book.fill(run),
+        };
+        let backwards = query.range == HistoryRange::Newest;
+        match need {
+            Some(offsets) => Err(Need::Disk { channel: idx, offsets, backwards }),
+            None => Ok(book.page),
         }
-        page.expired = asked.expired(channel);
-        match query.range {
-            HistoryRange::Newest => {
-                if fill_backwards(&mut page, channel, query, &asked, limit) {
-                    on_disk_too(channel)?;
-                    page.expired = gone(channel, Offset(1), asked.to);
-                }
-            }
-            _ => fill(&mut page, channel, query, &asked, limit),
-        }
-        Ok(page)
     }
 }
 
-/// Is there more on disk than in memory?
-///
-/// # Errors
-/// `STORE_BUSY`: a page that needs it cannot be made.
-fn on_disk_too(channel: &Channel) -> Result<(), CloseCode> {
-    if channel.first_kept() < channel.log.first() { Err(CloseCode::STORE_BUSY) } else { Ok(()) }
+/// A page that is being made.
+struct Book<'a> {
+    channel: &'a Channel,
+    query: &'a HistoryQuery,
+    asked: Asked,
+    page: HistoryPage,
+    /// Bytes that still fit.
+    room: usize,
+}
+
+impl Book<'_> {
+    /// The oldest first; or what is needed from the disk for it.
+    fn fill(&mut self, run: Option<&Run>) -> Option<Range<Offset>> {
+        let (channel, to) = (self.channel, self.asked.to);
+        let (kept, held) = (channel.first_kept(), channel.log.first());
+        self.page.expired = gone(channel, self.asked.from, to);
+        let mut next = self.asked.from.max(kept);
+        if next < held && next <= to {
+            let Some(run) = run else { return Some(next..held.min(Offset(to.0 + 1))) };
+            let kept = run.found.events.iter().filter(|(offset, _)| *offset >= kept);
+            for (offset, record) in kept {
+                if !self.take(*offset, record) {
+                    self.page.next = Some(*offset);
+                    return None;
+                }
+                next = Offset(offset.0 + 1);
+            }
+            next = if run.found.more { next } else { next.max(run.end) };
+            if next < channel.log.first() && next <= to {
+                self.page.next = Some(next); // the rest is on disk still
+                return None;
+            }
+        }
+        for offset in next.max(held).0..=to.0 {
+            let record = channel.log.get(Offset(offset));
+            if record.is_some_and(|record| !self.take(Offset(offset), record)) {
+                self.page.next = Some(Offset(offset));
+                return None;
+            }
+        }
+        None
+    }
+
+    /// The newest, the oldest of them first; or what is needed from the disk for it.
+    fn fill_backwards(&mut self, run: Option<&Run>) -> Option<Range<Offset>> {
+        let (channel, to) = (self.channel, self.asked.to);
+        let (kept, held) = (channel.first_kept(), channel.log.first());
+        let in_memory = (held.0..=to.0).rev().map(Offset);
+        let mut fits = true;
+        for (offset, record) in in_memory.filter_map(|o| Some((o, channel.log.get(o)?))) {
+            fits = fits && self.take(offset, record);
+        }
+        fits = fits && self.page.entries.len() < self.limit();
+        if fits && kept < held {
+            let Some(run) = run else { return Some(kept..held) };
+            // What memory lost since the question was asked is left to the next page.
+            for (offset, record) in run.found.events.iter().filter(|_| run.end == held) {
+                fits = fits && self.take(*offset, record);
+            }
+            fits = fits && !run.found.more && run.end == held;
+        }
+        if fits && self.page.entries.len() < self.limit() {
+            self.page.expired = gone(channel, Offset(1), to);
+        }
+        self.page.entries.reverse();
+        None
+    }
+
+    fn limit(&self) -> usize {
+        usize::from(self.query.limit.clamp(1, HISTORY_EVENTS_MAX))
+    }
+
+    /// Takes an event into the page if it is shown; `false` when it does not fit any more.
+    fn take(&mut self, offset: Offset, record: &Record) -> bool {
+        let Some(entry) = self.shown(offset, record) else { return true };
+        let bytes = codec::encode(&entry).len();
+        let full = self.page.entries.len() == self.limit();
+        if full || (bytes > self.room && !self.page.entries.is_empty()) {
+            return false;
+        }
+        self.room = self.room.saturating_sub(bytes);
+        self.page.entries.push(entry);
+        true
+    }
+
+    /// An event as history shows it, if it does.
+    fn shown(&self, offset: Offset, record: &Record) -> Option<Entry> {
+        let other_thread = self.query.thread.is_some_and(|parent| record.parent != Some(parent));
+        if other_thread || !self.asked.covers(record) {
+            return None;
+        }
+        let target = match record.action {
+            Action::Update(to) | Action::Append(to) | Action::Delete(to) => Some(to),
+            Action::Annotate(to) => Some(to),
+            _ => None,
+        };
+        let seen_there = target.is_some_and(|target| target >= self.channel.log.first());
+        (!seen_there).then(|| self.channel.beside.entry(record.event(NO_KEY, offset)))
+    }
 }
 
 /// Offsets that were asked for, and times.
@@ -143,10 +346,6 @@ impl Asked {
         }
     }
 
-    fn expired(&self, channel: &Channel) -> Option<(Offset, Offset)> {
-        gone(channel, self.from, self.to)
-    }
-
     fn covers(&self, record: &Record) -> bool {
         self.times.is_none_or(|(from, to)| (from..=to).contains(&record.unix_ms))
     }
@@ -156,68 +355,6 @@ impl Asked {
 fn gone(channel: &Channel, from: Offset, to: Offset) -> Option<(Offset, Offset)> {
     let last = Offset(channel.first_kept().0 - 1).min(to);
     (from <= last).then_some((from, last))
-}
-
-/// The oldest first, up to the limit.
-fn fill(
-    page: &mut HistoryPage,
-    channel: &Channel,
-    query: &HistoryQuery,
-    asked: &Asked,
-    limit: usize,
-) {
-    let mut room = HISTORY_BYTES_MAX;
-    for offset in asked.from.max(channel.log.first()).0..=asked.to.0 {
-        let offset = Offset(offset);
-        let Some(entry) = shown(channel, query, asked, offset) else { continue };
-        let bytes = codec::encode(&entry).len();
-        if page.entries.len() == limit || (bytes > room && !page.entries.is_empty()) {
-            page.next = Some(offset);
-            return;
-        }
-        room = room.saturating_sub(bytes);
-        page.entries.push(entry);
-    }
-}
-
-/// The newest, up to the limit, the oldest of them first. Says whether there was room for more.
-fn fill_backwards(
-    page: &mut HistoryPage,
-    channel: &Channel,
-    query: &HistoryQuery,
-    asked: &Asked,
-    limit: usize,
-) -> bool {
-    let mut room = HISTORY_BYTES_MAX;
-    let mut fits = true;
-    for offset in (channel.log.first().0..=asked.to.0).rev() {
-        let Some(entry) = shown(channel, query, asked, Offset(offset)) else { continue };
-        let bytes = codec::encode(&entry).len();
-        fits = page.entries.len() < limit && (bytes <= room || page.entries.is_empty());
-        if !fits {
-            break;
-        }
-        room = room.saturating_sub(bytes);
-        page.entries.push(entry);
-    }
-    page.entries.reverse();
-    fits && page.entries.len() < limit
-}
-
-/// An event as history shows it, if it does.
-fn shown(channel: &Channel, query: &HistoryQuery, asked: &Asked, offset: Offset) -> Option<Entry> {
-    let record = channel.log.get(offset).filter(|record| asked.covers(record))?;
-    if query.thread.is_some_and(|parent| record.parent != Some(parent)) {
-        return None;
-    }
-    let target = match record.action {
-        Action::Update(to) | Action::Append(to) | Action::Delete(to) | Action::Annotate(to) => {
-            Some(to)
-        }
-        _ => None,
-    };
-    let seen_there = target.is_some_and(|target| target >= channel.log.first());
-    (!seen_there).then(|| channel.beside.entry(record.event(NO_KEY, offset)))
 }
 
 const fn empty(request: u32, epoch: Epoch, top: Offset) -> HistoryPage {

@@ -34,6 +34,8 @@ pub(crate) const SESSION_PAGES_MAX: usize = 2;
 pub(crate) enum Reader {
     /// A subscription that is behind what memory holds.
     Subscription(SessionId, ChannelKey),
+    /// A page of history.
+    History(SessionId),
 }
 
 /// A run of events of a channel.
@@ -201,20 +203,29 @@ impl World {
     /// The store answers a question.
     pub(crate) fn found(&mut self, ticket: u64, rows: Rows) {
         let Some(question) = self.durable.reads.questions.remove(&ticket) else { return };
+        let reader = question.reader.clone();
+        let mut answered = false;
         if let Some(first) = self.channels.first_kept_of(question.channel, question.id) {
             match run_of(&question, rows, first) {
                 Some(run) => {
                     self.counters.events_read += run.events.len() as u64;
                     self.deliver_run(ticket, question, run);
+                    answered = true;
                 }
                 None => self.stop_damaged(question.channel),
             }
+        }
+        if let (Reader::History(session), false) = (reader, answered) {
+            self.page_found(session, ticket, None);
         }
         self.let_ask();
     }
 
     fn deliver_run(&mut self, ticket: u64, question: Question, run: EventRun) {
         match question.reader {
+            Reader::History(session) => {
+                self.page_found(session, ticket, Some((run, question.page)));
+            }
             Reader::Subscription(session, key) => {
                 let Some(idx) = self.sessions.by_id(session) else { return };
                 let Some(subscription) = self.sessions[idx].subscriptions.get_mut(key) else {

@@ -227,7 +227,7 @@ impl Session {
             mail: Mail::default(),
             subscriptions: Subscriptions::with_inbox(new.inbox.top()),
             inbox: new.inbox,
-            reads: Reads::new(),
+            reads: Reads::default(),
             presence: Presence::default(),
             channels_made: 0,
             repeats: Repeats::new(hz),

@@ -46,10 +46,8 @@ fn add_session(
     }
     sum.add(session.inputs.applied.map_or(0, |number| u64::from(number) + 1));
     sum.add(session.channels_made as u64).add(u64::from(session.muted));
-    for read in &session.reads {
-        sum.add(read.request).add_bytes(read.channel.as_bytes());
-    }
     session.presence.add_to(sum);
+    session.reads.add_to(sum);
     session.cue_ids.add_to(sum);
     sum.add(session.mail.bytes() as u64).add(session.link.left).add(session.link.spent.0);
     add_log(&session.inbox, sum);
