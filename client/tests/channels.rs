@@ -284,3 +284,47 @@ fn a_page_of_history_is_asked_for_until_it_is_answered() {
     let refused = (0..5).map(asked).filter(Result::is_err).count();
     assert_eq!(refused, 1, "four may wait");
 }
+
+fn value(key: ChannelKey, offset: u64, payload: Vec<u8>) -> Event {
+    match event(key, offset, Action::Message, 1) {
+        EventDown::Deliver(event) => Event { state_key: Some("page".into()), payload, ..*event },
+        other => panic!("not an event: {other:?}"),
+    }
+}
+
+#[test]
+fn a_difference_becomes_the_value_that_was_published() {
+    let mut bench = Bench::live(welcome());
+    let key = subscribed(&mut bench, "doc", 0);
+    let old = vec![7; 2_000];
+    let new = [&old[..], b"more"].concat();
+    bench.tell(&EventDown::Deliver(Box::new(value(key, 1, old.clone()))));
+    let block = starling_protocol::delta::encode(&new, &old).expect("much shorter");
+    let event = Box::new(value(key, 2, block));
+    bench.tell(&EventDown::DeliverDelta { event, bytes: new.len() as u32 });
+    let state = bench.session.state_of(key).expect("it is followed");
+    assert_eq!(
+        state.get("page").map(|value| (value.offset, value.payload.clone())),
+        Some((Offset(2), new))
+    );
+    assert_eq!(delivered(&mut bench), [1, 2]);
+}
+
+#[test]
+fn a_difference_that_cannot_be_read_is_a_breach_and_the_channel_is_taken_up_again() {
+    for (payload, bytes) in [(vec![0xff; 40], 50), (vec![], 9), (vec![0], u32::MAX)] {
+        let mut bench = Bench::live(welcome());
+        let key = subscribed(&mut bench, "doc", 0);
+        bench.tell(&EventDown::Deliver(Box::new(value(key, 1, vec![7; 100]))));
+        delivered(&mut bench);
+        let breaches = bench.session.stats().breaches;
+        bench.tell(&EventDown::DeliverDelta { event: Box::new(value(key, 2, payload)), bytes });
+        assert!(delivered(&mut bench).is_empty());
+        assert_eq!(bench.session.stats().breaches, breaches + 1);
+        let up = bench.channel();
+        let [EventUp::Subscribe { resume: Some(resume), .. }] = up.as_slice() else {
+            panic!("{up:?}");
+        };
+        assert_eq!(resume.offset, Offset(1));
+    }
+}

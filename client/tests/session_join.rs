@@ -279,5 +279,6 @@ fn every_client_asks_to_be_told_of_its_avatar() {
     let mut bench = Bench::joining(ConnectOptions::new("plaza").viewer(), welcome());
     let hello = bench.control();
     let [ControlUp::Hello(hello)] = hello.as_slice() else { panic!("{hello:?}") };
-    assert_eq!(hello.capabilities, Capabilities::VIEWER | Capabilities::AVATAR);
+    let all = Capabilities::VIEWER | Capabilities::AVATAR | Capabilities::DELTAS;
+    assert_eq!(hello.capabilities, all);
 }

@@ -7,6 +7,7 @@
 pub mod bits;
 pub mod close;
 pub mod codec;
+pub mod delta;
 pub mod frame;
 pub mod limits;
 pub mod message;

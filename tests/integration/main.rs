@@ -5,6 +5,7 @@ mod house_rules;
 mod awaiting;
 mod doors;
 mod games;
+mod keeping;
 mod meeting;
 mod resuming;
 mod rudeness;

@@ -51,7 +51,7 @@ impl Session {
             token: self.options.token.clone(),
             resume,
             schema_hash: self.options.schema_hash,
-            capabilities: self.options.capabilities | Capabilities::AVATAR,
+            capabilities: self.options.capabilities | Capabilities::AVATAR | Capabilities::DELTAS,
         }
     }
 

@@ -192,6 +192,9 @@ impl Session {
                 self.subscriptions.members(key, members, last)
             }
             EventDown::Deliver(event) => self.subscriptions.deliver(event),
+            EventDown::DeliverDelta { event, bytes } => {
+                self.subscriptions.deliver_delta(event, bytes)
+            }
             EventDown::Gap { key, from, to } => self.subscriptions.gap(key, from, to),
             EventDown::MembersChanged { key, from, to, here, left } => {
                 self.subscriptions.members_changed(key, (from, to), here, left)

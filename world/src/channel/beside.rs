@@ -1,9 +1,10 @@
 //! What a channel keeps beside its events, and when something of it ends by itself.
 
 use super::cursors::Cursors;
+use super::deltas::MadeLast;
 use super::leases::Leases;
 use super::log::{Log, Record};
-use super::notes::Notes;
+use super::notes::{Notes, User};
 use super::state::Values;
 use super::versions::Versions;
 use super::{Channel, ChannelIdx, Channels};
@@ -11,7 +12,7 @@ use crate::World;
 use crate::checksum::Checksum;
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::events::{Action, Entry, Event};
-use starling_protocol::units::{Offset, Tick, TickRate};
+use starling_protocol::units::{Offset, SessionId, Tick, TickRate};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub(crate) struct Beside {
     pub(crate) cursors: Cursors,
     /// What somebody is doing just now.
     pub(crate) leases: Leases,
+    /// The difference between two values that was made last: only kept for speed.
+    pub(crate) made: MadeLast,
     /// The tick of the newest event.
     touched: Tick,
     /// When something of it ends by itself, as it stands in [`Timetable`].
@@ -59,6 +62,17 @@ impl Beside {
         self.versions.take(offset, record, log);
         if let Action::Delete(target) = record.action {
             self.notes.end(target);
+        }
+    }
+
+    /// Makes again what an event of an earlier life did to others.
+    fn replay(&mut self, offset: Offset, log: &Log) {
+        let Some(record) = log.get(offset) else { return };
+        self.versions.take(offset, record, log);
+        match record.action {
+            Action::Delete(target) => self.notes.end(target),
+            Action::Annotate(target) if log.get(target).is_some() => self.notes.replay(record),
+            _ => {}
         }
     }
 
@@ -173,6 +187,34 @@ impl Channels {
         self.timetable.bytes = self.timetable.bytes + beside.bytes() - before;
         self.timetable.plan(idx, beside);
         changed
+    }
+
+    /// Puts back what an earlier life kept beside a channel's events, and makes again what its
+    /// events say of each other.
+    pub(crate) fn restore_beside(
+        &mut self,
+        idx: ChannelIdx,
+        values: Vec<(Offset, Option<Tick>, Record)>,
+        cursors: Vec<(String, (Offset, SessionId))>,
+    ) {
+        self.with_beside_and_log(idx, |beside, log| {
+            for (offset, ends, record) in values {
+                beside.values.restore(offset, ends, Arc::new(record));
+            }
+            for (subject, (offset, session)) in cursors {
+                beside.cursors.restore(User::Named(subject), session, offset);
+            }
+            for offset in (log.first().0..=log.top().offset.0).map(Offset) {
+                beside.replay(offset, log);
+            }
+        });
+    }
+
+    /// What is on disk of a channel cannot be read.
+    pub(crate) fn damage(&mut self, idx: ChannelIdx) {
+        if let Some(kept) = self[idx].kept.as_deref_mut() {
+            kept.damaged = true;
+        }
     }
 
     /// Followers of a channel are to be told of leases.

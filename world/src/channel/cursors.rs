@@ -43,6 +43,8 @@ pub(crate) struct Cursors {
     by_user: BTreeMap<User, Cursor>,
     by_change: BTreeMap<u64, User>,
     changes: u64,
+    /// The newest change that went to the disk.
+    kept: u64,
     bytes: usize,
 }
 
@@ -79,6 +81,28 @@ impl Cursors {
         self.by_change.insert(self.changes, user.clone());
         self.by_user.insert(user, Cursor { offset, session, change: self.changes });
         Ok(true)
+    }
+
+    /// Puts back a cursor of an earlier life.
+    pub(super) fn restore(&mut self, user: User, session: SessionId, offset: Offset) {
+        if self.advance(user, session, offset).is_ok() {
+            self.kept = self.changes;
+        }
+    }
+
+    /// The cursors of users with a name that moved since the last call.
+    pub(crate) fn take_unkept(&mut self) -> Vec<(String, Offset, SessionId)> {
+        let range = (Bound::Excluded(self.kept), Bound::Unbounded);
+        let cursor = |user: &User| match user {
+            User::Named(subject) => {
+                let cursor = self.by_user.get(user)?;
+                Some((subject.clone(), cursor.offset, cursor.session))
+            }
+            User::Session(_) => None,
+        };
+        let unkept = self.by_change.range(range).filter_map(|(_, user)| cursor(user)).collect();
+        self.kept = self.changes;
+        unkept
     }
 
     fn forget(&mut self, user: &User) {
@@ -237,6 +261,9 @@ impl World {
             return;
         }
         for channel in self.channels.take_cursor_news() {
+            if !self.journal_cursors(channel) {
+                self.channels.cursor_news(channel); // once more when the store takes it
+            }
             for (subscriber, key) in &self.channels[channel].subscribers {
                 self.sessions.ready(*subscriber, *key);
             }

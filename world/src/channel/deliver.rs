@@ -17,7 +17,8 @@ use crate::session::{Session, SessionIdx};
 use starling_protocol::close::CloseCode;
 use starling_protocol::codec;
 use starling_protocol::frame;
-use starling_protocol::message::events::{Answer, EventDown, Member};
+use starling_protocol::message::control::Capabilities;
+use starling_protocol::message::events::{Answer, DeliveryClass, EventDown, Member};
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{ChannelKey, ChannelPosition, Offset, Tick, TickRate};
 use std::ops::Range;
@@ -181,13 +182,20 @@ fn take_turn(
     (now, rate): (Tick, TickRate),
     written: &mut Written,
 ) {
-    let Session { subscriptions, inbox, .. } = session;
+    let Session { subscriptions, inbox, capabilities, .. } = session;
+    let deltas = *capabilities & Capabilities::DELTAS != 0;
     let Some(subscription) = subscriptions.get_mut(key) else { return };
     let mut share = TURN_BYTES;
     while share > 0 && pen.may_write() {
         let next = match subscription.source {
             Source::Inbox => subscription.next_event(key, inbox, inbox.first()),
-            Source::Channel(idx) => subscription.next_message(key, &mut channels[idx], now, rate),
+            Source::Channel(idx) => {
+                let channel = &mut channels[idx];
+                match subscription.next_message(key, channel, now, rate) {
+                    Next::Message(m) => Next::Message(subscription.shorten(m, channel, deltas)),
+                    next => next,
+                }
+            }
         };
         let message = match (next, subscription.source) {
             (Next::Message(message), _) => message,
@@ -227,7 +235,10 @@ impl Subscription {
             return news.map_or(Next::Nothing, Next::Message);
         }
         let first = channel.first_kept();
-        let behind = self.read.0 + 1 < first.0;
+        let conflated = channel.class() == DeliveryClass::Conflated;
+        // Where only the newest values matter, the old ones are not worth the disk.
+        let needed = if conflated { channel.log.first() } else { first };
+        let behind = self.read.0 + 1 < needed.0;
         if behind && let Some((at, pages)) = channel.pages() {
             return Next::Message(self.begin_anew(key, channel, at, pages));
         }
@@ -236,6 +247,9 @@ impl Subscription {
         {
             self.read = run.to;
             return Next::Message(run.into_message());
+        }
+        if conflated {
+            self.skip_replaced(channel);
         }
         match self.next_event(key, &channel.log, first) {
             Next::Nothing => match channel.beside.cursors.after(self.cursors_told) {
@@ -246,6 +260,30 @@ impl Subscription {
                 None => Next::Nothing,
             },
             next => next,
+        }
+    }
+
+    /// P4, conflated: what a newer value of the same key has replaced is passed over.
+    fn skip_replaced(&mut self, channel: &Channel) {
+        let next = |read: Offset| Offset(read.0 + 1);
+        while let Some(record) = channel.log.get(next(self.read))
+            && channel.beside.values.is_replaced(next(self.read), record)
+        {
+            self.read = next(self.read);
+        }
+    }
+
+    /// An event on its way to a subscriber who takes values as differences to what it got last.
+    fn shorten(&mut self, message: EventDown, channel: &mut Channel, deltas: bool) -> EventDown {
+        match message {
+            EventDown::Deliver(event) if deltas && event.state_key.is_some() => {
+                let Some(record) = channel.log.share(event.offset) else {
+                    self.bases.clear(); // from the disk: told whole, and nothing to refer to
+                    return EventDown::Deliver(event);
+                };
+                self.bases.deliver(*event, record, &mut channel.beside.made)
+            }
+            message => message,
         }
     }
 
@@ -297,6 +335,7 @@ impl Subscription {
         self.base = at;
         self.read = at.offset;
         (self.pages, self.paged) = (Some(pages), true);
+        self.bases.clear();
         let (answer, top, class) = (Answer::Reset(at), channel.log.top(), channel.class());
         EventDown::Subscribed { key, answer, top, class }
     }
@@ -335,7 +374,7 @@ impl Pages {
 impl Written {
     fn count(&mut self, message: &EventDown) {
         match message {
-            EventDown::Deliver(_) => self.delivered += 1,
+            EventDown::Deliver(_) | EventDown::DeliverDelta { .. } => self.delivered += 1,
             EventDown::MembersChanged { from, to, .. } => self.delivered += to.0 - from.0 + 1,
             EventDown::Gap { from, to, .. } => self.missed += to.0 - from.0 + 1,
             _ => {}

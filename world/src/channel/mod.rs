@@ -11,6 +11,7 @@ pub(crate) mod beside;
 mod counts;
 mod cursors;
 pub(crate) mod deliver;
+mod deltas;
 pub(crate) mod history;
 mod leases;
 pub(crate) mod log;
@@ -111,7 +112,8 @@ impl Channel {
             && self.log.is_empty()
             && self.first_kept() > self.log.newest()
             && !self.is_damaged();
-        let stateless = self.beside.is_empty() || self.beside.touched() < oldest_state;
+        let memory = self.kept.is_none();
+        let stateless = self.beside.is_empty() || memory && self.beside.touched() < oldest_state;
         self.subscribers.is_empty() && empty && stateless
     }
 

@@ -14,7 +14,9 @@ use starling_protocol::codec;
 use starling_protocol::limits::{
     NOTE_KINDS_MAX, NOTE_NAME_BYTES_MAX, NOTE_NAMES_TOLD_MAX, NOTES_MAX,
 };
-use starling_protocol::message::events::{Action, Annotate, NoteRule, NoteSummary, Noted, Receipt};
+use starling_protocol::message::events::{
+    Action, Annotate, NoteRule, NoteSummary, Noted, Publisher, Receipt,
+};
 use starling_protocol::units::{Offset, SessionId};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +36,14 @@ pub(crate) enum User {
 }
 
 impl User {
+    /// Who published an event.
+    fn of(publisher: &Publisher) -> Self {
+        match publisher.subject.as_str() {
+            "" => Self::Session(publisher.session),
+            subject => Self::Named(subject.to_owned()),
+        }
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Named(subject) => subject.len(),
@@ -52,10 +62,7 @@ impl User {
 impl Session {
     /// Who this session is for notes and receipts.
     pub(crate) fn user(&self) -> User {
-        match self.principal.subject.as_str() {
-            "" => User::Session(self.id),
-            subject => User::Named(subject.to_owned()),
-        }
+        User::of(&self.publisher())
     }
 }
 
@@ -197,6 +204,21 @@ impl Notes {
         let summary = kind.summary(&said.kind);
         self.bytes = self.bytes + self.cost(said) - before;
         Ok(changed.then_some(summary))
+    }
+
+    /// Makes again what an event of an earlier life set or took back.
+    pub(super) fn replay(&mut self, record: &Record) {
+        let Action::Annotate(target) = record.action else { return };
+        let (Some(publisher), Ok(noted)) = (&record.publisher, codec::decode(&record.payload))
+        else {
+            return;
+        };
+        let Noted { name, count, remove, summary } = noted;
+        let NoteSummary { kind, rule, .. } = summary;
+        let (message, channel) = (record.message, String::new());
+        let said = Annotate { message, channel, target, rule, kind, name, count, remove };
+        let done = self.apply(&User::of(publisher), &said);
+        debug_assert!(done.is_ok(), "it was done before");
     }
 
     fn find(&self, said: &Annotate) -> Option<&Kind> {

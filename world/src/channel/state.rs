@@ -67,6 +67,15 @@ impl Values {
         self.by_key.get(key).map_or(Offset(0), |value| value.offset)
     }
 
+    /// Has a newer value of the same key, or its removal, taken the place of what this event said?
+    pub(crate) fn is_replaced(&self, offset: Offset, record: &Record) -> bool {
+        let Some(key) = &record.state_key else { return false };
+        match self.by_key.get(key) {
+            Some(value) => value.offset > offset,
+            None => record.action == Action::Message,
+        }
+    }
+
     /// Is there no value?
     pub(crate) fn is_empty(&self) -> bool {
         self.by_key.is_empty()
@@ -96,16 +105,22 @@ impl Values {
         let Some(key) = &record.state_key else { return };
         match record.action {
             Action::Message => {
-                self.remove(key);
                 let ends = record.ttl_ms.map(|ms| record.tick + rate.ticks_in_ms(ms.into()).max(1));
-                self.ends.extend(ends.map(|end| (end, key.clone())));
-                let value = Value { offset, ends, record: Arc::clone(record) };
-                self.bytes += value.bytes();
-                self.by_key.insert(key.clone(), value);
+                self.restore(offset, ends, Arc::clone(record));
             }
             Action::Clear => self.remove(key),
             _ => {}
         }
+    }
+
+    /// Puts back a value of an earlier life.
+    pub(crate) fn restore(&mut self, offset: Offset, ends: Option<Tick>, record: Arc<Record>) {
+        let Some(key) = record.state_key.clone() else { return };
+        self.remove(&key);
+        self.ends.extend(ends.map(|end| (end, key.clone())));
+        let value = Value { offset, ends, record };
+        self.bytes += value.bytes();
+        self.by_key.insert(key, value);
     }
 
     /// When the next value ends by itself.

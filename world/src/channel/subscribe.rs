@@ -224,6 +224,7 @@ impl World {
             subscription.base = base;
             subscription.read = start.after;
             subscription.paged |= pages.is_some();
+            subscription.bases.clear();
             subscription.pages = pages;
             subscription.ahead = None;
         }

@@ -1,6 +1,7 @@
 //! The channels that one session follows, and how far it has read in each.
 
 use super::ChannelIdx;
+use super::deltas::Bases;
 use super::state::StatePages;
 use crate::durable::read::Ahead;
 use starling_protocol::message::control::INBOX;
@@ -32,6 +33,8 @@ pub(crate) struct Subscription {
     pub(crate) pages: Option<Pages>,
     /// It began with pages, so that one who stands where it began may not have got them.
     pub(crate) paged: bool,
+    /// What the next values may be told as differences to.
+    pub(crate) bases: Bases,
     /// Its place among the changes of the channel's cursors.
     pub(crate) cursors_told: u64,
     /// What comes next, where that is on disk only.
@@ -135,6 +138,7 @@ impl Subscription {
             pages: None,
             ahead: None,
             paged: false,
+            bases: Bases::default(),
             cursors_told: 0,
             presence,
             told: now,

@@ -55,6 +55,9 @@ impl World {
         if channel.kept.as_ref().is_some_and(|kept| kept.written) {
             self.durable.journal.remove(Table::Channel, channel.name.clone().into_bytes());
         }
+        if let Some(kept) = &channel.kept {
+            self.forget_rows_beside(kept.id);
+        }
         self.channel_forgotten(channel.maker);
     }
 }
@@ -83,6 +86,7 @@ impl Channels {
             self.bytes -= before - channel.log.bytes();
             if channel.subscribers.is_empty() {
                 channel.beside.values.forget_snapshot();
+                channel.beside.made = Default::default();
                 if let Some(members) = &mut channel.members {
                     members.forget_snapshot();
                 }

@@ -5,6 +5,7 @@
 //! and acknowledged (P5). The tick never waits for it. See [`crate::journal`] for what passes
 //! between a world and a store, and ADR 0031 for why it is so.
 
+mod beside;
 mod journaled;
 pub(crate) mod kept;
 pub(crate) mod open;

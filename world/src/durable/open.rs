@@ -109,6 +109,12 @@ impl World {
             }
         }
         self.channels.restore(name, namespace, log, kept);
+        if let Some(idx) = self.channels.find(name)
+            && !self.restore_beside(idx, row.id, newest_ms, tails.shelf)?
+        {
+            self.channels.damage(idx);
+            self.counters.channels_damaged += 1;
+        }
         Ok(newest_ms)
     }
 

@@ -104,11 +104,14 @@ impl World {
         let content = self.content_of(idx, &record);
         let row = rows::event(&record);
         let bytes = row.len();
-        let at = self.channels.append_unseen(idx, Arc::new(record));
+        let record = Arc::new(record);
+        let at = self.channels.append_unseen(idx, Arc::clone(&record));
         let channel = &mut self.channels[idx];
         let kept = channel.kept.as_deref_mut().expect("a durable channel knows what it keeps");
         let begins = kept.note(at.offset, bytes as u64, at_ms);
-        self.durable.journal.put(Table::Event, rows::event_key(kept.id, at.offset), row);
+        let id = kept.id;
+        self.durable.journal.put(Table::Event, rows::event_key(id, at.offset), row);
+        self.journal_value(id, at.offset, &record);
         if begins {
             self.journal_channel(idx);
             self.retain(idx);

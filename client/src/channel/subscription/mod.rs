@@ -15,6 +15,7 @@ use super::state::KeyedState;
 use crate::error::RequestError;
 use crate::session::outbox::Outbox;
 use starling_protocol::close::{CloseCode, Retry};
+use starling_protocol::delta;
 use starling_protocol::limits::{CHANNEL_NAME_BYTES_MAX, SUBSCRIPTIONS_MAX};
 use starling_protocol::message::control::INBOX;
 use starling_protocol::message::events::{
@@ -399,6 +400,26 @@ impl Subscriptions {
             Some(PresenceChange::Changed(member)) => Heard::Changed { key, member },
             Some(PresenceChange::Left(session)) => Heard::Left { key, session },
             None => Heard::Delivered(event),
+        }
+    }
+
+    /// The next event of a channel, whose payload is a difference to the value that its key has.
+    /// What cannot be read is as good as a hole.
+    pub(crate) fn deliver_delta(&mut self, mut event: Box<Event>, bytes: u32) -> Heard {
+        let Some(subscription) = self.by_key.get(&event.key) else { return Heard::Nothing };
+        if subscription.state != SubscriptionState::Live {
+            return Heard::Nothing; // of a subscription that is being taken up again
+        }
+        let base = event.state_key.as_ref().and_then(|key| subscription.values.get(key));
+        match base.map(|base| delta::decode(&event.payload, &base.payload, bytes)) {
+            Some(Ok(payload)) => {
+                event.payload = payload;
+                self.deliver(event)
+            }
+            _ => {
+                self.take_up_again(event.key);
+                Heard::Breach
+            }
         }
     }
 
