@@ -41,6 +41,8 @@ pub struct Publication {
     pub parent: Option<Offset>,
     /// At most [`EVENT_BYTES_MAX`].
     pub payload: Vec<u8>,
+    /// Repeat it in another session too: see [`Publication::across_sessions`].
+    pub across_sessions: bool,
 }
 
 impl Publication {
@@ -49,7 +51,8 @@ impl Publication {
     pub fn new(scope: Scope, payload: impl Into<Vec<u8>>) -> Self {
         let payload = payload.into();
         let (expected, action, key) = (None, Action::Message, None);
-        Self { scope, expected, action, key, ttl_ms: None, parent: None, payload }
+        let (ttl_ms, parent, across_sessions) = (None, None, false);
+        Self { scope, expected, action, key, ttl_ms, parent, payload, across_sessions }
     }
 
     /// A message to the subscribers of a channel.
@@ -106,6 +109,15 @@ impl Publication {
     #[must_use]
     pub const fn expecting(mut self, top: Offset) -> Self {
         self.expected = Some(top);
+        self
+    }
+
+    /// P7: repeat it under its id until it is answered, also where the session is lost for good. Only
+    /// for durable channels and with a token that has a subject: by that the server knows the
+    /// publisher again, whatever its session. Elsewhere the event could be there twice.
+    #[must_use]
+    pub const fn across_sessions(mut self) -> Self {
+        self.across_sessions = true;
         self
     }
 
@@ -201,6 +213,8 @@ struct Pending {
     /// The publish or the note.
     request: EventUp,
     sent: bool,
+    /// It may be repeated in another session.
+    across_sessions: bool,
 }
 
 /// The publishes of one session.
@@ -219,7 +233,8 @@ impl Publishes {
     }
 
     pub(crate) fn push(&mut self, publication: Publication) -> Result<MessageId, RequestError> {
-        let Publication { scope, expected, action, key, ttl_ms, parent, payload } = publication;
+        let Publication { scope, expected, action, key, ttl_ms, parent, payload, across_sessions } =
+            publication;
         let name = match &scope {
             Scope::Channel(name) => name.len(),
             _ => 0,
@@ -228,7 +243,7 @@ impl Publishes {
         if payload.len() > EVENT_BYTES_MAX || name.max(key_len) > CHANNEL_NAME_BYTES_MAX {
             return Err(RequestError::TooLarge);
         }
-        self.ask(|message| {
+        self.ask(across_sessions, |message| {
             EventUp::Publish(Box::new(Publish {
                 message,
                 scope,
@@ -248,7 +263,7 @@ impl Publishes {
         if long || kind.len().max(name.len()) > NOTE_NAME_BYTES_MAX {
             return Err(RequestError::TooLarge);
         }
-        self.ask(|message| {
+        self.ask(false, |message| {
             EventUp::Annotate(Box::new(Annotate {
                 message,
                 channel,
@@ -264,6 +279,7 @@ impl Publishes {
 
     fn ask(
         &mut self,
+        across_sessions: bool,
         request: impl FnOnce(MessageId) -> EventUp,
     ) -> Result<MessageId, RequestError> {
         if self.pending.len() == PUBLISHES_IN_FLIGHT_MAX {
@@ -271,7 +287,8 @@ impl Publishes {
         }
         let message = MessageId(self.next);
         self.next = self.next.wrapping_add(1);
-        self.pending.push_back(Pending { message, request: request(message), sent: false });
+        let request = request(message);
+        self.pending.push_back(Pending { message, request, sent: false, across_sessions });
         Ok(message)
     }
 
@@ -291,8 +308,10 @@ impl Publishes {
     }
 
     /// Another session begins: what was sent in the old one cannot be repeated safely, because
-    /// the server may not know the two as one publisher. Returns what is now uncertain.
+    /// the server may not know the two as one publisher, unless it was said that it does. Returns
+    /// what is now uncertain.
     pub(crate) fn restart(&mut self) -> Vec<MessageId> {
+        self.pending.iter_mut().filter(|p| p.across_sessions).for_each(|p| p.sent = false);
         let sent = self.pending.iter().filter(|p| p.sent);
         let lost: Vec<MessageId> = sent.map(|p| p.message).collect();
         self.pending.retain(|p| !p.sent);
@@ -379,6 +398,20 @@ mod tests {
         publishes.flush(&mut outbox);
         assert_eq!(sent(&mut outbox), [second]);
         assert_eq!(publishes.status(first), PublishStatus::OutcomeUnknown);
+    }
+
+    #[test]
+    fn what_goes_across_sessions_is_repeated_in_the_next_one_under_its_own_id() {
+        let (mut publishes, mut outbox) = (Publishes::new(1), Outbox::default());
+        let plain = publishes.push(hello()).expect("room");
+        let lasting = publishes.push(hello().across_sessions()).expect("room");
+        publishes.flush(&mut outbox);
+        outbox.clear();
+        assert_eq!(publishes.restart(), [plain]);
+        publishes.flush(&mut outbox);
+        assert_eq!(sent(&mut outbox), [lasting]);
+        assert_eq!(publishes.status(lasting), PublishStatus::Pending);
+        assert!(publishes.answer(lasting, PublishStatus::Accepted(Receipt::Inboxes(1))));
     }
 
     #[test]

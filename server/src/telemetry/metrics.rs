@@ -67,6 +67,16 @@ const COUNTED: &[Counted] = &[
     ("events_missed", "Events that were gone when a subscriber came for them.", |c| {
         c.events_missed
     }),
+    ("events_committed", "Events of durable channels that came to stable storage.", |c| {
+        c.events_committed
+    }),
+    ("events_expired", "Events of durable channels that are kept no longer.", |c| c.events_expired),
+    ("events_read", "Events read from the store.", |c| c.events_read),
+    ("store_changes", "Changes handed to the store.", |c| c.store_changes),
+    ("store_queries", "Questions to the store.", |c| c.store_queries),
+    ("channels_damaged", "Channels that stopped because their rows are damaged.", |c| {
+        c.channels_damaged
+    }),
     ("inputs_taken", "Numbered inputs taken in.", |c| c.inputs_taken),
     ("inputs_refused", "Numbered inputs refused.", |c| c.inputs_refused),
 ];
@@ -86,6 +96,8 @@ const HELD: &[Held] = &[
     ("zones", "Zones that the entities are in.", |s| s.zones as u64),
     ("visible_pairs", "Pairs of a session and an entity in its view.", |s| s.visible_pairs as u64),
     ("channels", "Channels.", |s| s.channels as u64),
+    ("events_pending", "Events on their way to the disk.", |s| s.events_pending as u64),
+    ("reads_under_way", "Questions that the store has not answered.", |s| s.reads_under_way as u64),
 ];
 
 /// Name, meaning and value of what QUIC counts.
