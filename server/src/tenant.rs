@@ -87,6 +87,16 @@ impl WorldKey {
     }
 }
 
+impl WorldKey {
+    /// Whose rows its rows are in a store. P12: no two worlds are one there, whatever their names.
+    pub(crate) fn kept_as(&self) -> String {
+        match &self.owner {
+            Owner::Tenant(tenant) => format!("{}:{tenant}{}", tenant.len(), self.name),
+            Owner::Shared => format!("shared:{}", self.name),
+        }
+    }
+}
+
 impl fmt::Display for WorldKey {
     /// For operators: `arena`, or `arena@acme` where a tenant has it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

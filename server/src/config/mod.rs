@@ -3,6 +3,7 @@
 
 mod commented;
 mod error;
+mod keeping;
 mod load;
 mod namespaces;
 mod owner;
@@ -13,6 +14,7 @@ mod tree;
 mod worlds;
 
 pub use error::{ConfigError, Origin};
+pub use keeping::Keeping;
 pub use load::Override;
 pub use namespaces::{AccessName, ClassName, DurabilityName, NamespaceEntry};
 pub use settings::{

@@ -1,6 +1,7 @@
 //! The configuration, validated once: what the rest of the server works with.
 
 use super::error::Fault;
+use super::keeping::Keeping;
 use super::namespaces;
 use super::owner::{meets, owner};
 use super::tree::{AuthMode, Config, CongestionChoice, IoChoice, WorldPolicy};
@@ -53,6 +54,8 @@ pub struct Settings {
     pub data: Option<PathBuf>,
     /// The folder of recordings, where there is one.
     pub record: Option<PathBuf>,
+    /// How what outlives the server is written there.
+    pub keeping: Keeping,
     /// Filter of the log.
     pub log_filter: String,
 }
@@ -203,6 +206,7 @@ impl Config {
             http: self.http()?,
             data: self.data.dir.clone(),
             record: self.data.record.clone(),
+            keeping: self.data.keeping()?,
             log_filter: self.log.filter.clone(),
         })
     }
@@ -407,7 +411,7 @@ fn count(field: &str, value: Option<u32>, most: usize) -> Result<usize, Fault> {
     Ok(value as usize)
 }
 
-fn at_least(field: &str, value: u64, least: u64) -> Result<(), Fault> {
+pub(super) fn at_least(field: &str, value: u64, least: u64) -> Result<(), Fault> {
     if value >= least {
         Ok(())
     } else {
@@ -415,7 +419,7 @@ fn at_least(field: &str, value: u64, least: u64) -> Result<(), Fault> {
     }
 }
 
-fn at_most(field: &str, value: u64, most: u64) -> Result<(), Fault> {
+pub(super) fn at_most(field: &str, value: u64, most: u64) -> Result<(), Fault> {
     if value <= most { Ok(()) } else { Err(Fault::new(field, format!("must be at most {most}"))) }
 }
 

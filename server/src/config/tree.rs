@@ -189,6 +189,14 @@ section! {
         /// Folder for recordings of all that goes into each world, for `starling replay`: some hundred
         /// bytes for each client and tick, and a checksum of the whole world in every tick.
         pub record: Option<PathBuf> = None,
+        /// Reads through all that is kept at start, about 3 s for each GB, and does not start on a
+        /// store that is damaged. Without it damage is told where it is met, channel by channel.
+        pub check: bool = true,
+        /// What is to be kept waits so many milliseconds for more to share its commit, 0 to 1000,
+        /// while no commit is under way. An acknowledgement takes that long and a sync of the disk.
+        pub commit_wait_ms: u32 = 2,
+        /// With so many changes a commit waits no longer.
+        pub commit_changes: u32 = 256,
     }
 }
 

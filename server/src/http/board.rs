@@ -3,6 +3,7 @@
 use crate::auth::revoke::Revoker;
 use crate::counters::NetCounters;
 use crate::room::directory::{Entry, Worlds};
+use crate::store::Desk;
 use crate::telemetry::{Quoted, metrics};
 use serde_json::{Value, json};
 use starling_protocol::space::Space;
@@ -41,6 +42,8 @@ pub struct Board {
     pub worlds: Worlds,
     /// Where revocations go; `None` where nobody takes them.
     pub revoker: Option<Arc<Revoker>>,
+    /// Where rows wait for the store.
+    store: Option<Arc<Desk>>,
     /// Are new sessions refused?
     draining: AtomicBool,
     /// Milliseconds between the wall clock and the server's own.
@@ -50,6 +53,13 @@ pub struct Board {
 }
 
 impl Board {
+    /// It shows the store, too, where there is one.
+    #[must_use]
+    pub fn with_store(mut self, desk: Option<Arc<Desk>>) -> Self {
+        self.store = desk;
+        self
+    }
+
     /// A board of one QUIC front, freshly started.
     #[must_use]
     pub fn new(facts: Facts, counters: Arc<NetCounters>, worlds: Worlds) -> Self {
@@ -59,6 +69,7 @@ impl Board {
             quic: Mutex::default(),
             worlds,
             revoker: None,
+            store: None,
             draining: AtomicBool::new(false),
             wall_stray_ms: AtomicU64::new(0),
             started: Instant::now(),
@@ -85,7 +96,8 @@ impl Board {
     #[must_use]
     pub fn metrics(&self) -> String {
         let stray_ms = self.wall_stray_ms.load(Ordering::Relaxed);
-        metrics::text(&self.fronts, &self.quic(), &self.worlds.all(), stray_ms)
+        let store = self.store.as_ref().map(|desk| desk.figures());
+        metrics::text(&self.fronts, &self.quic(), &self.worlds.all(), stray_ms, store.as_ref())
     }
 
     /// What QUIC counted, as of the last second.

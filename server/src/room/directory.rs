@@ -295,14 +295,19 @@ impl Directory {
         let key = WorldKey::listed(&config.owner, &config.name);
         let (space, tick_rate) = (config.space, config.tick_rate);
         let mailbox = Arc::new(Mailbox::new());
-        let pen = self.books.as_ref().map(|books| books.begin(&key.to_string(), &mailbox));
+        let pen = self.books.as_ref().map(|books| books.begin(&key.kept_as(), &mailbox));
         let life = pen.as_ref().map(Pen::life);
+        let shelf = self.books.as_ref().map(|books| books.shelf(&key.kept_as()));
         let sink = self.studio.as_mut().and_then(|studio| studio.sink(&config));
         let tape = sink.map(|sink| Tape::begin(&config, game.is_some(), sink));
-        let world = match game {
-            Some(game) => World::with_game(config, game),
-            None => World::new(config),
+        let world = match (shelf, game) {
+            (None, None) => Ok(World::new(config)),
+            (None, Some(game)) => Ok(World::with_game(config, game)),
+            (Some(shelf), None) => World::open(config, &shelf),
+            (Some(shelf), Some(game)) => World::open_with_game(config, game, &shelf),
         };
+        let world =
+            world.inspect_err(|why| tracing::error!(world = %key, %why, "not made")).ok()?;
         let room = Room::new(world, Arc::clone(&mailbox), now, self.unix.clone());
         let room = room.keeping(pen).recorded(tape);
         let (gauge, schedule) = (room.gauge(), *room.schedule());

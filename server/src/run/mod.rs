@@ -37,7 +37,7 @@ use crate::auth::keys::KeyError;
 use crate::auth::revoke::Revoker;
 use crate::auth::{Open, Verifier};
 use crate::config::{
-    AuthSettings, Certificate, Config, ConfigError, HttpSettings, Settings, WorldPolicy,
+    AuthSettings, Certificate, Config, ConfigError, HttpSettings, Keeping, Settings, WorldPolicy,
 };
 use crate::counters::NetCounters;
 use crate::data::{CERTIFICATE_LIFE, DataError, Folder};
@@ -48,6 +48,7 @@ use crate::room::cores::Cores;
 use crate::room::directory::{Counting, Directory, Epochs, Lives};
 use crate::room::pool::{Clock, Pool};
 use crate::room::tape::Files;
+use crate::store::{Books, Clerk, Database, StoreError};
 use crate::wall::{UnixClock, Wall};
 use aws_lc_rs::digest::{SHA256, digest};
 use driver::{Bell, Driver};
@@ -62,6 +63,7 @@ use starling_world::config::WorldConfig;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -86,6 +88,14 @@ pub enum StartError {
     /// The folder of recordings.
     #[error("data.record: cannot make the folder: {0}")]
     Record(io::Error),
+    /// What is kept there.
+    #[error("data.dir: {}: {why}", path.display())]
+    Store {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: StoreError,
+    },
     /// The UDP address.
     #[error("server.listen: {0}")]
     Network(#[from] ServerError),
@@ -184,12 +194,16 @@ impl Server {
         let studio = studio.map_err(StartError::Record)?;
         let mut pool = Pool::start(threads.rooms, cores, clock, move || rung.ring());
         let wall = Wall { origin_ms: unix_ms().saturating_sub(clock.now().0 / Nanos::MILLISECOND) };
-        let directory = self.directory((kept.epochs, wall), studio, &mut pool, clock.now());
+        let clerk = self.clerk(folder.as_ref(), clock)?;
+        let books = clerk.as_ref().map(Clerk::books).cloned();
+        let desk = books.as_ref().map(Books::desk).cloned();
+        let directory = self.directory((kept.epochs, wall), books, studio, &mut pool, clock.now());
         let counters = Arc::new(NetCounters::default());
         let facts = self.facts(threads, verifier.is_open());
         let rung = Arc::clone(&bell);
         let revoker = Arc::new(Revoker::new(move || rung.ring()));
-        let mut board = Board::new(facts, Arc::clone(&counters), directory.worlds());
+        let mut board =
+            Board::new(facts, Arc::clone(&counters), directory.worlds()).with_store(desk);
         board.revoker = Some(Arc::clone(&revoker));
         let board = Arc::new(board);
         let http = self.settings.http.map(|http| listen(http, &board)).transpose()?;
@@ -211,7 +225,16 @@ impl Server {
         let shown = Arc::clone(&board);
         let driver = Driver::new(front, (clock, wall), bell, shown, &self.settings);
         let driving = driver.start().map_err(StartError::Thread)?;
-        let running = Running { address, fingerprint, open, http, board, driving, _folder: folder };
+        let running = Running {
+            address,
+            fingerprint,
+            open,
+            http,
+            board,
+            driving,
+            _clerk: clerk,
+            _folder: folder,
+        };
         running.announce();
         Ok(running)
     }
@@ -242,9 +265,20 @@ impl Server {
         Ok(QuicServer::bind(self.settings.io, &options)?)
     }
 
+    /// Opens the store and sets its keeper to work.
+    fn clerk(&self, folder: Option<&Folder>, clock: Clock) -> Result<Option<Clerk>, StartError> {
+        let Some(folder) = folder else { return Ok(None) };
+        let path = folder.path().join("starling.redb");
+        let Keeping { check, grouping } = self.settings.keeping;
+        let store = Database::open(&path, check).map_err(|why| StartError::Store { path, why })?;
+        let clerk = Clerk::start(Arc::new(store), grouping, clock);
+        Ok(Some(clerk.map_err(StartError::Thread)?))
+    }
+
     fn directory(
         &mut self,
         (epochs, wall): (Box<dyn Epochs>, Wall),
+        books: Option<Books>,
         studio: Option<Files>,
         pool: &mut Pool,
         now: Nanos,
@@ -252,7 +286,8 @@ impl Server {
         let lives = Lives { epochs, seed: System.number() };
         let open = self.settings.worlds == WorldPolicy::Auto;
         let unix = Some(UnixClock::clamped(wall, |_| unix_ms()));
-        let mut directory = Directory::new(open, self.settings.templates.clone(), lives, unix);
+        let mut directory =
+            Directory::new(open, self.settings.templates.clone(), lives, unix).keeping(books);
         if let Some(studio) = studio {
             directory.record(Box::new(studio));
         }

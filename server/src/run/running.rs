@@ -4,6 +4,7 @@ use super::driver::Driving;
 use crate::counters::NetCounters;
 use crate::data::Folder;
 use crate::http::{Board, Listener};
+use crate::store::Clerk;
 use starling_transport::tls::Fingerprint;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub struct Running {
     // In the order in which they end: first the listener, then the server.
     pub(super) http: Option<Listener>,
     pub(super) driving: Driving,
+    // What the worlds left is written once they are gone.
+    pub(super) _clerk: Option<Clerk>,
     // Last: the next server may have it once this one is gone.
     pub(super) _folder: Option<Folder>,
 }

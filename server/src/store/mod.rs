@@ -11,7 +11,9 @@
 //! P16: a row whose checksum does not fit is told, and never delivered.
 
 mod books;
+mod database;
 mod desk;
+pub mod disk;
 mod health;
 mod keeper;
 pub mod memory;
@@ -20,7 +22,9 @@ mod row;
 mod thread;
 
 pub use books::Books;
+pub use database::Database;
 pub use desk::{Bell, Desk, Figures, LifeId};
+pub use disk::{Disk, FileDisk};
 pub use keeper::{Grouping, Keeper};
 pub use memory::Memory;
 pub use pen::Pen;

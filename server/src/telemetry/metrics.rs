@@ -6,10 +6,12 @@
 
 use super::exposition::{Exposition, Type};
 use super::process::Process;
+use super::stored;
 use crate::counters::NetCounters;
 use crate::exchange::Backlog;
 use crate::room::directory::Entry;
 use crate::room::gauge::Histogram;
+use crate::store::Figures;
 use starling_transport::quic::ServerStats;
 use starling_world::Stats;
 use starling_world::counters::Counters;
@@ -139,6 +141,7 @@ pub fn text(
     quic: &ServerStats,
     worlds: &[(String, Entry)],
     wall_stray_ms: u64,
+    store: Option<&Figures>,
 ) -> String {
     let mut text = Exposition::default();
     write_fronts(&mut text, fronts);
@@ -147,6 +150,9 @@ pub fn text(
     }
     text.single("starling_quic_handshaking", "Handshakes now.", Type::Gauge, quic.handshaking);
     write_worlds(&mut text, &by_label(worlds));
+    if let Some(figures) = store {
+        stored::write(&mut text, figures);
+    }
     let stray =
         ("starling_wall_stray_seconds", "How far the wall clock was set from the time since.");
     text.single(stray.0, stray.1, Type::Gauge, wall_stray_ms as f64 / 1_000.0);

@@ -4,6 +4,7 @@ mod exposition;
 pub mod metrics;
 mod process;
 mod seldom;
+mod stored;
 mod text;
 
 pub use seldom::Seldom;

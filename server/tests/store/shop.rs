@@ -1,7 +1,8 @@
 //! Stores to try, with faults on demand, and short words for rows.
 
+use crate::sim_disk::SimDisk;
 use starling_server::store::memory::{Memory, Trouble};
-use starling_server::store::{Group, Store, StoreError};
+use starling_server::store::{Database, Group, Store, StoreError};
 use starling_world::journal::{Change, RowRange, Rows, Table};
 use std::ops::Range;
 use std::sync::Arc;
@@ -94,4 +95,44 @@ pub(crate) fn range(table: Table, numbers: Range<u64>) -> RowRange {
 
 pub(crate) fn all(table: Table) -> RowRange {
     range(table, 0..u64::MAX)
+}
+
+/// The store on disk, on a disk that obeys.
+pub(crate) struct DiskShop {
+    disk: SimDisk,
+    store: Option<Arc<Database>>,
+}
+
+impl DiskShop {
+    pub(crate) fn new() -> Self {
+        let mut shop = Self { disk: SimDisk::default(), store: None };
+        shop.reopen();
+        shop
+    }
+}
+
+impl Shop for DiskShop {
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(self.store.as_ref().expect("it was opened")) as Arc<dyn Store>
+    }
+
+    fn reopen(&mut self) {
+        self.store = None;
+        let store = Database::on(Arc::new(self.disk.clone()), false).expect("the store is well");
+        self.store = Some(Arc::new(store));
+    }
+
+    fn damage(&mut self, _: &str, _: Table, _: u64, value: &[u8]) {
+        self.store = None;
+        assert!(self.disk.flip(value) > 0, "there is such a row");
+        self.reopen();
+    }
+
+    fn set_full(&mut self, full: bool) {
+        self.disk.set_full(full);
+    }
+
+    fn fail_next_commit(&mut self) {
+        self.disk.fail_in(2);
+    }
 }

@@ -32,6 +32,7 @@ const FREE: &[&str] = &["starling-tests", "starling-benches"];
 /// A library of others and the only packages of ours that may depend on it.
 const HOMES: &[(&str, &[&str])] = &[
     ("bincode", &["starling-protocol"]),
+    ("redb", &["starling-server"]),
     ("rstar", &[]),
     ("quinn", &["starling-transport"]),
     ("quinn-proto", &["starling-transport"]),

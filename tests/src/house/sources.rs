@@ -25,6 +25,7 @@ const SHIPPED: &[&str] =
 /// Libraries that one file, or one directory, hides from the rest.
 const HIDDEN: &[(&str, &str)] = &[
     ("bincode", "protocol/src/codec.rs"),
+    ("redb", "server/src/store/database.rs"),
     ("quinn", "transport/"),
     ("quinn_proto", "transport/"),
     ("quinn_udp", "transport/"),

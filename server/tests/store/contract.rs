@@ -1,9 +1,8 @@
 //! What every store keeps, run on each of them.
 
-#[path = "store/shop.rs"]
-mod shop;
-
-use shop::{MemoryShop, Shop, all, group, key, put, range, remove, remove_range};
+use crate::shop::{
+    self, DiskShop, MemoryShop, Shop, all, group, key, put, range, remove, remove_range,
+};
 use starling_server::store::{READ_BYTES_MAX, StoreError};
 use starling_world::journal::{KEY_BYTES_MAX, RowRange, Table, VALUE_BYTES_MAX};
 use std::ops::Range;
@@ -12,6 +11,7 @@ use std::ops::Range;
 macro_rules! contract {
     ($($behaviour:ident),* $(,)?) => {
         mod memory { $(#[test] fn $behaviour() { super::$behaviour(super::MemoryShop::new()); })* }
+        mod disk { $(#[test] fn $behaviour() { super::$behaviour(super::DiskShop::new()); })* }
     };
 }
 
