@@ -331,6 +331,7 @@ impl Directory {
         Some(())
     }
 }
+}
 
 /// Letters, digits and `-_.:/`: what a stranger may call a world, safe in a log and in a URL.
 fn is_name(name: &str) -> bool {
