@@ -4,4 +4,5 @@
 //! simulate -- --options "..."` runs them alone.
 
 mod quiet;
+mod restarts;
 mod seeds;
