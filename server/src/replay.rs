@@ -58,13 +58,22 @@ impl Reel {
         let unreadable = |why| ReelError::Read { path: path.to_owned(), why };
         let mut file: Box<dyn Read + Send> =
             Box::new(BufReader::new(File::open(path).map_err(unreadable)?));
-        let first = match next_frame(&mut file).map_err(unreadable)? {
-            Some((head, bytes)) => {
-                Entry::read(head, &bytes).map_err(|_| ReplayError::NotARecording)?
+        let mut read = Vec::new();
+        let mut began = None;
+        let replay = loop {
+            let frame = next_frame(&mut file).map_err(unreadable)?;
+            let (head, bytes) = frame.ok_or(ReplayError::NotARecording)?;
+            let entry = Entry::read(head, &bytes).map_err(|_| ReplayError::NotARecording)?;
+            match (entry, began.take()) {
+                (Entry::Begin(begin), None) => began = Some(begin),
+                (Entry::Read(rows), Some(begin)) => {
+                    read.push(rows);
+                    began = Some(begin);
+                }
+                (Entry::Opened, Some(begin)) => break Replay::begin(begin, read, game)?,
+                _ => return Err(ReplayError::NotARecording.into()),
             }
-            None => return Err(ReplayError::NotARecording.into()),
         };
-        let replay = Replay::begin(first, game)?;
         Ok(Self { path: path.to_owned(), file, replay, cut_off: false })
     }
 

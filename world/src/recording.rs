@@ -34,6 +34,8 @@ pub enum Entry {
     Begin(Box<Begin>),
     /// What the world was told when it read what an earlier life had kept.
     Read(Result<Rows, ShelfError>),
+    /// The world stands: whatever it read comes before this, and everything else after.
+    Opened,
     /// A command of the next step.
     Command(Command),
     /// The commands since the last step were done.
@@ -82,8 +84,17 @@ pub struct Begin {
     pub starling: String,
     /// The world.
     pub config: WorldConfig,
+    /// Of what it was made.
+    pub how: How,
+}
+
+/// Of what a world was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct How {
     /// A game of its own decided: it must be given to the replay.
     pub game: bool,
+    /// It went on from what an earlier life had kept.
+    pub kept: bool,
 }
 
 /// What came of a tick.
@@ -117,10 +128,10 @@ pub struct Recorder {
 impl Recorder {
     /// Begins a recording.
     #[must_use]
-    pub fn begin(config: &WorldConfig, game: bool, starling: &str) -> Self {
+    pub fn begin(config: &WorldConfig, how: How, starling: &str) -> Self {
         let mut recorder = Self::default();
         let (starling, config) = (starling.into(), config.clone());
-        recorder.entry(&Entry::Begin(Box::new(Begin { format: FORMAT, starling, config, game })));
+        recorder.entry(&Entry::Begin(Box::new(Begin { format: FORMAT, starling, config, how })));
         recorder
     }
 
@@ -166,6 +177,11 @@ impl Recorder {
         self.entry(&Entry::Read(answer.clone()));
     }
 
+    /// The world stands.
+    pub fn opened(&mut self) {
+        self.entry(&Entry::Opened);
+    }
+
     /// Ends the recording.
     pub fn end(&mut self, lagged: bool) {
         self.entry(&Entry::End { lagged });
@@ -180,24 +196,26 @@ impl Recorder {
     }
 }
 
-/// A shelf whose answers are written down.
+/// A shelf whose answers are written down, where somebody does.
 #[derive(Debug)]
-pub struct Recorded<'a, S> {
+pub struct Reader<'a, S> {
     shelf: &'a S,
-    recorder: &'a RefCell<Recorder>,
+    recorder: Option<&'a RefCell<Recorder>>,
 }
 
-impl<'a, S: Shelf> Recorded<'a, S> {
-    /// Writes down what this shelf answers.
-    pub const fn new(shelf: &'a S, recorder: &'a RefCell<Recorder>) -> Self {
+impl<'a, S: Shelf> Reader<'a, S> {
+    /// Reads from this shelf.
+    pub const fn new(shelf: &'a S, recorder: Option<&'a RefCell<Recorder>>) -> Self {
         Self { shelf, recorder }
     }
 }
 
-impl<S: Shelf> Shelf for Recorded<'_, S> {
+impl<S: Shelf> Shelf for Reader<'_, S> {
     fn read(&self, rows: &RowRange) -> Result<Rows, ShelfError> {
         let answer = self.shelf.read(rows);
-        self.recorder.borrow_mut().read(&answer);
+        if let Some(recorder) = self.recorder {
+            recorder.borrow_mut().read(&answer);
+        }
         answer
     }
 }

@@ -16,6 +16,7 @@ use starling_protocol::units::{Epoch, Nanos, TickRate};
 use starling_world::World;
 use starling_world::authority::Game;
 use starling_world::config::WorldConfig;
+use starling_world::recording::{How, Reader};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -299,13 +300,19 @@ impl Directory {
         let life = pen.as_ref().map(Pen::life);
         let shelf = self.books.as_ref().map(|books| books.shelf(&key.kept_as()));
         let sink = self.studio.as_mut().and_then(|studio| studio.sink(&config));
-        let tape = sink.map(|sink| Tape::begin(&config, game.is_some(), sink));
-        let world = match (shelf, game) {
+        let how = How { game: game.is_some(), kept: shelf.is_some() };
+        let mut tape = sink.map(|sink| Tape::begin(&config, how, sink));
+        let reader =
+            shelf.as_ref().map(|shelf| Reader::new(shelf, tape.as_ref().map(Tape::recorder)));
+        let world = match (reader, game) {
             (None, None) => Ok(World::new(config)),
             (None, Some(game)) => Ok(World::with_game(config, game)),
-            (Some(shelf), None) => World::open(config, &shelf),
-            (Some(shelf), Some(game)) => World::open_with_game(config, game, &shelf),
+            (Some(reader), None) => World::open(config, &reader),
+            (Some(reader), Some(game)) => World::open_with_game(config, game, &reader),
         };
+        if let Some(tape) = &mut tape {
+            tape.opened();
+        }
         let world =
             world.inspect_err(|why| tracing::error!(world = %key, %why, "not made")).ok()?;
         let room = Room::new(world, Arc::clone(&mailbox), now, self.unix.clone());
@@ -330,7 +337,6 @@ impl Directory {
         self.worlds.lock().insert(key, entry);
         Some(())
     }
-}
 }
 
 /// Letters, digits and `-_.:/`: what a stranger may call a world, safe in a log and in a URL.

@@ -8,7 +8,8 @@ use starling_world::World;
 use starling_world::config::WorldConfig;
 use starling_world::input::{Command, TickInputs};
 use starling_world::output::Output;
-use starling_world::recording::{Recorder, Sums};
+use starling_world::recording::{How, Recorder, Sums};
+use std::cell::RefCell;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -39,7 +40,7 @@ pub trait Studio: fmt::Debug + Send {
 
 /// A recording that runs.
 pub struct Tape {
-    recorder: Recorder,
+    recorder: RefCell<Recorder>,
     /// `None` once it could not go on.
     sink: Option<Box<dyn Sink>>,
 }
@@ -47,36 +48,47 @@ pub struct Tape {
 impl Tape {
     /// Begins the recording of a world.
     #[must_use]
-    pub fn begin(config: &WorldConfig, game: bool, sink: Box<dyn Sink>) -> Self {
-        let recorder = Recorder::begin(config, game, env!("CARGO_PKG_VERSION"));
-        let mut tape = Self { recorder, sink: Some(sink) };
+    pub fn begin(config: &WorldConfig, how: How, sink: Box<dyn Sink>) -> Self {
+        let recorder = Recorder::begin(config, how, env!("CARGO_PKG_VERSION"));
+        let mut tape = Self { recorder: RefCell::new(recorder), sink: Some(sink) };
         tape.pass_on();
         tape
     }
 
+    /// Where a world that begins writes down what it reads.
+    pub(super) const fn recorder(&self) -> &RefCell<Recorder> {
+        &self.recorder
+    }
+
+    /// The world stands, and whatever it was told while it was opened is written down.
+    pub(super) fn opened(&mut self) {
+        self.recorder.get_mut().opened();
+        self.pass_on();
+    }
+
     pub(super) fn step(&mut self, now_us: u64, commands: &[Command]) {
         if self.sink.is_some() {
-            self.recorder.step(now_us, commands);
+            self.recorder.get_mut().step(now_us, commands);
             self.pass_on();
         }
     }
 
     pub(super) fn tick(&mut self, inputs: &TickInputs, world: &World, out: &Output) {
         if self.sink.is_some() {
-            self.recorder.tick(inputs, Sums::of(world, out));
+            self.recorder.get_mut().tick(inputs, Sums::of(world, out));
             self.pass_on();
         }
     }
 
     pub(super) fn skip(&mut self, ticks: u32) {
         if self.sink.is_some() {
-            self.recorder.skip(ticks);
+            self.recorder.get_mut().skip(ticks);
             self.pass_on();
         }
     }
 
     fn pass_on(&mut self) {
-        let frames = self.recorder.take();
+        let frames = self.recorder.get_mut().take();
         if self.sink.as_mut().is_some_and(|sink| !sink.write(frames)) {
             tracing::error!("a recording could not be written fast enough and ends here");
             self.sink = None;
@@ -86,7 +98,7 @@ impl Tape {
 
 impl Drop for Tape {
     fn drop(&mut self) {
-        self.recorder.end(false);
+        self.recorder.get_mut().end(false);
         self.pass_on();
     }
 }

@@ -5,9 +5,12 @@ use crate::World;
 use crate::authority::Game;
 use crate::executor::Executor;
 use crate::input::{Command, TickInputs};
+use crate::journal::{RowRange, Rows, Shelf, ShelfError};
 use crate::output::Output;
 use starling_protocol::codec::{self, RECORD_BYTES_MAX};
 use starling_protocol::units::Tick;
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use thiserror::Error;
 
 /// Why a recording cannot be run again, or not any further.
@@ -33,11 +36,9 @@ pub enum ReplayError {
         "a game decided in this world: run the recording with the program that has it (`Replay::begin` takes it)"
     )]
     NoGame,
-    /// It was made by a world that had kept something, and begins with what that was.
-    #[error(
-        "the recording begins in the middle of a kept world, which this program cannot begin in"
-    )]
-    Kept,
+    /// What an earlier life had kept is not what was written down.
+    #[error("the world cannot go on from what was kept: {0}")]
+    Kept(#[from] ShelfError),
 }
 
 /// A tick that was run again.
@@ -71,20 +72,30 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Begins with the first entry of a recording; a world that a game decided needs that game, as it
-    /// was at the beginning.
+    /// Begins with the first entry of a recording and whatever it read before it stood; a world that a
+    /// game decided needs that game, as it was at the beginning.
     ///
     /// # Errors
     /// [`ReplayError`].
-    pub fn begin(first: Entry, game: Option<Box<dyn Game>>) -> Result<Self, ReplayError> {
-        let Entry::Begin(began) = first else { return Err(ReplayError::NotARecording) };
+    pub fn begin(
+        began: Box<Begin>,
+        read: Vec<Result<Rows, ShelfError>>,
+        game: Option<Box<dyn Game>>,
+    ) -> Result<Self, ReplayError> {
         if began.format != FORMAT {
             return Err(ReplayError::Format(began.format));
         }
-        let world = match (began.game, game) {
-            (false, _) => World::new(began.config.clone()),
-            (true, Some(game)) => World::with_game(began.config.clone(), game),
+        let game = match (began.how.game, game) {
             (true, None) => return Err(ReplayError::NoGame),
+            (true, game) => game,
+            (false, _) => None,
+        };
+        let (shelf, config) = (Remembered(RefCell::new(read.into())), began.config.clone());
+        let world = match (began.how.kept, game) {
+            (false, None) => World::new(config),
+            (false, Some(game)) => World::with_game(config, game),
+            (true, None) => World::open(config, &shelf)?,
+            (true, Some(game)) => World::open_with_game(config, game, &shelf)?,
         };
         let (commands, inputs, out) = Default::default();
         Ok(Self { world, began, commands, inputs, out, ended: None })
@@ -117,15 +128,16 @@ impl Replay {
     /// Takes the next entry. Says what came of it where that was a tick.
     ///
     /// # Errors
-    /// [`ReplayError::Damaged`] for an entry that cannot come here, [`ReplayError::Kept`].
+    /// [`ReplayError::Damaged`] for an entry that cannot come here.
     pub fn take(
         &mut self,
         entry: Entry,
         exec: &impl Executor,
     ) -> Result<Option<Replayed>, ReplayError> {
         match entry {
-            Entry::Begin(_) => return Err(self.damaged("it begins twice")),
-            Entry::Read(_) => return Err(ReplayError::Kept),
+            Entry::Begin(_) | Entry::Read(_) | Entry::Opened => {
+                return Err(self.damaged("it begins twice"));
+            }
             Entry::Command(command) => self.commands.push(command),
             Entry::Step { now_us } => {
                 self.out.clear();
@@ -161,6 +173,17 @@ impl Replay {
         self.inputs.clear();
         let now = Sums::of(&self.world, &self.out);
         Replayed { tick: self.world.now(), then, now }
+    }
+}
+
+/// The answers of a shelf, in the order in which they were given.
+#[derive(Debug)]
+struct Remembered(RefCell<VecDeque<Result<Rows, ShelfError>>>);
+
+impl Shelf for Remembered {
+    fn read(&self, _: &RowRange) -> Result<Rows, ShelfError> {
+        let more = || Err(ShelfError("more is asked than was written down".into()));
+        self.0.borrow_mut().pop_front().unwrap_or_else(more)
     }
 }
 
