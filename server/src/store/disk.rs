@@ -2,6 +2,7 @@
 
 use super::StoreError;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
@@ -237,10 +238,10 @@ impl Disk for Overlay {
         let mut state = self.state();
         for (block, first, run) in pieces(offset, bytes.len()) {
             let to = first + run.len();
-            if !state.blocks.contains_key(&block) {
-                state.blocks.insert(block, self.below(block)?);
-            }
-            let kept = state.blocks.get_mut(&block).expect("it was just put there");
+            let kept = match state.blocks.entry(block) {
+                Entry::Occupied(kept) => kept.into_mut(),
+                Entry::Vacant(place) => place.insert(self.below(block)?),
+            };
             kept[first..to].copy_from_slice(&bytes[run]);
         }
         Ok(())

@@ -129,7 +129,7 @@ fn the_power_may_go_again_while_the_store_recovers() {
     run(&disk, 40, move |moment, progress| {
         let mut seeds = seeds.lock().expect("nobody panicked before");
         *seeds += 1;
-        if *seeds % 4 != 0 {
+        if !seeds.is_multiple_of(4) {
             return;
         }
         let again = moment.crashed(&mut Dice(*seeds));
