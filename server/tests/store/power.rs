@@ -125,7 +125,7 @@ fn whenever_the_power_goes_what_was_acknowledged_is_there() {
 #[test]
 fn the_power_may_go_again_while_the_store_recovers() {
     let disk = SimDisk::default();
-    let seeds = Mutex::new(0);
+    let seeds = Mutex::new(0_u64);
     run(&disk, 40, move |moment, progress| {
         let mut seeds = seeds.lock().expect("nobody panicked before");
         *seeds += 1;
