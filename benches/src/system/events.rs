@@ -5,6 +5,7 @@ use crate::arms::process::cpu_seconds;
 use anyhow::{Context, Result, ensure};
 use starling_client::net::{ClientIndex, Clients, Pilot, Server};
 use starling_client::{ClientEvent, ConnectOptions, Publication, Session, SubscribeOptions};
+use starling_protocol::space::Space;
 use starling_protocol::units::{MessageId, Nanos};
 use starling_transport::quic::{ClientOptions, Sockets, UdpClient};
 use starling_transport::tls::ServerTrust;
@@ -120,7 +121,7 @@ impl Crowd {
     }
 
     fn add(&mut self) -> Result<ClientIndex> {
-        let mut options = ConnectOptions::new(&self.world);
+        let mut options = ConnectOptions::new(&self.world).create(Space::Metric);
         options.seed = self.clients.len() as u64 + 1;
         Ok(self.clients.add(self.ears.time(), self.server.target()?, options))
     }
