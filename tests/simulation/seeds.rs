@@ -24,6 +24,11 @@ const REGRESSIONS: &[(&str, &str)] = &[
         "whole seed=8 clients=3 rate=123 pause-ms=327",
     ),
     (
+        "an inbox is of one life of the world, and its news may come when the next has begun",
+        "whole seed=465 clients=8 faults-ms=3000 loss=450 delay-ms=78 dup=3347 corrupt=36 mtu=1388 \
+         ce=1626 replay=70 cuts=19 cut-ms=4948 moves=30 ghosts=669 drift-ppm=22433 kills=2",
+    ),
+    (
         "a client that comes from a life of the world that is over begins its cues anew",
         "whole seed=155 clients=12 rogues=2 faults-ms=3000 loss=409 delay-ms=24 dup=701 corrupt=18 \
          mtu=1320 ce=205 cuts=3 cut-ms=1711 ghosts=429 drift-ppm=5692 kills=1",

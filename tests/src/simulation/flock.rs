@@ -245,7 +245,7 @@ impl Pilot for Flock {
                 self.witness.starts(client, key, channel, position);
             }
             ClientEvent::Delivered(event) => {
-                let inbox = format!("inbox of {client}");
+                let inbox = format!("inbox of {client} in life {}", bird.epoch.0);
                 let channel = bird.channels.get(&event.key).unwrap_or(&inbox).clone();
                 self.witness.delivered(client, &channel, &event);
                 self.note(client, event.offset.0 << 8 | 2);
