@@ -1,0 +1,83 @@
+//! The real binary among real faults: killed, stopped and continued, cut off, flooded with copies, asked
+//! to leave in the middle of its work. What was acknowledged is there, once and in order
+//! (P4, P5, P6, P7, P14).
+//!
+//! Short by default. `STARLING_CHAOS=200 cargo test --release -p starling --test chaos -- --nocapture`
+//! runs as many rounds of each; `STARLING_SEED` chooses what they draw.
+
+mod cast;
+mod kills;
+mod ledger;
+mod links;
+mod pauses;
+mod power;
+mod relay;
+mod server;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// How long anything here may take, however loaded the machine is.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Rounds of a fault: few unless more are asked for.
+fn rounds(few: u32) -> u32 {
+    let asked = std::env::var("STARLING_CHAOS").ok();
+    asked.map_or(few, |rounds| rounds.parse().expect("STARLING_CHAOS is a number of rounds"))
+}
+
+/// What is drawn, and printed with every failure.
+fn seed() -> u64 {
+    let asked = std::env::var("STARLING_SEED").ok();
+    asked.map_or(1, |seed| seed.parse().expect("STARLING_SEED is a number"))
+}
+
+/// SplitMix64: a chance that a seed repeats.
+#[derive(Clone, Debug)]
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// At least the first and less than the second.
+    fn between(&mut self, from: u64, to: u64) -> u64 {
+        from + self.roll() % (to - from)
+    }
+}
+
+/// A folder of this test's own, gone when dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let (process, number) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(format!("starling-chaos-{process}-{number}"));
+        std::fs::create_dir_all(&path).expect("a folder can be made");
+        Self(path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).expect("a file can be written");
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            assert!(std::thread::panicking(), "{error}");
+        }
+    }
+}
