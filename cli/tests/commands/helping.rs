@@ -49,8 +49,9 @@ fn the_help_of_serve_names_everything_that_a_world_can_be_given() {
     let refused = starling(&["serve", "--world", "plaza=metric,nonsense=1"]);
     let (_, known) = refused.err.split_once("expected one of ").expect("it says what it knows");
     let keys = known.split('`').skip(1).step_by(2).map(|key| key.replace('_', "-"));
-    // Name and space come first, without a key; kinds need a file.
-    let keys: Vec<_> = keys.filter(|key| !matches!(&**key, "name" | "space" | "kinds")).collect();
+    // Name and space come first, without a key; kinds and namespaces need a file.
+    let other = |key: &String| !matches!(&**key, "name" | "space" | "kinds" | "namespaces");
+    let keys: Vec<_> = keys.filter(other).collect();
     assert!(keys.len() > 5, "{}", refused.err);
     for key in keys {
         assert!(help.contains(&format!(",{key}=")), "`{key}` is not in the help: {help}");
