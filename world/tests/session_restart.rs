@@ -112,7 +112,8 @@ fn who_was_here_is_here_until_the_presence_time_is_over_and_then_leaves_once() {
     assert_eq!(members(&mut stage, &eve), [ann.session(), bob.session()]);
     let back = comes_back(&mut stage, "ann", &ann, &[]);
     stage.ticks_with(199, &[eve.conn, back.conn]);
-    assert_eq!(changes(&mut stage, &eve), [], "neither left nor joined");
+    let quiet = (Action::Change(MemberState::Quiet), bob.session());
+    assert_eq!(changes(&mut stage, &eve), [quiet], "neither left nor joined");
     assert_eq!(stage.world.entities().len(), 1);
     stage.ticks_with(1, &[eve.conn, back.conn]);
     assert_eq!(changes(&mut stage, &eve), [(Action::Leave, bob.session())]);
