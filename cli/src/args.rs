@@ -72,7 +72,7 @@ pub(crate) struct ServeArgs {
     pub(crate) tick_hz: Option<u16>,
     /// A world: NAME=metric|geodetic and any of ,profile=game|fleet|events
     /// ,authority=client|server|host ,tick-hz=N ,presence-s=N ,park-s=N ,speed-max-mps=X
-    /// ,teleport-max-m=X ,sessions-max=N ,entities-max=N ,tenant=NAME
+    /// ,teleport-max-m=X ,sessions-max=N ,entities-max=N ,tenant=NAME ,shared=true
     /// ,durability=memory|durable (durable: on disk before it is acknowledged; needs --data)
     /// ,rings=25m/2+50m/4 (told in every 2nd tick beyond 25 m, every 4th beyond 50) [repeatable].
     #[arg(long = "world", value_name = "SPEC")]
