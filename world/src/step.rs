@@ -90,14 +90,14 @@ impl World {
     }
 
     /// What ends with the tick: rejections are told, silence is named, everything is written.
-    pub(crate) fn end_of_tick_mail(&mut self, out: &mut Output) {
+    pub(crate) fn end_of_tick_mail(&mut self, now_us: u64, out: &mut Output) {
         self.tell_rejections();
         self.tell_leases();
         self.tell_cursors();
         self.tell_presence();
         self.tell_tops();
         self.sweep_channels();
-        self.tend_durable();
+        self.tend_durable(now_us, out);
         self.age_restored(out);
         self.keep_positions();
         self.flush_mail(out);

@@ -15,6 +15,7 @@ impl World {
     pub fn tick(&mut self, inputs: &TickInputs, out: &mut Output, exec: &impl Executor) {
         self.now = self.now + 1;
         self.unix_ms = inputs.unix_ms.unwrap_or(0);
+        self.tell_the_time();
         self.counters.ticks += 1;
         self.cues.begin(self.now, self.sessions.live());
         self.sessions.begin_tick(&inputs.links);
@@ -25,7 +26,7 @@ impl World {
         self.move_entities(exec);
         self.replicate(inputs, out, exec);
         self.entities.end_tick();
-        self.end_of_tick_mail(out);
+        self.end_of_tick_mail(inputs.now_us, out);
     }
 
     /// Brings tracks and index up to what was accepted.

@@ -5,9 +5,13 @@ mod session_stage;
 
 use session_stage::{Guest, Stage, message, place};
 use starling_protocol::close::CloseCode;
+use starling_protocol::message::control::ControlDown;
 use starling_protocol::message::events::*;
 use starling_protocol::units::{ChannelKey, ChannelPosition, MessageId, Offset};
-use starling_world::journal::{Health, News};
+use starling_world::World;
+use starling_world::input::Command;
+use starling_world::journal::{Health, News, Table};
+use starling_world::namespace::{Keep, Namespace, Namespaces};
 
 const CHAT: &str = "kept/chat";
 
@@ -236,12 +240,12 @@ fn a_message_to_a_memory_channel_or_an_inbox_is_acknowledged_at_once() {
 #[test]
 fn nobody_is_let_in_before_the_epoch_is_on_stable_storage() {
     let disk = Stage::durable().disk.clone().after_crash(0);
-    let world = starling_world::World::open(session_stage::game(), &disk).expect("readable");
+    let world = World::open(session_stage::game(), &disk).expect("readable");
     let mut stage = Stage::of(world);
     let (first, gone) = (stage.knock(), stage.knock());
     let conns = [first.conn, gone.conn];
     for attach in [first, gone] {
-        stage.step(starling_world::input::Command::Attach(Box::new(attach)));
+        stage.step(Command::Attach(Box::new(attach)));
     }
     stage.ticks(3);
     stage.detach(conns[1]);
@@ -250,4 +254,36 @@ fn nobody_is_let_in_before_the_epoch_is_on_stable_storage() {
     assert_eq!(stage.control(conns[0]).len(), 1);
     assert!(stage.control(conns[1]).is_empty(), "it went before the door was opened");
     assert!(stage.world.config().epoch > session_stage::game().epoch);
+}
+
+/// What was accepted before the first tick told the time counted as old as the calendar: its ids were
+/// forgotten and its events went with the next mark. On the real binary a reader from the beginning was told
+/// that the first four of 244 acknowledged events were gone (P5, P7).
+#[test]
+fn nobody_is_let_in_before_the_time_is_known() {
+    let mut config = Stage::durable().world.config().clone();
+    let keep = Keep { events: 100, ..Keep::DURABLE };
+    let kept = Namespace { keep, ..Namespace::new("kept").durable() };
+    config.namespaces = Namespaces::of(vec![kept, Namespace::new("")]);
+    let world = World::open(config, &session_stage::disk::Disk::default()).expect("readable");
+    let mut stage = Stage::of(world);
+    let attach = stage.knock();
+    let conn = attach.conn;
+    stage.clock(1_800_000_000_000);
+    stage.step(Command::Attach(Box::new(attach)));
+    stage.commit();
+    assert!(stage.control(conn).is_empty(), "committed, but at what time?");
+    stage.tick();
+    let Some(ControlDown::Welcome(welcome)) = stage.control(conn).pop() else {
+        panic!("no Welcome")
+    };
+    let alice = Guest { conn, welcome: *welcome };
+    for id in 1..=9 {
+        stage.offer(&alice, CHAT, id);
+        stage.ticks(40);
+    }
+    stage.commit();
+    assert_eq!(receipts(&stage.events(conn)).len(), 9);
+    assert_eq!(stage.disk.keys(Table::Event).len(), 9, "all of them are kept");
+    assert_eq!(receipts(&stage.offer(&alice, CHAT, 1)), [(1, 1)], "and known");
 }

@@ -114,12 +114,18 @@ impl World {
         }
     }
 
-    /// Once a tick: message ids that are too old are forgotten, and whoever waits to read may.
-    pub(crate) fn tend_durable(&mut self) {
+    /// A tick begins: what is accepted from here on is accepted at its time.
+    pub(crate) fn tell_the_time(&mut self) {
+        self.durable.clock.begin(self.now, self.config.tick_rate, self.unix_ms);
+    }
+
+    /// Once a tick: message ids that are too old are forgotten, and whoever waits to read, or at the
+    /// door for the time, may.
+    pub(crate) fn tend_durable(&mut self, now_us: u64, out: &mut Output) {
         if !self.durable.journal.is_on() {
             return;
         }
-        self.durable.clock.begin(self.now, self.config.tick_rate, self.unix_ms);
+        self.open_doors(now_us, out);
         self.let_ask();
         let minute = self.kept_minute();
         if let Some(keys) = self.durable.seen.prune(minute) {
@@ -140,6 +146,8 @@ impl World {
     fn open_doors(&mut self, now_us: u64, out: &mut Output) {
         if self.durable.opening.is_some_and(|change| self.durable.journal.has(change)) {
             self.durable.opening = None;
+        }
+        if !self.durable.is_opening() {
             for attach in std::mem::take(&mut self.durable.early) {
                 self.attach(*attach, now_us, out);
             }
@@ -148,10 +156,11 @@ impl World {
 }
 
 impl Durable {
-    /// Is this life's epoch not on stable storage yet? Who were let in before could have the name of
-    /// a session that is given again after a crash.
-    pub(crate) const fn is_opening(&self) -> bool {
-        self.opening.is_some()
+    /// Is this life's epoch not on stable storage yet, or the time not known? Who were let in before
+    /// could have the name of a session that is given again after a crash; and what they published
+    /// would look decades old, and be the first to go (P5, P7).
+    pub(crate) fn is_opening(&self) -> bool {
+        self.opening.is_some() || (self.journal.is_on() && !self.clock.is_set())
     }
 
     /// Lets a connection wait at the door; gives it back if too many do.
