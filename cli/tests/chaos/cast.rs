@@ -195,6 +195,7 @@ impl Cast {
         self.until("everybody heard everything", |cast| {
             cast.followers.iter().all(|f| f.hearing.count() >= acked)
                 || cast.followers.iter().any(|f| !f.hearing.breaches.is_empty())
+                || cast.resets_and_gaps().1 > 0
         });
         for (number, follower) in self.followers.iter().enumerate() {
             let breaches = &follower.hearing.breaches;

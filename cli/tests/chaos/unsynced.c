@@ -4,6 +4,8 @@
  * "<file>.undo", and empties that when a sync has succeeded. Whoever kills the program takes any of
  * those writes back afterwards, as a machine does that loses its power.
  *
+ * A sync takes its time, as one of a disk does: else few kills would fall into what is not synced.
+ *
  * A record: offset (8 bytes), bytes of the write (8), bytes that were there (8), and those bytes; an
  * offset of ~0 is a change of the file's length, whose second number is the length before.
  */
@@ -15,7 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+/* How long a sync takes at least. */
+#define SYNC_NS 8000000
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int undo = -1;
@@ -88,6 +94,15 @@ int ftruncate64(int fd, off64_t length) {
     return result;
 }
 
+/* The time that a disk takes. */
+static void take_time(int fd) {
+    struct timespec wait = {0, SYNC_NS};
+    pthread_mutex_lock(&lock);
+    int ours = watched(fd);
+    pthread_mutex_unlock(&lock);
+    if (ours) nanosleep(&wait, NULL);
+}
+
 /* Synced: nothing of it can be forgotten any more. */
 static void forget(int fd, int result) {
     REAL(int, "ftruncate64", int, off64_t);
@@ -98,6 +113,7 @@ static void forget(int fd, int result) {
 
 int fdatasync(int fd) {
     REAL(int, "fdatasync", int);
+    take_time(fd);
     int result = real(fd);
     forget(fd, result);
     return result;
@@ -105,6 +121,7 @@ int fdatasync(int fd) {
 
 int fsync(int fd) {
     REAL(int, "fsync", int);
+    take_time(fd);
     int result = real(fd);
     forget(fd, result);
     return result;
