@@ -49,11 +49,6 @@ impl Backoff {
         Some((u64::from(least_ms.unwrap_or(0)) + jitter) * Nanos::MILLISECOND)
     }
 
-    /// Nanoseconds of a random part of so many milliseconds.
-    pub(crate) fn within_ms(&mut self, ms: u32) -> u64 {
-        self.below(u64::from(ms) + 1) * Nanos::MILLISECOND
-    }
-
     /// A number below `bound` (xorshift64*: jitter needs no better).
     fn below(&mut self, bound: u64) -> u64 {
         self.random ^= self.random >> 12;

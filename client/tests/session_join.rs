@@ -227,14 +227,37 @@ fn silence_beyond_the_heartbeat_is_a_loss() {
     assert_eq!(bench.wishes(), [LinkWish::Close(CloseCode::LOST)]);
 }
 
+/// P14: the server ends the connection when all is done; then the client comes back, once.
 #[test]
-fn a_draining_server_is_left_within_the_time_it_asks_for() {
+fn a_draining_server_is_stayed_with_until_it_ends_the_connection() {
+    let mut waits = Vec::new();
+    for seed in 1..=20 {
+        let options = ConnectOptions::new("plaza").seed(seed);
+        let mut bench = Bench::joining(options, welcome());
+        bench.welcome_at(ms(5));
+        bench.events();
+        bench.say(ms(10), &ControlDown::GoingAway { deadline_ms: 2_000, jitter_ms: 500 });
+        assert_eq!(bench.events(), [ClientEvent::GoingAway { deadline_ms: 2_000 }]);
+        bench.session.advance(ms(400));
+        assert!(bench.wishes().is_empty(), "it stays");
+        bench.session.handle_closed(ms(1_100), CloseCode::GOING_AWAY);
+        let due = bench.session.next_timeout(ms(1_100)).expect("it will try again");
+        assert!(due <= ms(1_100 + 500 + 50), "within the jitter: {due:?}");
+        waits.push(due);
+        let told: Vec<_> = bench.events();
+        assert!(matches!(told.as_slice(), [ClientEvent::Reconnecting { .. }]), "{told:?}");
+        bench.session.advance(due);
+        assert_eq!(bench.wishes(), [LinkWish::Connect]);
+    }
+    waits.sort_unstable();
+    assert!(waits[19].since(waits[0]) > 300 * Nanos::MILLISECOND, "not all at once: {waits:?}");
+}
+
+#[test]
+fn a_draining_server_that_forgets_to_end_is_left_at_its_deadline() {
     let mut bench = Bench::live(welcome());
     bench.say(ms(10), &ControlDown::GoingAway { deadline_ms: 2_000, jitter_ms: 500 });
-    assert_eq!(bench.events(), [ClientEvent::GoingAway { deadline_ms: 2_000 }]);
-    let due = bench.session.next_timeout(ms(10)).expect("something is due");
-    assert!(due <= ms(511));
-    bench.session.advance(ms(511));
+    bench.session.advance(ms(2_010));
     assert_eq!(bench.session.state(), SessionState::Reconnecting);
     assert_eq!(bench.wishes(), [LinkWish::Close(CloseCode::GOING_AWAY)]);
 }

@@ -76,6 +76,9 @@ pub enum Command {
         /// Upper bound of the clients' random wait.
         jitter_ms: u32,
     },
+    /// The server is about to end all connections: once everything that was accepted until now is
+    /// on stable storage and answered, [`Note::Settled`](crate::output::Note::Settled) says so.
+    Settle,
 }
 
 /// Whose grants are taken back.

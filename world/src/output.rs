@@ -94,6 +94,9 @@ pub enum Note {
         /// Why.
         code: CloseCode,
     },
+    /// What was accepted before [`Command::Settle`](crate::input::Command::Settle) is on stable
+    /// storage, or will never be, and all answers are among the writes.
+    Settled,
     /// An entity appeared.
     Spawned {
         /// Which.

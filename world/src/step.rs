@@ -20,6 +20,7 @@ impl World {
             self.command(command, now_us, out);
         }
         self.flush_mail(out);
+        self.tell_settled(out);
         self.hand_out_journal(out);
     }
 
@@ -30,6 +31,7 @@ impl World {
             Command::Revoke(whom) => self.revoke(&whom, out),
             Command::Store(news) => self.store_news(news, now_us, out),
             Command::Drain { deadline_ms, jitter_ms } => self.drain(deadline_ms, jitter_ms),
+            Command::Settle => self.settle(),
             Command::Control { conn, message } => {
                 self.with(conn, |world, idx| world.control(idx, message, out));
             }

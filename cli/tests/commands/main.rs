@@ -1,6 +1,8 @@
 //! The program as a person or a script runs it: what it prints, writes and exits with.
 
 mod credentials;
+#[cfg(unix)]
+mod draining;
 mod flying;
 mod helping;
 mod reaching;

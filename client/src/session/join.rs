@@ -35,7 +35,7 @@ impl Session {
         if self.race_alone(now, code) {
             return;
         }
-        self.lost(now, ConnectError::from_code(code), None, 0);
+        self.lost(now, ConnectError::from_code(code), None);
     }
 
     fn hello(&self) -> Hello {
@@ -58,7 +58,7 @@ impl Session {
     pub(super) fn refused(&mut self, now: Nanos, refused: Refused) {
         let least_ms = refused.retry_after_ms;
         self.wishes.close = Some(CloseCode::GOODBYE);
-        self.lost(now, ConnectError::from_refused(refused), least_ms, 0);
+        self.lost(now, ConnectError::from_refused(refused), least_ms);
     }
 
     pub(super) fn welcomed(&mut self, now: Nanos, welcome: Welcome) {
@@ -79,6 +79,7 @@ impl Session {
         self.phase = Phase::Live;
         self.adrift_since = None;
         self.backoff.succeeded();
+        self.spread_ms = 0;
         self.queue.push(if first {
             ClientEvent::Connected { session }
         } else {

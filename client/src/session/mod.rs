@@ -142,8 +142,10 @@ pub struct Session {
     backoff: Backoff,
     /// When the session was last without a connection, for giving up.
     adrift_since: Option<Nanos>,
-    /// The server drains: leave at this moment.
+    /// The server drains: it closes the connection by this moment, or is left.
     leave_at: Option<Nanos>,
+    /// The next attempt is spread over so many milliseconds, as a draining server asked for.
+    spread_ms: u32,
     last_heard: Nanos,
     race: Race,
     counts: stats::Counts,
@@ -184,6 +186,7 @@ impl Session {
             backoff: Backoff::new(options.seed),
             adrift_since: Some(now),
             leave_at: None,
+            spread_ms: 0,
             last_heard: now,
             race: Race::default(),
             counts: stats::Counts::default(),
@@ -321,11 +324,11 @@ impl Session {
     /// Closes the connection from this side and goes on as after a loss.
     fn hang_up(&mut self, now: Nanos, code: CloseCode) {
         self.wishes.close = Some(code);
-        self.lost(now, ConnectError::from_code(code), None, 0);
+        self.lost(now, ConnectError::from_code(code), None);
     }
 
     /// There is no connection any more: wait and try again, or end.
-    fn lost(&mut self, now: Nanos, error: ConnectError, least_ms: Option<u32>, spread_ms: u32) {
+    fn lost(&mut self, now: Nanos, error: ConnectError, least_ms: Option<u32>) {
         if matches!(self.phase, Phase::Closed) {
             return;
         }
@@ -336,6 +339,7 @@ impl Session {
         self.outbox.clear();
         self.leave_at = None;
         self.call_off_race();
+        let spread_ms = std::mem::take(&mut self.spread_ms);
         let since = *self.adrift_since.get_or_insert(now);
         let wait_ns = match self.may_try_again(now, since) {
             true => self.backoff.wait_ns(error.code(), least_ms, spread_ms),

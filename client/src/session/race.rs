@@ -138,7 +138,8 @@ impl Session {
 
     /// The first connection is gone while the second is being made: that one is all there is.
     pub(super) fn race_alone(&mut self, now: Nanos, code: CloseCode) -> bool {
-        let alone = self.is_live() && self.race.on.is_some() && code != CloseCode::REPLACED;
+        let told = code == CloseCode::REPLACED || self.leave_at.is_some();
+        let alone = self.is_live() && self.race.on.is_some() && !told;
         if alone {
             self.race.on = None;
             self.inlets = super::Inlets::new();

@@ -171,10 +171,11 @@ impl Session {
         }
     }
 
-    /// The server drains: leave before its deadline, not all at the same moment.
+    /// The server drains: it closes the connection once it has done all that it accepted, and then
+    /// the session comes back, within the jitter and once (P14).
     fn going_away(&mut self, now: Nanos, deadline_ms: u32, jitter_ms: u32) {
-        let wait_ns = self.backoff.within_ms(jitter_ms.min(deadline_ms));
-        self.leave_at = Some(now + wait_ns);
+        self.leave_at = Some(now + u64::from(deadline_ms) * Nanos::MILLISECOND);
+        self.spread_ms = jitter_ms;
         self.queue.push(ClientEvent::GoingAway { deadline_ms });
     }
 

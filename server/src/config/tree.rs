@@ -86,7 +86,8 @@ section! {
         /// Threads that run worlds, and as many for parts of long ticks. When not given: as many as
         /// the machine has cores.
         pub threads: Option<u16> = None,
-        /// Seconds from the first request to stop until the server closes what is still open.
+        /// Seconds from the first request to stop until the server closes everyone, whether or not
+        /// the store has all that was accepted. Where it has, that is after one second.
         pub drain_s: u32 = 30,
         /// How connections share their path: "steady" keeps 32 KiB in flight whatever is lost, for
         /// radio links; "cubic" gives way to other traffic down to two packets.
@@ -102,7 +103,7 @@ section! {
         /// Lets the system, or the network card, cut runs of packets for one client: cheaper where
         /// much goes to one client at once. Where it fails, packets leave one by one in any case.
         pub segmentation_offload: bool = true,
-        /// Clients spread their reconnects over this many milliseconds after a drain was told.
+        /// After a drain clients spread their reconnects over this many milliseconds.
         pub drain_jitter_ms: u32 = 5_000,
     }
 }

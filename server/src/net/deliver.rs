@@ -173,6 +173,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
                 tracing::debug!(room = room.0, conn = conn.0, %code, "refused by the world");
                 self.counters.totals.hellos_refused.one();
             }
+            Note::Settled => self.has_settled(room),
             other => tracing::trace!(room = room.0, note = ?other, "noted"),
         }
     }

@@ -16,6 +16,7 @@
 mod bucket;
 mod connection;
 mod deliver;
+mod drain;
 mod gate;
 mod pace;
 mod receive;
@@ -33,6 +34,7 @@ use crate::room::directory::{Directory, Lender};
 use crate::room::pool::RoomId;
 use crate::telemetry::{Quoted, Seldom};
 use crate::wall::Wall;
+use drain::Drain;
 use gate::Gate;
 use pace::Paces;
 use roster::Roster;
@@ -105,12 +107,6 @@ struct Entered {
     connections: BTreeSet<ConnKey>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Drain {
-    deadline: Nanos,
-    jitter_ms: u32,
-}
-
 impl<T: Transport, L: Lender> Front<T, L> {
     /// A Front without a connection.
     pub fn new(parts: Parts<T, L>) -> Self {
@@ -161,7 +157,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
             self.transport.next_timeout(),
             self.hello_deadlines.front().map(|(at, _)| *at),
             waiting.then_some(now + RETRY_NS),
-            self.draining.map(|drain| drain.deadline),
+            self.draining.as_ref().and_then(Drain::next_timeout),
         ];
         times.into_iter().flatten().min().unwrap_or(self.upkeep_at)
     }
@@ -205,24 +201,6 @@ impl<T: Transport, L: Lender> Front<T, L> {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.len()
-    }
-
-    /// Refuses new sessions from now on, tells every client, and closes what is still open after
-    /// `deadline_ms`. Clients spread their reconnects over `jitter_ms`.
-    pub fn drain(&mut self, now: Nanos, deadline_ms: u32, jitter_ms: u32) {
-        let deadline = now + u64::from(deadline_ms) * Nanos::MILLISECOND;
-        self.draining = Some(Drain { deadline, jitter_ms });
-        for (_, entry) in self.directory.worlds().all() {
-            entry.mailbox.inbox().tell(Command::Drain { deadline_ms, jitter_ms });
-            self.rooms.ring(entry.id);
-        }
-        tracing::info!(deadline_ms, connections = self.connections.len(), "draining");
-    }
-
-    /// Is the drain over, with every connection gone?
-    #[must_use]
-    pub fn is_drained(&self) -> bool {
-        self.draining.is_some() && self.connections.is_empty()
     }
 
     /// Closes a connection for a reason of the Front's own; its world hears that it is gone.
@@ -291,25 +269,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
             self.directory.worlds().all().into_iter().map(|(_, entry)| entry.id).collect();
         self.entered.retain(|id, _| alive.contains(id));
         self.gateways.retain(|(id, _), _| alive.contains(id));
-        self.close_late(now);
         self.measure();
-    }
-
-    /// Closes what is still open when a drain is over.
-    fn close_late(&mut self, now: Nanos) {
-        if self.draining.is_none_or(|drain| now < drain.deadline) {
-            return;
-        }
-        self.close_all(now);
-    }
-
-    /// Closes every connection: the server goes away now.
-    pub fn close_all(&mut self, now: Nanos) {
-        let mut open: Vec<_> = self.connections.keys().copied().collect();
-        open.sort_unstable();
-        for conn in open {
-            self.close(now, conn, CloseCode::GOING_AWAY, "the server stops");
-        }
     }
 
     fn measure(&self) {

@@ -35,6 +35,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
         self.read_held(now);
         self.expire_hellos(now);
         self.upkeep(now);
+        self.tend_drain(now);
         self.ring();
         count >= EVENTS_PER_POLL
     }
@@ -80,6 +81,9 @@ impl<T: Transport, L: Lender> Front<T, L> {
 
     fn bytes(&mut self, now: Nanos, conn: ConnKey, stream: StreamKind, bytes: &[u8]) {
         self.counters.totals.stream_bytes_received.add(bytes.len() as u64);
+        if self.is_deaf_to(conn) {
+            return; // it was not acknowledged: the client brings it to the next server
+        }
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         connection.push(stream, bytes);
         self.read(now, conn, stream);
@@ -126,6 +130,9 @@ impl<T: Transport, L: Lender> Front<T, L> {
     /// Messages that waited for their turn.
     fn read_held(&mut self, now: Nanos) {
         for conn in std::mem::take(&mut self.held) {
+            if self.is_deaf_to(conn) {
+                continue;
+            }
             for stream in StreamKind::ALL {
                 self.read(now, conn, stream);
             }
@@ -191,7 +198,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
     }
 
     fn hello(&mut self, now: Nanos, conn: ConnKey, hello: Hello) {
-        if let Some(drain) = self.draining {
+        if let Some(drain) = &self.draining {
             let refusal = Refusal::new(CloseCode::GOING_AWAY, "the server is going away");
             return self.refuse(now, conn, &refusal.retry_after(drain.jitter_ms));
         }

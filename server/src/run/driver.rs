@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 /// How long closed connections may take to tell their peers.
 const LINGER: Duration = Duration::from_millis(1_500);
 
+/// Told to stop at once, it completes what was accepted for so long at most.
+const SETTLE_MS: u32 = 2_000;
+
 /// Arrivals are taken in no more often than this.
 const CADENCE_NS: u64 = Nanos::MILLISECOND;
 /// QUIC's figures are shown anew, and the wall clock is looked at, so often.
@@ -118,9 +121,22 @@ impl Driver {
                 self.sleep(now);
             }
         }
+        self.settle();
         self.front.close_all(self.clock.now());
         self.front.into_transport().shutdown(LINGER);
         drop(end);
+    }
+
+    /// Completes what was accepted, drain or not, before connections are closed.
+    fn settle(&mut self) {
+        self.front.settle(self.clock.now(), SETTLE_MS);
+        let until = self.clock.now() + u64::from(SETTLE_MS) * Nanos::MILLISECOND;
+        while !self.front.is_drained() && self.clock.now() < until {
+            let now = self.clock.now();
+            if !self.front.poll(now) {
+                self.sleep(now);
+            }
+        }
     }
 
     /// Sleeps until something arrives or is due, and then on until a millisecond has passed since

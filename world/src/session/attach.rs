@@ -1,5 +1,5 @@
-//! Coming and going: attach, resume, detach, goodbye, drain. A resume succeeds whole or not at all, and
-//! the newest connection of a session is its only one (P11); a drain tells everyone (P14).
+//! Coming and going: attach, resume, detach, goodbye. A resume succeeds whole or not at all, and the
+//! newest connection of a session is its only one (P11).
 
 use super::{NewSession, Session, SessionIdx};
 use crate::World;
@@ -99,16 +99,6 @@ impl World {
             self.forget_session(session.id);
             self.counters.sessions_gone += 1;
             out.notes.push(Note::Gone { session: session.id, code });
-        }
-    }
-
-    /// Refuses new sessions from now on and tells everyone to reconnect elsewhere or later.
-    pub(crate) fn drain(&mut self, deadline_ms: u32, jitter_ms: u32) {
-        self.sessions.draining = true;
-        let live: Vec<_> = self.sessions.iter_live().map(|(idx, _)| idx).collect();
-        for idx in live {
-            let message = ControlDown::GoingAway { deadline_ms, jitter_ms };
-            self.sessions.control(idx, &message, self.now);
         }
     }
 

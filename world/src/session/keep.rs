@@ -17,6 +17,8 @@ use starling_protocol::units::{ChannelKey, SessionId};
 
 /// A position that changed is written this often.
 const POSITIONS_MS: u64 = 4_000;
+/// At the end of a server so many more are: one group of changes must stay of a size.
+const POSITIONS_AT_ONCE_MAX: u64 = 16_384;
 
 impl World {
     /// Is this session one that outlives the process?
@@ -119,11 +121,29 @@ impl World {
         let period = self.config.tick_rate.ticks_in_ms(POSITIONS_MS).max(1);
         let first = self.now.0 % period;
         for row in (first as usize..self.entities.rows()).step_by(period as usize) {
-            let entity = EntityIdx(row as u32);
-            let changed = self.entities.accepted(entity).tick.0 + period > self.now.0;
-            if changed && self.entities.is_live(entity) {
-                self.keep_entity(entity);
+            self.keep_position(EntityIdx(row as u32), period);
+        }
+    }
+
+    /// At the end of a server: every position that changed since its last turn.
+    pub(super) fn keep_all_positions(&mut self) {
+        if !self.durable.journal.is_on() {
+            return;
+        }
+        let period = self.config.tick_rate.ticks_in_ms(POSITIONS_MS).max(1);
+        let most = self.durable.journal.written() + POSITIONS_AT_ONCE_MAX;
+        for row in 0..self.entities.rows() {
+            if self.durable.journal.written() >= most {
+                return; // what is left is as its last turn had it
             }
+            self.keep_position(EntityIdx(row as u32), period);
+        }
+    }
+
+    fn keep_position(&mut self, entity: EntityIdx, period: u32) {
+        let changed = self.entities.accepted(entity).tick.0 + period > self.now.0;
+        if changed && self.entities.is_live(entity) {
+            self.keep_entity(entity);
         }
     }
 

@@ -7,6 +7,7 @@
 mod attach;
 mod avatar;
 mod conns;
+mod drain;
 mod expiry;
 mod handles;
 mod keep;

@@ -34,6 +34,8 @@ pub struct Sessions {
     pub(crate) host: Option<SessionIdx>,
     /// The server drains: nobody is let in any more.
     pub(crate) draining: bool,
+    /// The server ends once this many changes are on stable storage.
+    pub(crate) settling: Option<u64>,
     /// Names of entities that wait for their sessions.
     pub(crate) sleepers: BTreeMap<String, Owner>,
     /// Sessions of an earlier life that may have been parked too long by now.
