@@ -233,6 +233,13 @@ pub enum ClientEvent {
         /// Of this request.
         request: u32,
     },
+    /// What a subject published is erased.
+    Erased {
+        /// Of this request.
+        request: u32,
+        /// So many events lost their content.
+        events: u64,
+    },
     /// A lease or a receipt of mine was refused.
     ChannelRefused {
         /// In this channel.

@@ -55,8 +55,8 @@ mod session;
 mod view;
 
 pub use channel::{
-    History, KeyedState, Note, PageStatus, PresenceCount, PresenceList, Publication, PublishStatus,
-    SubscribeOptions, Subscription, SubscriptionState, UnreadStatus,
+    EraseStatus, History, KeyedState, Note, PageStatus, PresenceCount, PresenceList, Publication,
+    PublishStatus, SubscribeOptions, Subscription, SubscriptionState, UnreadStatus,
 };
 pub use clock::{ClockSample, ServerClock};
 pub use error::{ConnectError, RequestError};

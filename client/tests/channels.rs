@@ -4,7 +4,7 @@
 mod support;
 
 use starling_client::{
-    ClientEvent, History, PageStatus, Publication, PublishStatus, SubscribeOptions,
+    ClientEvent, EraseStatus, History, PageStatus, Publication, PublishStatus, SubscribeOptions,
 };
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::control::{ControlUp, INBOX, ResumeAnswer};
@@ -327,4 +327,25 @@ fn a_difference_that_cannot_be_read_is_a_breach_and_the_channel_is_taken_up_agai
         };
         assert_eq!(resume.offset, Offset(1));
     }
+}
+
+/// P10: a request to erase is said until it is answered, and both kinds of answers are told.
+#[test]
+fn what_a_subject_published_is_erased_on_request_and_asked_again_after_a_loss() {
+    let mut bench = Bench::live(welcome());
+    let request = bench.session.erase("ann").expect("room");
+    let asked = EventUp::Erase { request, subject: "ann".into() };
+    assert_eq!(bench.channel(), [asked.clone()]);
+    assert_eq!(bench.session.erasure(request), EraseStatus::Pending);
+    reconnect(&mut bench, ResumeAnswer::Resumed);
+    assert_eq!(bench.channel(), [asked]);
+    bench.tell(&EventDown::Erased { request, events: 12 });
+    assert_eq!(bench.events(), [ClientEvent::Erased { request, events: 12 }]);
+    assert_eq!(bench.session.erasure(request), EraseStatus::Erased(12));
+    let second = bench.session.erase("bob").expect("room");
+    let (code, retry_after_ms) = (CloseCode::FORBIDDEN, None);
+    bench.tell(&EventDown::RequestRefused { request: second, code, retry_after_ms });
+    let refused = ClientEvent::AskRefused { request: second, code, retry_after_ms };
+    assert_eq!(bench.events(), [refused]);
+    assert_eq!(bench.session.erasure(second), EraseStatus::Refused(code));
 }

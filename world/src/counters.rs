@@ -127,6 +127,10 @@ pub struct Counters {
     pub leases_untold: u64,
     /// Events of durable channels that are kept no longer.
     pub events_expired: u64,
+    /// Events that were erased with everything of their subject.
+    pub events_erased: u64,
+    /// Erasures that are done.
+    pub erasures: u64,
     /// Channels that stand still because what is on disk of them cannot be read.
     pub channels_damaged: u64,
     /// Channels forgotten because nothing held them.

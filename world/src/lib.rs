@@ -16,6 +16,7 @@ mod cue;
 mod curve;
 mod durable;
 pub mod entity;
+mod erasure;
 pub mod executor;
 pub mod grants;
 #[cfg(any(test, feature = "oracle"))]

@@ -87,6 +87,7 @@ impl World {
             EventUp::History(query) => self.read_history(idx, *query),
             EventUp::Lease(lease) => self.lease(idx, *lease),
             EventUp::Presence { state, data } => self.set_presence(idx, state, data),
+            EventUp::Erase { request, subject } => self.erase(idx, request, subject),
             other => self.refuse_event(idx, &other),
         }
     }
@@ -100,6 +101,7 @@ impl World {
         self.tell_tops();
         self.sweep_channels();
         self.tend_durable(now_us, out);
+        self.go_on_erasing();
         self.age_restored(out);
         self.keep_positions();
         self.flush_mail(out);

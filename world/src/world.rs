@@ -9,6 +9,7 @@ use crate::counters::Counters;
 use crate::cue::CueBook;
 use crate::durable::Durable;
 use crate::entity::Entities;
+use crate::erasure::Erasures;
 use crate::interest::Interests;
 use crate::replicate::Replication;
 use crate::session::Sessions;
@@ -46,6 +47,8 @@ pub struct World {
     pub(crate) channels: Channels,
     /// What is kept beyond the world's life.
     pub(crate) durable: Durable,
+    /// Subjects whose events are being erased.
+    pub(crate) erasures: Erasures,
     /// The game, where the server decides.
     pub(crate) rules: Rules,
     /// What is counted.
@@ -70,6 +73,7 @@ impl World {
             sessions: Sessions::default(),
             channels: Channels::new(&config),
             durable: Durable::default(),
+            erasures: Erasures::default(),
             rules: Rules::none(),
             counters: Counters::default(),
             config,

@@ -3,7 +3,9 @@
 use super::client::{Client, receive};
 use super::wire::Wire;
 use super::{MonotonicClock, Server, ServerError};
-use crate::channel::{History, Note, PageStatus, Publication, PublishStatus, UnreadStatus};
+use crate::channel::{
+    EraseStatus, History, Note, PageStatus, Publication, PublishStatus, UnreadStatus,
+};
 use crate::error::{ConnectError, RequestError};
 use crate::event::{ClientEvent, Cue};
 use crate::options::ConnectOptions;
@@ -231,6 +233,22 @@ impl AsyncClient {
             UnreadStatus::Refused(code) => Some(Err(AskError::Refused(code))),
             UnreadStatus::Unknown => Some(Err(AskError::Closed)),
             UnreadStatus::Pending => session.is_closed().then_some(Err(AskError::Closed)),
+        })
+        .await
+    }
+
+    /// Erases everything that a subject ever published in this world, and waits until that is done,
+    /// also on the server's disk; how many events lost their content.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn erase(&self, subject: &str) -> Result<u64, AskError> {
+        let request = self.with(|session| session.erase(subject))?;
+        self.until(|session| match session.erasure(request) {
+            EraseStatus::Erased(events) => Some(Ok(events)),
+            EraseStatus::Refused(code) => Some(Err(AskError::Refused(code))),
+            EraseStatus::Unknown => Some(Err(AskError::Closed)),
+            EraseStatus::Pending => session.is_closed().then_some(Err(AskError::Closed)),
         })
         .await
     }

@@ -2,7 +2,8 @@
 
 use super::Session;
 use crate::channel::{
-    FIRST_PAGE, FIRST_REQUEST, Heard, History, KeyedState, Note, PageStatus, UnreadStatus,
+    EraseStatus, FIRST_ERASURE, FIRST_PAGE, FIRST_REQUEST, Heard, History, KeyedState, Note,
+    PageStatus, UnreadStatus,
 };
 use crate::error::RequestError;
 use crate::event::ClientEvent;
@@ -112,6 +113,26 @@ impl Session {
         self.pages.status(request)
     }
 
+    /// Erases everything that a subject ever published in this world; needs the right to administer. The
+    /// numbers of the events stay, as tombstones. The answer is [`ClientEvent::Erased`], when it is done,
+    /// also on the server's disk, and [`Session::erasure`] under the number returned; a refusal is
+    /// [`ClientEvent::AskRefused`].
+    ///
+    /// # Errors
+    /// [`RequestError::TooLarge`]; [`RequestError::Busy`] when 16 wait; [`RequestError::Closed`].
+    pub fn erase(&mut self, subject: &str) -> Result<u32, RequestError> {
+        self.open()?;
+        let request = self.erasures.ask(subject)?;
+        self.flush();
+        Ok(request)
+    }
+
+    /// What became of a request to erase. The last 64 answers are remembered.
+    #[must_use]
+    pub fn erasure(&self, request: u32) -> EraseStatus {
+        self.erasures.status(request)
+    }
+
     /// What the server says of such things.
     pub(super) fn hear_beside(&mut self, message: EventDown) -> Heard {
         match message {
@@ -132,6 +153,12 @@ impl Session {
                 }
                 self.queue.push(ClientEvent::History { request });
             }
+            EventDown::Erased { request, events } => {
+                if !self.erasures.answer(request, EraseStatus::Erased(events)) {
+                    return Heard::Breach;
+                }
+                self.queue.push(ClientEvent::Erased { request, events });
+            }
             EventDown::RequestRefused { request, code, retry_after_ms } => {
                 self.ask_refused(request, code, retry_after_ms);
             }
@@ -146,8 +173,10 @@ impl Session {
         } else {
             if request < FIRST_PAGE {
                 self.receipts.answer(request, UnreadStatus::Refused(code));
-            } else {
+            } else if request < FIRST_ERASURE {
                 self.pages.answer(request, PageStatus::Refused(code));
+            } else {
+                self.erasures.answer(request, EraseStatus::Refused(code));
             }
             ClientEvent::AskRefused { request, code, retry_after_ms }
         });

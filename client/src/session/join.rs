@@ -121,6 +121,7 @@ impl Session {
             self.publishes.resume();
             self.receipts.resume();
             self.pages.ask_again();
+            self.erasures.ask_again();
             if !same_life {
                 self.cues_up.clear(); // their ticks are of the life before
             }
@@ -128,6 +129,7 @@ impl Session {
             self.subscriptions.restart(welcome.epoch);
             self.receipts.restart();
             self.pages.ask_again();
+            self.erasures.ask_again();
             self.inputs.reset();
             self.cues_up.clear();
             for message in self.publishes.restart() {

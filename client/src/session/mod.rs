@@ -26,7 +26,7 @@ pub(crate) mod uplink;
 pub use stats::Stats;
 
 use crate::backoff::Backoff;
-use crate::channel::{OwnPresence, Pages, Publishes, Receipts, Subscriptions};
+use crate::channel::{Erasures, OwnPresence, Pages, Publishes, Receipts, Subscriptions};
 use crate::clock::ServerClock;
 use crate::error::ConnectError;
 use crate::event::{ClientEvent, Cue};
@@ -137,6 +137,7 @@ pub struct Session {
     receipts: Receipts,
     presence: OwnPresence,
     pages: Pages,
+    erasures: Erasures,
     view: View,
     queue: Queue,
     backoff: Backoff,
@@ -181,6 +182,7 @@ impl Session {
             receipts: Receipts::default(),
             presence: OwnPresence::default(),
             pages: Pages::default(),
+            erasures: Erasures::default(),
             view: View::new(options.view),
             queue: Queue::default(),
             backoff: Backoff::new(options.seed),

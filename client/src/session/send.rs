@@ -111,6 +111,7 @@ impl Session {
         self.receipts.flush(&mut self.outbox);
         self.presence.flush(&mut self.outbox);
         self.pages.flush(&mut self.outbox);
+        self.erasures.flush(&mut self.outbox);
     }
 }
 

@@ -73,6 +73,12 @@ const COUNTED: &[Counted] = &[
         c.events_committed
     }),
     ("events_expired", "Events of durable channels that are kept no longer.", |c| c.events_expired),
+    ("events_erased", "Events that were erased with everything of their subject.", |c| {
+        c.events_erased
+    }),
+    ("erasures", "Subjects whose events were erased.", |c| c.erasures),
+    ("state_ended", "Values of keys whose time was over.", |c| c.state_ended),
+    ("leases_untold", "Leases that were not told because too many waited.", |c| c.leases_untold),
     ("events_read", "Events read from the store.", |c| c.events_read),
     ("store_changes", "Changes handed to the store.", |c| c.store_changes),
     ("store_queries", "Questions to the store.", |c| c.store_queries),

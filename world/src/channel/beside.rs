@@ -6,7 +6,7 @@ use super::leases::Leases;
 use super::log::{Log, Record};
 use super::notes::{Notes, User};
 use super::state::Values;
-use super::versions::Versions;
+use super::versions::{Versions, is_message};
 use super::{Channel, ChannelIdx, Channels};
 use crate::World;
 use crate::checksum::Checksum;
@@ -71,7 +71,9 @@ impl Beside {
         self.versions.take(offset, record, log);
         match record.action {
             Action::Delete(target) => self.notes.end(target),
-            Action::Annotate(target) if log.get(target).is_some() => self.notes.replay(record),
+            Action::Annotate(target) if log.get(target).is_some_and(is_message) => {
+                self.notes.replay(record);
+            }
             _ => {}
         }
     }
@@ -79,6 +81,10 @@ impl Beside {
     /// An event as it stands now, for history: with its newest content, its notes and how many
     /// answer it.
     pub(crate) fn entry(&self, mut event: Event) -> Entry {
+        if event.action == Action::Tombstone {
+            let replies = self.versions.replies(event.offset);
+            return Entry { version: None, notes: Vec::new(), replies, event };
+        }
         let changed = self.versions.get(event.offset);
         if let Some(changed) = changed {
             event.payload.clone_from(&changed.content);
@@ -175,7 +181,7 @@ impl Channels {
         self.with_beside(idx, |beside| beside.retire(first));
     }
 
-    fn with_beside_and_log<R>(
+    pub(super) fn with_beside_and_log<R>(
         &mut self,
         idx: ChannelIdx,
         change: impl FnOnce(&mut Beside, &Log) -> R,

@@ -105,7 +105,8 @@ impl Cursors {
         unkept
     }
 
-    fn forget(&mut self, user: &User) {
+    /// A user has read nothing.
+    pub(super) fn forget(&mut self, user: &User) {
         if let Some(cursor) = self.by_user.remove(user) {
             self.by_change.remove(&cursor.change);
             self.bytes -= cost(user);

@@ -50,6 +50,12 @@ impl Bases {
         *self = Self::default();
     }
 
+    /// What a subject set is not referred to any more.
+    pub(crate) fn forget(&mut self, subject: &str) {
+        self.recent.retain(|(_, record)| !record.is_of(subject));
+        self.bytes = self.recent.iter().map(|(_, record)| record.payload.len()).sum();
+    }
+
     /// The event on its way to the subscriber: as a difference where that is shorter.
     pub(crate) fn deliver(
         &mut self,

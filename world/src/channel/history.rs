@@ -9,6 +9,7 @@
 
 use super::deliver::Pen;
 use super::log::Record;
+use super::versions::target_of;
 use super::{Channel, ChannelIdx};
 use crate::World;
 use crate::checksum::Checksum;
@@ -19,7 +20,7 @@ use starling_protocol::close::{CloseCode, Retry};
 use starling_protocol::codec;
 use starling_protocol::limits::{HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, HISTORY_IN_FLIGHT_MAX};
 use starling_protocol::message::events::{
-    Action, Entry, EventDown, HistoryPage, HistoryQuery, HistoryRange,
+    Entry, EventDown, HistoryPage, HistoryQuery, HistoryRange,
 };
 use starling_protocol::units::{ChannelKey, Epoch, Offset, SessionId};
 use std::collections::VecDeque;
@@ -84,6 +85,15 @@ impl Reads {
     /// Forgets all of them: whoever resumes asks again.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// What was found on disk is looked for again.
+    pub(crate) fn forget_found(&mut self) {
+        for read in &mut self.0 {
+            if matches!(read.disk, Disk::Found(_)) {
+                read.disk = Disk::Nothing;
+            }
+        }
     }
 
     pub(crate) fn add_to(&self, sum: &mut Checksum) {
@@ -311,12 +321,8 @@ impl Book<'_> {
         if other_thread || !self.asked.covers(record) {
             return None;
         }
-        let target = match record.action {
-            Action::Update(to) | Action::Append(to) | Action::Delete(to) => Some(to),
-            Action::Annotate(to) => Some(to),
-            _ => None,
-        };
-        let seen_there = target.is_some_and(|target| target >= self.channel.log.first());
+        let seen_there =
+            target_of(record.action).is_some_and(|target| target >= self.channel.log.first());
         (!seen_there).then(|| self.channel.beside.entry(record.event(NO_KEY, offset)))
     }
 }

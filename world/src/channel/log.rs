@@ -78,11 +78,11 @@ pub(crate) struct Start {
 pub(crate) struct Log {
     epoch: Epoch,
     /// Offset of the oldest record; one beyond the top when there is none.
-    first: u64,
-    records: VecDeque<Arc<Record>>,
+    pub(super) first: u64,
+    pub(super) records: VecDeque<Arc<Record>>,
     /// How many of the newest are not on stable storage yet: numbered, and nobody's to see.
     unseen: usize,
-    bytes: usize,
+    pub(super) bytes: usize,
     policy: ChannelPolicy,
 }
 
@@ -122,6 +122,11 @@ impl Log {
     /// The oldest offset still kept; one beyond the top when nothing is.
     pub(crate) fn first(&self) -> Offset {
         Offset(self.first)
+    }
+
+    /// How many events are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
     }
 
     /// Is no event kept?

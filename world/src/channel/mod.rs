@@ -13,6 +13,7 @@ mod cursors;
 pub(crate) mod deliver;
 mod deltas;
 mod epochs;
+pub(crate) mod erase;
 pub(crate) mod history;
 mod leases;
 pub(crate) mod log;

@@ -158,6 +158,19 @@ impl Kind {
         }
     }
 
+    /// What it costs, for the bound in bytes.
+    fn cost(&self) -> usize {
+        let one = NOTE_OVERHEAD_BYTES + NOTE_NAME_BYTES_MAX;
+        one * (1 + self.notes + self.by_name.len())
+    }
+
+    fn forget(&mut self, user: &User) {
+        let names = self.by_user.get(user).into_iter().flat_map(BTreeMap::keys);
+        for name in names.cloned().collect::<Vec<_>>() {
+            self.set(user, &name, 0);
+        }
+    }
+
     fn add_to(&self, sum: &mut Checksum) {
         sum.add(self.rule as u8).add(self.total);
         for (user, names) in &self.by_user {
@@ -221,6 +234,38 @@ impl Notes {
         debug_assert!(done.is_ok(), "it was done before");
     }
 
+    /// An event that set or took back a note is erased. What its user said else goes with the user;
+    /// of a Total nobody knows who said what but its events.
+    pub(super) fn unsay(&mut self, record: &Record) {
+        let Action::Annotate(target) = record.action else { return };
+        let Ok(Noted { count, summary, .. }) = codec::decode::<Noted>(&record.payload) else {
+            return;
+        };
+        let kinds = self.by_target.get_mut(&target);
+        if let Some(kind) = kinds.and_then(|kinds| kinds.get_mut(&summary.kind))
+            && kind.rule == NoteRule::Total
+        {
+            kind.total = kind.total.saturating_sub(count.into());
+        }
+    }
+
+    /// Forgets everything that a user noted.
+    pub(super) fn forget(&mut self, user: &User) {
+        self.by_target.retain(|_, kinds| {
+            kinds.retain(|_, kind| {
+                if !kind.by_user.contains_key(user) {
+                    return true;
+                }
+                let before = kind.cost();
+                kind.forget(user);
+                let empty = kind.notes == 0 && kind.total == 0;
+                self.bytes = self.bytes + if empty { 0 } else { kind.cost() } - before;
+                !empty
+            });
+            !kinds.is_empty()
+        });
+    }
+
     fn find(&self, said: &Annotate) -> Option<&Kind> {
         self.by_target.get(&said.target)?.get(&said.kind)
     }
@@ -241,16 +286,13 @@ impl Notes {
 
     /// What the kind that is spoken of costs.
     fn cost(&self, said: &Annotate) -> usize {
-        let one = NOTE_OVERHEAD_BYTES + NOTE_NAME_BYTES_MAX;
-        self.find(said).map_or(0, |kind| one * (1 + kind.notes + kind.by_name.len()))
+        self.find(said).map_or(0, Kind::cost)
     }
 
     /// Ends the notes on an event, which was deleted.
     pub(crate) fn end(&mut self, target: Offset) {
         let kinds = self.by_target.remove(&target);
-        let one = NOTE_OVERHEAD_BYTES + NOTE_NAME_BYTES_MAX;
-        let cost = |kind: &Kind| one * (1 + kind.notes + kind.by_name.len());
-        self.bytes -= kinds.iter().flat_map(BTreeMap::values).map(cost).sum::<usize>();
+        self.bytes -= kinds.iter().flat_map(BTreeMap::values).map(Kind::cost).sum::<usize>();
     }
 
     /// Forgets the notes on events before this one, which are kept no longer.

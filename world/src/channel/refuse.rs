@@ -22,7 +22,7 @@ impl World {
                 return self.sessions.event(idx, &refused, self.now);
             }
             EventUp::History(query) => query.request,
-            EventUp::CountUnread { request, .. } | EventUp::Erase { request, .. } => *request,
+            EventUp::CountUnread { request, .. } => *request,
             _ => NO_NUMBER,
         };
         self.refuse_events_request(idx, request, code, None);

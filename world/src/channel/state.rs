@@ -76,6 +76,17 @@ impl Values {
         }
     }
 
+    /// The event that set this key's value.
+    pub(crate) fn get(&self, key: &str) -> Option<(Offset, Arc<Record>)> {
+        self.by_key.get(key).map(|value| (value.offset, Arc::clone(&value.record)))
+    }
+
+    /// The keys whose values a subject set.
+    pub(crate) fn keys_of(&self, subject: &str) -> Vec<String> {
+        let of_it = self.by_key.iter().filter(|(_, value)| value.record.is_of(subject));
+        of_it.map(|(key, _)| key.clone()).collect()
+    }
+
     /// Is there no value?
     pub(crate) fn is_empty(&self) -> bool {
         self.by_key.is_empty()
@@ -204,6 +215,13 @@ impl StatePages {
         let entries = page.iter().map(|value| value.entry(now, rate)).collect();
         self.next += page.len();
         (entries, self.next == self.values.len())
+    }
+
+    /// What is still to be told is told without what this subject set.
+    pub(crate) fn leave_out(&mut self, subject: &str) {
+        let rest = self.values[self.next..].iter();
+        self.values = rest.filter(|value| !value.record.is_of(subject)).cloned().collect();
+        self.next = 0;
     }
 }
 

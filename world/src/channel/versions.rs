@@ -4,6 +4,7 @@
 //! changed what it is now, and of each that was answered how many answers it has, so that history
 //! shows it at its first place as it stands.
 
+use super::erase::changes;
 use super::log::{Log, Record};
 use crate::checksum::Checksum;
 use starling_protocol::close::CloseCode;
@@ -86,6 +87,19 @@ impl Versions {
 
     /// Takes in an event of the channel: it may change an earlier one, or answer it.
     pub(crate) fn take(&mut self, offset: Offset, record: &Record, log: &Log) {
+        if let Action::Delete(target) = record.action
+            && let Some(parent) = log.get(target).and_then(|earlier| earlier.parent)
+        {
+            self.unanswer(parent);
+        }
+        self.apply(offset, record, log);
+    }
+
+    fn apply(&mut self, offset: Offset, record: &Record, log: &Log) {
+        let target = target_of(record.action).and_then(|target| log.get(target));
+        if target.is_some_and(|earlier| !is_message(earlier)) {
+            return; // it was erased meanwhile
+        }
         match record.action {
             Action::Update(target) => self.change(target, offset, record, record.payload.clone()),
             Action::Append(target) => {
@@ -96,12 +110,7 @@ impl Versions {
                 content.extend_from_slice(&record.payload);
                 self.change(target, offset, record, content);
             }
-            Action::Delete(target) => {
-                self.change(target, offset, record, Vec::new());
-                if let Some(parent) = log.get(target).and_then(|earlier| earlier.parent) {
-                    self.unanswer(parent);
-                }
-            }
+            Action::Delete(target) => self.change(target, offset, record, Vec::new()),
             Action::Message => {
                 if let Some(parent) = record.parent {
                     *self.replies.entry(parent).or_default() += 1;
@@ -109,6 +118,45 @@ impl Versions {
             }
             _ => {}
         }
+    }
+
+    /// Takes back what an event did that is erased: it has its tombstone in the log, if it is there.
+    pub(crate) fn undo(&mut self, offset: Offset, was: &Record, log: &Log) {
+        match was.action {
+            Action::Message => {
+                let deleted = self.is_deleted(offset);
+                self.forget(offset);
+                if let Some(parent) = was.parent.filter(|_| !deleted) {
+                    self.unanswer(parent);
+                }
+            }
+            Action::Update(target) | Action::Append(target) => self.make_again(target, log),
+            // It stays deleted, by nobody.
+            Action::Delete(target) => {
+                if let Some(changed) = self.by_target.get_mut(&target) {
+                    changed.version.publisher = None;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Works out what a message is from the events that are in memory. One that is on disk only is
+    /// shown as it was first said, and what changes it for itself.
+    fn make_again(&mut self, target: Offset, log: &Log) {
+        self.forget(target);
+        if log.get(target).is_none() {
+            return;
+        }
+        for offset in (target.0 + 1..=log.top().offset.0).map(Offset) {
+            if let Some(record) = log.get(offset).filter(|record| changes(record, target)) {
+                self.apply(offset, record, log);
+            }
+        }
+    }
+
+    fn forget(&mut self, target: Offset) {
+        self.bytes -= self.by_target.remove(&target).map_or(0, |changed| changed.bytes());
     }
 
     /// Forgets what is known of events before this one, which are kept no longer.
@@ -153,6 +201,16 @@ impl Versions {
         for (parent, replies) in &self.replies {
             sum.add(parent.0).add(*replies);
         }
+    }
+}
+
+/// Which earlier event it is about.
+pub(crate) const fn target_of(action: Action) -> Option<Offset> {
+    match action {
+        Action::Update(to) | Action::Append(to) | Action::Delete(to) | Action::Annotate(to) => {
+            Some(to)
+        }
+        _ => None,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::journal::{Shelf, ShelfError, Table};
 use starling_protocol::message::events::Action;
 use starling_protocol::units::{Offset, SessionId, Tick};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The one version of both forms so far.
 const V1: u8 = 1;
@@ -69,6 +70,30 @@ impl World {
             }
             Action::Clear => self.durable.journal.remove(Table::State, key),
             _ => {}
+        }
+    }
+
+    /// What the value of a key will be goes to the disk, as the event that set another is erased.
+    pub(crate) fn journal_standing(
+        &mut self,
+        channel: u64,
+        state_key: &str,
+        standing: Option<(Offset, Arc<Record>)>,
+    ) {
+        let key = key(channel, state_key);
+        match standing {
+            Some((offset, record)) => {
+                self.durable.journal.put(Table::State, key, value(offset, &record));
+            }
+            None => self.durable.journal.remove(Table::State, key),
+        }
+    }
+
+    /// A subject has read nothing, as far as anybody knows.
+    pub(crate) fn forget_receipt(&mut self, idx: ChannelIdx, subject: &str) {
+        let kept = self.channels[idx].kept.as_deref();
+        if let Some(id) = kept.map(|kept| kept.id).filter(|_| subject.len() <= SUBJECT_BYTES_MAX) {
+            self.durable.journal.remove(Table::Cursor, key(id, subject));
         }
     }
 

@@ -47,6 +47,7 @@ impl World {
         let newest_ms = world.restore_channels(shelf)?;
         world.restore_seen(shelf)?;
         world.restore_sessions(shelf)?;
+        world.restore_erasures(shelf)?;
         let minute = world.durable.seen.newest_minute().map_or(0, u64::from);
         world.durable.clock = Clock::not_before(newest_ms.max(minute * MINUTE_MS));
         Ok(world)

@@ -36,6 +36,8 @@ pub(crate) enum Reader {
     Subscription(SessionId, ChannelKey),
     /// A page of history.
     History(SessionId),
+    /// What is erased.
+    Erasure,
 }
 
 /// A run of events of a channel.
@@ -100,6 +102,8 @@ struct Question {
 pub(crate) struct Reads {
     questions: BTreeMap<u64, Question>,
     asked: u64,
+    /// What was asked up to here is told to nobody any more.
+    stale: u64,
     pages: Permit,
     /// Subscriptions that could not ask yet, each once.
     waiting: VecDeque<(SessionId, ChannelKey)>,
@@ -133,7 +137,7 @@ impl Reads {
     }
 
     pub(crate) fn add_to(&self, sum: &mut Checksum) {
-        sum.add(self.asked).add(self.pages_held() as u64);
+        sum.add(self.asked).add(self.stale).add(self.pages_held() as u64);
         for (ticket, question) in &self.questions {
             sum.add(*ticket).add(question.id).add(question.offsets.start.0);
         }
@@ -205,7 +209,9 @@ impl World {
         let Some(question) = self.durable.reads.questions.remove(&ticket) else { return };
         let reader = question.reader.clone();
         let mut answered = false;
-        if let Some(first) = self.channels.first_kept_of(question.channel, question.id) {
+        let stale = ticket <= self.durable.reads.stale && reader != Reader::Erasure;
+        let kept = self.channels.first_kept_of(question.channel, question.id);
+        if let Some(first) = kept.filter(|_| !stale) {
             match run_of(&question, rows, first) {
                 Some(run) => {
                     self.counters.events_read += run.events.len() as u64;
@@ -215,14 +221,45 @@ impl World {
                 None => self.stop_damaged(question.channel),
             }
         }
-        if let (Reader::History(session), false) = (reader, answered) {
-            self.page_found(session, ticket, None);
+        match reader {
+            _ if answered => {}
+            Reader::History(session) => self.page_found(session, ticket, None),
+            Reader::Subscription(session, key) => self.not_found(session, key, ticket),
+            Reader::Erasure => self.erase_found(None),
         }
         self.let_ask();
     }
 
+    /// A subscription whose question has no answer that may be told asks anew.
+    fn not_found(&mut self, session: SessionId, key: ChannelKey, ticket: u64) {
+        let Some(idx) = self.sessions.by_id(session) else { return };
+        let Some(subscription) = self.sessions[idx].subscriptions.get_mut(key) else { return };
+        if matches!(subscription.ahead, Some(Ahead::Asked(asked)) if asked == ticket) {
+            subscription.ahead = None;
+            self.sessions.ready(idx, key);
+        }
+    }
+
+    /// What was read until now, and what is under way, is told no more: it is read anew. Something
+    /// of it was erased.
+    pub(crate) fn read_anew(&mut self) {
+        self.durable.reads.stale = self.durable.reads.asked;
+        for row in 0..self.sessions.rows() as u32 {
+            let idx = SessionIdx(row);
+            let Some(session) = self.sessions.get_mut(idx) else { continue };
+            session.reads.forget_found();
+            for key in session.subscriptions.keys() {
+                let subscription = session.subscriptions.get_mut(key).expect("one of its keys");
+                if matches!(subscription.ahead, Some(Ahead::Page { .. })) {
+                    subscription.ahead = None;
+                }
+            }
+        }
+    }
+
     fn deliver_run(&mut self, ticket: u64, question: Question, run: EventRun) {
         match question.reader {
+            Reader::Erasure => self.erase_found(Some(run)),
             Reader::History(session) => {
                 self.page_found(session, ticket, Some((run, question.page)));
             }

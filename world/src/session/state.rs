@@ -19,6 +19,7 @@ impl World {
             add_channel(channel, sum);
         }
         self.durable.add_to(sum);
+        self.erasures.add_to(sum);
         sum.add(self.rules.checksum());
         sum.add(u64::from(self.sessions.host.map_or(0, |idx| idx.0 + 1)));
         sum.add(u64::from(self.sessions.draining));

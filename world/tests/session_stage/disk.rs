@@ -68,7 +68,8 @@ impl Disk {
         Self { rows: self.rows, damaged: self.damaged, ..Self::default() }
     }
 
-    fn find(&self, asked: &RowRange) -> Rows {
+    /// The rows that it would tell of.
+    pub fn find(&self, asked: &RowRange) -> Rows {
         let (from, to) = (asked.keys.start.clone(), asked.keys.end.clone());
         if from >= to {
             return Rows::default();
