@@ -1,4 +1,4 @@
-//! Many seeds, each run twice, judged at every step (P1, P2, P3, P4, P6, P7, P11, P14, P15, P17).
+//! Many seeds, each run twice, judged at every step (P1 to P7, P11, P14, P15, P17).
 
 use starling_tests::simulation::{Level, Report, judge, seeds};
 
@@ -53,7 +53,9 @@ fn clean(count: u64, report: &Report) {
         && checks.views > count * 50
         && checks.copies.iter().all(|copies| *copies > count * 20)
         && checks.calls > count / 10
-        && checks.ends > count / 2;
+        && checks.ends > count / 2
+        && checks.kept > count / 10
+        && checks.audits > count / 10;
     assert!(enough, "too little was checked to have shown anything: {checks:?}");
 }
 

@@ -1,4 +1,5 @@
-//! A disk that loses what was not synced: some of it, in pieces and in any order.
+//! A disk that loses what was not synced: some of it, in pieces and in any order. The simulation of
+//! the whole system has it under its store, too.
 
 use starling_server::store::Disk;
 use std::io;
@@ -40,6 +41,7 @@ enum Op {
 
 /// The moment before an operation: the power may go now.
 pub(crate) struct Moment<'a> {
+    seen: &'a [u8],
     durable: &'a [u8],
     pending: &'a [Op],
 }
@@ -65,6 +67,11 @@ impl Dice {
 }
 
 impl Moment<'_> {
+    /// What the disk holds when the process dies and the machine lives on: all that was written.
+    pub(crate) fn orphaned(&self) -> SimDisk {
+        SimDisk::holding(self.seen.to_vec())
+    }
+
     /// What the disk may hold when the power comes back. What is lost differs from crash to
     /// crash: everything, nothing, or any part of what was pending.
     pub(crate) fn crashed(&self, dice: &mut Dice) -> SimDisk {
@@ -127,6 +134,11 @@ impl SimDisk {
         self.state().watcher = Some(watcher);
     }
 
+    /// Looks at this moment.
+    pub(crate) fn now<T>(&self, look: impl FnOnce(&Moment<'_>) -> T) -> T {
+        look(&self.state().moment())
+    }
+
     pub(crate) fn ops(&self) -> u64 {
         self.state().ops
     }
@@ -173,7 +185,7 @@ impl SimDisk {
         let mut state = self.state();
         state.ops += 1;
         if let Some(mut watcher) = state.watcher.take() {
-            watcher(&Moment { durable: &state.durable, pending: &state.pending });
+            watcher(&state.moment());
             state.watcher = Some(watcher);
         }
         match state.fails_in {
@@ -185,6 +197,13 @@ impl SimDisk {
             None => {}
         }
         Ok(state)
+    }
+}
+
+impl State {
+    fn moment(&self) -> Moment<'_> {
+        let Self { seen, durable, pending, .. } = self;
+        Moment { seen, durable, pending }
     }
 }
 

@@ -13,11 +13,15 @@ use starling_protocol::close::CloseCode;
 use starling_protocol::message::control::ResumeAnswer;
 use starling_protocol::message::events::{Answer, Scope};
 use starling_protocol::message::interest::{Interest, Shape};
-use starling_protocol::units::{ChannelKey, EntityId, Epoch, MessageId, Nanos, Slot};
+use starling_protocol::units::{
+    ChannelKey, ChannelPosition, EntityId, Epoch, MessageId, Nanos, Offset, Slot,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The channels that everyone subscribes to.
 pub(crate) const CHANNELS: [&str; 3] = ["chat/all", "chat/red", "scores"];
+/// Those that outlive the server, where there is a store.
+pub(crate) const DURABLE: [&str; 2] = ["chat/red", "scores"];
 /// Ticks for which a cue of the simulation lives.
 const CUE_LIFE: u8 = 4;
 
@@ -40,6 +44,23 @@ pub(crate) struct Bird {
     pub(crate) hears: bool,
 }
 
+impl Bird {
+    fn new(orbit: Orbit, dice: Dice, rogue: bool) -> Self {
+        Self {
+            orbit,
+            dice,
+            me: None,
+            channels: BTreeMap::new(),
+            publishes: BTreeMap::new(),
+            hearing: Hearing::default(),
+            epoch: Epoch::default(),
+            rogue,
+            listens: false,
+            hears: false,
+        }
+    }
+}
+
 /// All clients, and what they heard.
 #[derive(Debug)]
 pub(crate) struct Flock {
@@ -53,19 +74,11 @@ impl Flock {
     /// So many clients, of which the last ones are rogues.
     pub(crate) fn new(clients: usize, rogues: usize, seed: u64) -> Self {
         let mut dice = Dice::lane(seed, 3);
-        let mut bird = |i: usize| Bird {
-            orbit: Orbit::draw(&mut dice.fork(i as u64)),
-            dice: dice.fork(1_000 + i as u64),
-            me: None,
-            channels: BTreeMap::new(),
-            publishes: BTreeMap::new(),
-            hearing: Hearing::default(),
-            epoch: Epoch::default(),
-            rogue: i >= clients,
-            listens: false,
-            hears: false,
-        };
-        let birds = (0..clients + rogues).map(&mut bird).collect();
+        let birds = (0..clients + rogues).map(|i| {
+            let orbit = Orbit::draw(&mut dice.fork(i as u64));
+            Bird::new(orbit, dice.fork(1_000 + i as u64), i >= clients)
+        });
+        let birds = birds.collect();
         Self { birds, witness: Witness::default(), told: Vec::new() }
     }
 
@@ -85,6 +98,30 @@ impl Flock {
         }
     }
 
+    /// One more client comes, to read durable channels from their first event; `false` where there
+    /// is none.
+    pub(crate) fn admit_auditor(&mut self, session: &mut Session) -> bool {
+        let client = self.birds.len();
+        let mut bird = Bird::new(self.birds[0].orbit.clone(), self.birds[0].dice.clone(), false);
+        for channel in DURABLE {
+            let Some(epoch) = self.witness.durable_life(channel) else { continue };
+            let begin = ChannelPosition { epoch, offset: Offset(0) };
+            let options = SubscribeOptions { resume: Some(begin), ..SubscribeOptions::default() };
+            let key = session.subscribe(channel, options).expect("a sound subscription");
+            self.witness.starts(client, key, channel, begin);
+            bird.channels.insert(key, channel.into());
+        }
+        let comes = !bird.channels.is_empty();
+        self.birds.push(bird);
+        comes
+    }
+
+    /// Has it come to the end of all that is kept?
+    pub(crate) fn has_read(&self, client: usize) -> bool {
+        let mut channels = self.birds[client].channels.iter();
+        channels.all(|(key, channel)| self.witness.has_reached(client, *key, channel))
+    }
+
     /// Something random that a client does, a few times a second.
     pub(crate) fn act(&mut self, client: usize, session: &mut Session) {
         let listeners = (0..self.birds.len()).filter(|i| self.birds[*i].listens).collect();
@@ -98,6 +135,9 @@ impl Flock {
                 // Too many in flight on a bad link is a documented answer, not a loss.
                 if let Ok(message) = session.publish(Publication::to_channel(channel, payload)) {
                     bird.publishes.insert(message, channel.into());
+                    if !bird.rogue {
+                        self.witness.says(channel, message, payload);
+                    }
                 }
             }
             4 => drop(session.publish(Publication::near_mine(30.0, payload))),
@@ -165,16 +205,18 @@ impl Flock {
         if epoch != bird.epoch {
             bird.epoch = epoch;
             bird.hearing = Hearing::default();
+            // It is not kept, and begins anew with the server.
+            self.witness.forgets_inbox(client);
         }
     }
 
     /// A client is in, again or for the first time.
     fn joined(&mut self, client: usize, session: &Session, resumed: bool) {
         self.witness.reconnected(client);
-        if !resumed {
-            self.witness.forgets(client);
-        }
         self.enters(client, session);
+        if !resumed {
+            self.witness.forgets_inbox(client);
+        }
         self.note(client, 7);
     }
 
@@ -250,7 +292,10 @@ impl Pilot for Flock {
                 self.witness.delivered(client, &channel, &event);
                 self.note(client, event.offset.0 << 8 | 2);
             }
-            ClientEvent::Gap { key, from, to } => self.witness.gap(client, key, from, to),
+            ClientEvent::Gap { key, from, to } => {
+                let channel = bird.channels.get(&key).map_or("", String::as_str);
+                self.witness.gap(client, key, channel, from, to);
+            }
             ClientEvent::Published { message, receipt } => {
                 if let Some(channel) = bird.publishes.remove(&message) {
                     self.witness.published(&channel, message, receipt);

@@ -1,11 +1,12 @@
 //! The whole system in one thread, on virtual time, from one seed.
 //!
-//! The objects are those that ship: QUIC endpoints with TLS, Front, rooms, worlds, sessions. Only
-//! the network of packets and the clocks are simulated. [`run`] judges a run by an oracle that was
+//! The objects are those that ship: QUIC endpoints with TLS, Front, rooms, worlds, the store and its
+//! keeper, sessions. Only the network of packets, the disk and the clocks are simulated. [`run`] judges a run by an oracle that was
 //! written apart from the code that it judges.
 
 mod clock;
 mod dice;
+mod disk;
 mod flock;
 mod hearing;
 mod medium;

@@ -88,6 +88,12 @@ knobs! {
     Drains = "drains", 0;
     /// Longest time that the server's process or a client's does not run, in milliseconds.
     PauseMs = "pause-ms", 0;
+    /// 1 where the world keeps some of its channels, and sessions, on a disk.
+    Store = "store", 0;
+    /// Longest time that a commit takes, in milliseconds.
+    SyncMs = "sync-ms", 0;
+    /// Times that the power goes.
+    PowerLosses = "power-losses", 0;
 }
 
 /// Everything that decides a run.
@@ -123,6 +129,7 @@ impl Options {
             options.draw_packets(&mut dice, wild);
             options.draw_processes(&mut dice, wild);
         }
+        options.draw_store(wild);
         options
     }
 
@@ -148,7 +155,15 @@ impl Options {
     /// Nothing disturbs the run.
     #[must_use]
     pub fn is_fair(&self) -> bool {
-        let calm = [Knob::Clients, Knob::FaultsMs, Knob::Queue, Knob::CutMs, Knob::Mtu];
+        let calm = [
+            Knob::Clients,
+            Knob::FaultsMs,
+            Knob::Queue,
+            Knob::CutMs,
+            Knob::Mtu,
+            Knob::Store,
+            Knob::SyncMs,
+        ];
         Knob::ALL.iter().all(|knob| calm.contains(knob) || self.get(*knob) == knob.least())
     }
 
@@ -218,6 +233,23 @@ impl Options {
         }
         if dice.chance(0.25) {
             self.set(Knob::PauseMs, 50 + dice.below(3_000) as u32);
+        }
+    }
+
+    /// By dice of its own.
+    fn draw_store(&mut self, wild: f64) {
+        let mut dice = Dice::lane(self.seed, 7);
+        let whole = self.level == Level::Whole;
+        if !dice.chance(if whole { 0.6 } else { 0.2 }) {
+            return;
+        }
+        self.set(Knob::Store, 1);
+        if dice.chance(0.67) {
+            let slowest_ms = if whole { 2_000.0 } else { 200.0 };
+            self.set(Knob::SyncMs, (slowest_ms * wild * dice.unit()) as u32);
+        }
+        if whole && wild > 0.0 && dice.chance(0.5) {
+            self.set(Knob::PowerLosses, 1 + dice.below(2) as u32);
         }
     }
 }

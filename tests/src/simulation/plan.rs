@@ -9,6 +9,8 @@ use starling_protocol::units::Nanos;
 pub(crate) enum Deed {
     /// The server dies on the spot, and is back after a while.
     Kill,
+    /// The power goes: what was written and not synced is lost, torn or reordered.
+    PowerLoss,
     /// The server drains, and is back once it is over.
     Drain,
     /// The server's process does not run for so long.
@@ -34,6 +36,9 @@ pub(crate) fn draw(options: &Options) -> Vec<(Nanos, Deed)> {
         plan.push((at(&mut dice), Deed::PauseServer(1 + dice.below(pause_ns))));
         let client = dice.below(options.get(Knob::Clients).into()) as usize;
         plan.push((at(&mut dice), Deed::PauseClient(client, 1 + dice.below(pause_ns))));
+    }
+    for _ in 0..options.get(Knob::PowerLosses) {
+        plan.push((at(&mut dice), Deed::PowerLoss));
     }
     plan.sort_by_key(|(at, _)| *at);
     plan

@@ -1,8 +1,12 @@
 //! One run: a server and its clients, faults for a while, then calm, in which all must be well.
 
+mod audit;
+mod process;
+
 use super::clock::Clock;
 use super::dice::Dice;
-use super::flock::{Flock, Seated};
+use super::disk::Stable;
+use super::flock::{DURABLE, Flock, Seated};
 use super::medium::{Fault, Medium};
 use super::options::{Knob, Options};
 use super::plan::{self, Deed};
@@ -10,11 +14,9 @@ use super::trace::{Trace, Verdict};
 use super::witness::{Accepted, Checks};
 use starling_client::net::{ClientIndex, Clients};
 use starling_client::{ConnectOptions, Session, SessionState};
-use starling_protocol::space::Space;
-use starling_protocol::units::{EntityId, Epoch, Nanos, SessionId};
-use starling_server::config::Config;
-use starling_server::stepped::{Builder, Stepped};
-use starling_world::config::{Profile, WorldConfig};
+use starling_protocol::units::{EntityId, Nanos, SessionId};
+use starling_server::stepped::Stepped;
+use starling_server::store::Keeper;
 use std::collections::{BTreeMap, VecDeque};
 
 const WORLD: &str = "sim";
@@ -39,8 +41,6 @@ const ACT_NS: u64 = 300 * Nanos::MILLISECOND;
 const TICK_NS: u64 = 50 * Nanos::MILLISECOND;
 /// Who has been in for so long hears what is for everyone.
 const LISTENS_NS: u64 = 500 * Nanos::MILLISECOND;
-const DRAIN_MS: u32 = 1_500;
-const DRAIN_JITTER_MS: u32 = 400;
 /// Bytes that one connection may have waiting, in either direction.
 const WAITING_MAX: u64 = 1024 * 1024;
 /// The trace's name for the server.
@@ -70,6 +70,20 @@ struct Seat<M: Medium> {
     rogue: bool,
 }
 
+impl<M: Medium> Seat<M> {
+    fn new(options: &Options, client: usize, now: Nanos, medium: &mut M, rogue: bool) -> Self {
+        let mut dice = Dice::lane(options.seed, 100 + client as u64);
+        let clock = Clock::draw(&mut dice, options.get(Knob::Drift));
+        let transport = medium.client(client, dice.fork(1), rogue);
+        let mut clients = Clients::new(transport);
+        let mut connect = ConnectOptions::new(WORLD);
+        connect.seed = dice.next();
+        connect.reconnect.before_first = true;
+        clients.add(clock.local(now), medium.target(), connect);
+        Self { clients, clock, paused_until: Nanos(0), in_since: None, whole_for: 0, rogue }
+    }
+}
+
 /// The server's process.
 enum Process<M: Medium> {
     Runs(Box<Stepped<M::Server>>),
@@ -82,6 +96,8 @@ struct Stage<M: Medium> {
     now: Nanos,
     medium: M,
     server: Process<M>,
+    /// The server's disk, where its world has a store.
+    stable: Option<Stable>,
     clock: Clock,
     paused_until: Nanos,
     lives: u32,
@@ -114,30 +130,24 @@ pub(crate) fn run<M: Medium>(options: &Options) -> Outcome {
         stage.judge(faults);
         stage.now = stage.next_moment();
     }
-    stage.finish()
+    let whole = stage.is_whole();
+    stage.audit();
+    stage.finish(whole)
 }
 
 impl<M: Medium> Stage<M> {
     fn new(options: &Options) -> Self {
         let honest = options.get(Knob::Clients) as usize;
         let rogues = options.get(Knob::Rogues) as usize;
-        let mut medium = M::open(options, honest + rogues);
+        // One more for who comes when all is over.
+        let mut medium = M::open(options, honest + rogues + 1);
         let mut dice = Dice::lane(options.seed, 4);
         let mut flock = Flock::new(honest, rogues, options.seed);
         let mut seats = Vec::new();
         for client in 0..honest + rogues {
-            let mut dice = Dice::lane(options.seed, 100 + client as u64);
-            let clock = Clock::draw(&mut dice, options.get(Knob::Drift));
-            let rogue = client >= honest;
-            let transport = medium.client(client, dice.fork(1), rogue);
-            let mut clients = Clients::new(transport);
-            let mut connect = ConnectOptions::new(WORLD);
-            connect.seed = dice.next();
-            connect.reconnect.before_first = true;
-            clients.add(clock.local(Nanos(0)), medium.target(), connect);
-            flock.outfit(client, clients.get_mut(ONLY).expect("it was just added"));
-            let paused_until = Nanos(0);
-            seats.push(Seat { clients, clock, paused_until, in_since: None, whole_for: 0, rogue });
+            let mut seat = Seat::new(options, client, Nanos(0), &mut medium, client >= honest);
+            flock.outfit(client, seat.clients.get_mut(ONLY).expect("it was just added"));
+            seats.push(seat);
         }
         let clock = Clock::draw(&mut dice, options.get(Knob::Drift));
         let now = Nanos(0);
@@ -146,6 +156,7 @@ impl<M: Medium> Stage<M> {
             now,
             medium,
             server: Process::Gone(now),
+            stable: Stable::of(options),
             clock,
             paused_until: now,
             lives: 0,
@@ -159,32 +170,11 @@ impl<M: Medium> Stage<M> {
             ticked: now,
             next_look: now,
         };
+        if stage.stable.is_some() {
+            DURABLE.iter().for_each(|channel| stage.flock.witness.keeps(channel));
+        }
         stage.start();
         stage
-    }
-
-    /// A life of the server's process begins, in the same place.
-    fn start(&mut self) {
-        self.lives += 1;
-        let mut dice = Dice::lane(self.options.seed, 50 + u64::from(self.lives));
-        let socket = self.medium.server(dice.next(), self.clock);
-        let stepped = Builder::from_config(&Config::default(), dice.next())
-            .expect("the defaults are sound")
-            .epoch(Epoch(self.lives))
-            .world(WorldConfig::new(WORLD, Space::Metric, Profile::Game))
-            .build(socket, self.clock.local(self.now));
-        self.server = Process::Runs(Box::new(stepped));
-        self.flock.witness.begin(Epoch(self.lives));
-        self.medium.note(AT_SERVER, self.lives.into(), Verdict::Process);
-        self.ticked = self.now;
-    }
-
-    /// The process is gone, with all that was in it.
-    fn die(&mut self, back_in_ns: u64) {
-        self.server = Process::Gone(self.now + back_in_ns);
-        self.draining = None;
-        self.medium.server_died();
-        self.medium.note(AT_SERVER, 0, Verdict::Process);
     }
 
     fn step(&mut self, faults: bool) {
@@ -217,7 +207,14 @@ impl<M: Medium> Stage<M> {
         if self.now < self.paused_until {
             return;
         }
-        server.poll(self.clock.local(self.now));
+        let local = self.clock.local(self.now);
+        if let Some(stable) = &mut self.stable {
+            stable.before_poll();
+        }
+        server.poll(local);
+        if let Some(stable) = &mut self.stable {
+            stable.after_poll(server.keeper().and_then(Keeper::next_due));
+        }
         self.look_at_server();
         self.take_down();
         self.drained();
@@ -309,39 +306,6 @@ impl<M: Medium> Stage<M> {
         self.medium.note(AT_SERVER, digest, Verdict::Told);
     }
 
-    /// P14: a drain is over in time, and the next process takes its place.
-    fn drained(&mut self) {
-        let (Process::Runs(server), Some(until)) = (&self.server, self.draining) else { return };
-        if server.front().is_drained() {
-            self.die(Nanos::SECOND / 10);
-        } else if self.now > until {
-            let left = server.front().connections();
-            self.flock.witness.broken.push(format!("P14 {left} connections after the drain"));
-            self.draining = None;
-        }
-    }
-
-    fn befall(&mut self) {
-        while let Some((_, deed)) = self.plan.front().filter(|(at, _)| *at <= self.now).copied() {
-            self.plan.pop_front();
-            let now = self.now;
-            match deed {
-                Deed::Kill => {
-                    let back_in_ns = self.dice.below(Nanos::SECOND);
-                    self.die(back_in_ns);
-                }
-                Deed::Drain => {
-                    let Process::Runs(server) = &mut self.server else { continue };
-                    let local = self.clock.local(now);
-                    server.front_mut().drain(local, DRAIN_MS, DRAIN_JITTER_MS);
-                    self.draining = Some(now + u64::from(DRAIN_MS) * 2 * Nanos::MILLISECOND);
-                }
-                Deed::PauseServer(ns) => self.paused_until = now + ns,
-                Deed::PauseClient(client, ns) => self.seats[client].paused_until = now + ns,
-            }
-        }
-    }
-
     fn act(&mut self) {
         while self.next_act <= self.now {
             let client = self.dice.below(self.seats.len() as u64) as usize;
@@ -384,6 +348,9 @@ impl<M: Medium> Stage<M> {
     /// Nothing befalls anyone from here on, and whoever is away comes back.
     fn settle(&mut self) {
         self.plan.clear();
+        if let Some(stable) = &mut self.stable {
+            stable.settle();
+        }
         self.paused_until = self.paused_until.min(self.now);
         for (seat, bird) in self.seats.iter_mut().zip(&mut self.flock.birds) {
             seat.paused_until = seat.paused_until.min(self.now);
@@ -421,8 +388,7 @@ impl<M: Medium> Stage<M> {
         self.seats.iter().filter(|seat| !seat.rogue).all(|seat| seat.whole_for >= WHOLE_NS)
     }
 
-    fn finish(mut self) -> Outcome {
-        let whole = self.is_whole();
+    fn finish(mut self, whole: bool) -> Outcome {
         for (client, seat) in self.seats.iter().enumerate().filter(|(_, seat)| !seat.rogue) {
             let session = seat.clients.get(ONLY).expect("nobody was removed");
             let (stats, state) = (session.stats(), session.state());

@@ -1,7 +1,11 @@
 //! The sequential oracle: what was accepted, published and delivered, and whether every promise
 //! was kept. Written apart from the code that it judges.
 
+mod spoken;
+
 use super::sight::{Sight, Word};
+use spoken::Spoken;
+use starling_protocol::message::control::INBOX;
 use starling_protocol::message::events::{Event, Receipt};
 use starling_protocol::space::IPos;
 use starling_protocol::units::{
@@ -61,6 +65,7 @@ pub(crate) struct Witness {
     /// Who sent them, to whom, and who was in then.
     sent_cues: BTreeMap<u64, (ClientNo, CueReach, Vec<ClientNo>)>,
     heard_cues: BTreeSet<(ClientNo, u64)>,
+    spoken: Spoken,
     pub(crate) checks: Checks,
     pub(crate) broken: Vec<String>,
 }
@@ -84,6 +89,10 @@ pub struct Checks {
     pub calls: u64,
     /// Runs in which all that was acknowledged was looked for at the end.
     pub ends: u64,
+    /// Events that had to be on the disk when a life of the server began.
+    pub kept: u64,
+    /// Ends of durable channels that were read from their first event.
+    pub audits: u64,
     /// The longest time from the end of the faults until a client was in again, in milliseconds.
     pub slowest_ms: u64,
 }
@@ -99,6 +108,8 @@ impl Checks {
         self.copies = [0, 1].map(|i| self.copies[i] + other.copies[i]);
         self.calls += other.calls;
         self.ends += other.ends;
+        self.kept += other.kept;
+        self.audits += other.audits;
         self.slowest_ms = self.slowest_ms.max(other.slowest_ms);
     }
 }
@@ -126,7 +137,8 @@ impl Witness {
         self.accepted.clear();
         self.sight = <[Sight; 2]>::default();
         self.newest_state.clear();
-        self.lives.clear();
+        let Self { lives, spoken, .. } = self;
+        lives.retain(|channel, _| spoken.durable.contains(channel));
     }
 
     /// The life of the world that is judged now.
@@ -251,23 +263,32 @@ impl Witness {
         after: ChannelPosition,
     ) {
         let first = Offset(after.offset.0 + 1);
+        self.goes_on(client, key, channel, after);
         self.next.insert((client, key), ChannelPosition { offset: first, ..after });
         self.lives.insert(channel.into(), after.epoch);
         let from = self.heard_from.entry((channel.into(), after.epoch)).or_insert(first);
         *from = (*from).min(first);
     }
 
-    /// What a client listened to in a session that is no more.
-    pub(crate) fn forgets(&mut self, client: ClientNo) {
-        self.next.retain(|(of, _), _| *of != client);
+    /// What came to a session that is no more.
+    pub(crate) fn forgets_inbox(&mut self, client: ClientNo) {
+        self.next.remove(&(client, INBOX));
     }
 
     /// P6: what is missing was told.
-    pub(crate) fn gap(&mut self, client: ClientNo, key: ChannelKey, from: Offset, to: Offset) {
+    pub(crate) fn gap(
+        &mut self,
+        client: ClientNo,
+        key: ChannelKey,
+        channel: &str,
+        from: Offset,
+        to: Offset,
+    ) {
         let next = self.next_of(client, key, from);
         if next.offset != from {
             self.broken.push(format!("P6 client {client}: gap from {from:?}, expected {next:?}"));
         }
+        self.is_kept_back(channel, from, to);
         self.gone.push((client, key, from, to));
         let after = ChannelPosition { offset: Offset(to.0 + 1), ..next };
         self.next.insert((client, key), after);
@@ -285,6 +306,7 @@ impl Witness {
         }
         let after = ChannelPosition { offset: Offset(event.offset.0 + 1), ..next };
         self.next.insert((client, event.key), after);
+        self.is_once(&(channel.into(), next.epoch), event);
         let content = (event.message, event.payload.clone());
         let log = self.logs.entry((channel.into(), next.epoch)).or_default();
         let known = log.entry(event.offset).or_insert_with(|| content.clone());

@@ -261,3 +261,73 @@ fn a_listener_that_stays_in_a_life_that_is_over_breaks_p6() {
     witness.reached_top(0, ChannelKey(1), "a");
     breaks(&witness, "P6");
 }
+
+const SAID: [u8; 8] = [7; 8];
+
+const fn at(epoch: u32, offset: u64) -> ChannelPosition {
+    ChannelPosition { epoch: Epoch(epoch), offset: Offset(offset) }
+}
+
+/// A witness of a durable channel, where one thing was said.
+fn durable() -> Witness {
+    let mut witness = witness(10.0);
+    witness.keeps("a");
+    witness.says("a", MessageId(7), SAID);
+    witness.starts(0, ChannelKey(1), "a", at(1, 0));
+    witness
+}
+
+fn said(offset: u64) -> Event {
+    Event { payload: SAID.to_vec(), ..event(1, offset, 7) }
+}
+
+#[test]
+fn what_was_acknowledged_or_delivered_and_is_not_on_the_disk_breaks_p5() {
+    let mut acked = durable();
+    acked.published("a", MessageId(7), Receipt::Channel(at(1, 1)));
+    acked.is_kept(&|payload| usize::from(payload == SAID));
+    assert_eq!((acked.broken.len(), acked.checks.kept), (0, 1));
+    acked.is_kept(&|_| 0);
+    breaks(&acked, "P5");
+    for found in [0, 2] {
+        let mut delivered = durable();
+        delivered.delivered(0, "a", &said(1));
+        delivered.is_kept(&|_| found);
+        breaks(&delivered, "P5");
+    }
+}
+
+#[test]
+fn one_publish_under_two_numbers_or_in_another_channel_breaks_a_promise() {
+    let mut twice = durable();
+    twice.delivered(0, "a", &said(1));
+    twice.delivered(0, "a", &said(2));
+    breaks(&twice, "P7");
+    let mut elsewhere = durable();
+    elsewhere.starts(0, ChannelKey(2), "b", at(2, 0));
+    elsewhere.delivered(0, "b", &Event { key: ChannelKey(2), ..said(1) });
+    breaks(&elsewhere, "P4");
+}
+
+#[test]
+fn a_durable_channel_that_begins_anew_breaks_p5() {
+    let mut witness = durable();
+    witness.starts(0, ChannelKey(1), "a", at(2, 0));
+    assert_eq!(witness.broken.len(), 0, "nothing of the first life was kept");
+    let mut witness = durable();
+    witness.delivered(0, "a", &said(1));
+    witness.begin(Epoch(2));
+    witness.starts(0, ChannelKey(1), "a", at(2, 0));
+    breaks(&witness, "P5");
+}
+
+#[test]
+fn a_durable_channel_that_is_skipped_breaks_p6() {
+    let mut gap = durable();
+    gap.gap(0, ChannelKey(1), "a", Offset(1), Offset(3));
+    breaks(&gap, "P6");
+    let mut reset = durable();
+    reset.delivered(0, "a", &said(1));
+    reset.starts(0, ChannelKey(1), "a", at(1, 4));
+    breaks(&reset, "P6");
+}
