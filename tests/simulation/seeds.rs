@@ -33,6 +33,16 @@ const REGRESSIONS: &[(&str, &str)] = &[
         "whole seed=155 clients=12 rogues=2 faults-ms=3000 loss=409 delay-ms=24 dup=701 corrupt=18 \
          mtu=1320 ce=205 cuts=3 cut-ms=1711 ghosts=429 drift-ppm=5692 kills=1",
     ),
+    (
+        "a publish repeated on a new connection, while it is on its way to the disk, is answered twice",
+        "whole seed=281 clients=5 faults-ms=3000 loss=564 dup=383 rate=477 replay=78 moves=10 \
+         drift-ppm=513 pause-ms=2239 store=1",
+    ),
+    (
+        "of what a narrow link left out of a datagram nothing was said in that tick",
+        "whole seed=379 clients=39 rogues=5 faults-ms=3000 loss=757 reorder=7781 corrupt=53 mtu=1365 \
+         ce=426 replay=33 cuts=17 one-ways=16 cut-ms=1277 moves=31 drift-ppm=27532 store=1 sync-ms=359",
+    ),
 ];
 
 fn number(variable: &str) -> Option<u64> {
@@ -40,7 +50,7 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 #[expect(clippy::print_stdout, reason = "how much was checked is what a run is for")]
-fn clean(count: u64, report: &Report) {
+fn clean(level: Level, count: u64, report: &Report) {
     let said: Vec<_> =
         report.failures.iter().map(|f| format!("{}: {}", f.options, f.words)).collect();
     assert!(said.is_empty(), "{} of {count} seeds failed:\n{}", said.len(), said.join("\n"));
@@ -54,7 +64,7 @@ fn clean(count: u64, report: &Report) {
         && checks.copies.iter().all(|copies| *copies > count * 20)
         && checks.calls > count / 10
         && checks.ends > count / 2
-        && checks.kept > count / 10
+        && (level == Level::Core || checks.kept > count)
         && checks.audits > count / 10;
     assert!(enough, "too little was checked to have shown anything: {checks:?}");
 }
@@ -62,13 +72,13 @@ fn clean(count: u64, report: &Report) {
 #[test]
 fn the_fixed_whole_system_seeds_keep_every_promise_and_repeat_exactly() {
     let count = number("STARLING_SEEDS").unwrap_or(WHOLE);
-    clean(count, &seeds(Level::Whole, 0..count, true));
+    clean(Level::Whole, count, &seeds(Level::Whole, 0..count, true));
 }
 
 #[test]
 fn the_fixed_core_seeds_keep_every_promise_and_repeat_exactly() {
     let count = number("STARLING_CORE_SEEDS").unwrap_or(CORE);
-    clean(count, &seeds(Level::Core, 0..count, true));
+    clean(Level::Core, count, &seeds(Level::Core, 0..count, true));
 }
 
 #[test]

@@ -5,4 +5,5 @@ mod damage;
 mod keeper;
 mod power;
 mod shop;
+#[expect(dead_code, reason = "the simulation of the whole system uses the rest")]
 mod sim_disk;

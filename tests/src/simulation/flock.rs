@@ -265,7 +265,11 @@ impl Pilot for Flock {
             view.insert(entity.entity);
             let Some(copy) = table.position(entity.slot, heard.tick) else { continue };
             let state = entity.state.tick();
-            self.witness.position(client, entity.entity, heard.tick, state, copy);
+            // Of what a narrow link left out nothing was said.
+            let said = table.covered(entity.slot).is_some_and(|covered| covered >= heard.tick);
+            if said {
+                self.witness.position(client, entity.entity, heard.tick, state, copy);
+            }
             sum ^= copy
                 .0
                 .iter()
