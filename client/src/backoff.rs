@@ -20,9 +20,14 @@ impl Backoff {
         Self { random: seed ^ 0x9e37_79b9_7f4a_7c15, attempts: 0 }
     }
 
-    /// A session stands: the next loss begins anew.
+    /// A session stood for a while: the next loss begins anew.
     pub(crate) const fn succeeded(&mut self) {
         self.attempts = 0;
+    }
+
+    /// Attempts that failed in a row, before the one under way.
+    pub(crate) const fn failures(&self) -> u32 {
+        self.attempts.saturating_sub(1)
     }
 
     /// Nanoseconds to wait before the next attempt; `None` when there shall be none.

@@ -305,3 +305,42 @@ fn every_client_asks_to_be_told_of_its_avatar() {
     let all = Capabilities::VIEWER | Capabilities::AVATAR | Capabilities::DELTAS;
     assert_eq!(hello.capabilities, all);
 }
+
+/// A path that breaks as soon as a session stands does not make a client come back ever and again at once.
+#[test]
+fn a_session_that_never_stands_for_long_comes_back_ever_more_seldom() {
+    let mut bench = Bench::live(welcome());
+    let (mut now, mut waits) = (ms(100), Vec::new());
+    for _ in 0..12 {
+        bench.session.handle_closed(now, CloseCode::LOST);
+        let due = bench.session.next_timeout(now).expect("it will try again");
+        waits.push(due.since(now));
+        bench.session.advance(due);
+        bench.session.handle_connected(due);
+        bench.welcome.resumed = ResumeAnswer::Resumed;
+        bench.welcome_at(due);
+        now = due + 300 * Nanos::MILLISECOND;
+    }
+    let longest = waits.iter().max().expect("twelve");
+    assert!(*longest > Nanos::SECOND && waits[0] <= 50 * Nanos::MILLISECOND, "{waits:?}");
+    now = now + 3 * Nanos::SECOND;
+    bench.session.handle_closed(now, CloseCode::LOST);
+    let due = bench.session.next_timeout(now).expect("it will try again");
+    assert!(due.since(now) <= 50 * Nanos::MILLISECOND, "it stood for three seconds");
+}
+
+#[test]
+fn an_attempt_to_come_back_is_given_up_sooner_than_the_first() {
+    let mut bench = Bench::live(welcome());
+    bench.session.handle_closed(ms(1_000), CloseCode::LOST);
+    let mut limits = Vec::new();
+    for _ in 0..5 {
+        let due = bench.session.next_timeout(Nanos(0)).expect("it will try again");
+        bench.session.advance(due);
+        let until = bench.session.next_timeout(due).expect("an attempt has an end");
+        limits.push(until.since(due) / Nanos::MILLISECOND);
+        bench.session.advance(until);
+        bench.wishes();
+    }
+    assert_eq!(limits, [2_500, 5_000, 10_000, 10_000, 10_000]);
+}

@@ -1,6 +1,6 @@
 //! How a session begins, is taken up again and ends.
 
-use super::{GOODBYE_NS_MAX, Phase, Session, WELCOME_NS_MAX};
+use super::{GOODBYE_NS_MAX, Phase, Session};
 use crate::clock::ServerClock;
 use crate::error::ConnectError;
 use crate::event::ClientEvent;
@@ -20,7 +20,7 @@ impl Session {
         }
         self.inlets = Inlets::new();
         self.outbox.clear();
-        self.phase = Phase::Joining { until: now + WELCOME_NS_MAX };
+        self.phase = Phase::Joining { until: now + self.dial_ns() };
         self.last_heard = now;
         let hello = ControlUp::Hello(Box::new(self.hello()));
         let written = self.outbox.control(&hello);
@@ -78,7 +78,7 @@ impl Session {
         self.welcome = Some(Box::new(welcome));
         self.phase = Phase::Live;
         self.adrift_since = None;
-        self.backoff.succeeded();
+        self.live_since.get_or_insert(now);
         self.spread_ms = 0;
         self.queue.push(if first {
             ClientEvent::Connected { session }

@@ -45,10 +45,15 @@ use starling_protocol::message::control::Welcome;
 use starling_protocol::units::{EntityId, Nanos};
 use uplink::Uplink;
 
-/// The connection did not come about within this time.
+/// The connection did not come about within this time, or the Welcome not within as much again.
 const DIAL_NS_MAX: u64 = 10 * Nanos::SECOND;
-/// The Welcome did not come within this time.
-const WELCOME_NS_MAX: u64 = 10 * Nanos::SECOND;
+/// The first of several attempts, and a second connection, have so long or a few round trips: what
+/// began while the path was cut asks ever more seldom, and another attempt begins with asking at once.
+const DIAL_NS_MIN: u64 = 5 * Nanos::SECOND / 2;
+/// Round trips that a handshake may take where some of it is lost.
+const DIAL_ROUND_TRIPS: u64 = 8;
+/// A session that stood for less is lost again too soon for its back-off to begin anew.
+const STEADY_NS: u64 = 2 * Nanos::SECOND;
 /// A goodbye is given this long to leave.
 const GOODBYE_NS_MAX: u64 = Nanos::SECOND;
 
@@ -141,6 +146,8 @@ pub struct Session {
     view: View,
     queue: Queue,
     backoff: Backoff,
+    /// Since when the connection stands, or the last one stood.
+    live_since: Option<Nanos>,
     /// When the session was last without a connection, for giving up.
     adrift_since: Option<Nanos>,
     /// The server drains: it closes the connection by this moment, or is left.
@@ -164,8 +171,10 @@ impl Session {
     /// A session that wants to be connected.
     #[must_use]
     pub fn new(now: Nanos, options: ConnectOptions) -> Self {
+        let patient = options.reconnect.before_first;
+        let dial_ns = if patient { DIAL_NS_MIN } else { DIAL_NS_MAX };
         Self {
-            phase: Phase::Dialling { until: now + DIAL_NS_MAX },
+            phase: Phase::Dialling { until: now + dial_ns },
             wishes: Wishes { connect: true, ..Wishes::default() },
             welcome: None,
             clock: None,
@@ -186,6 +195,7 @@ impl Session {
             view: View::new(options.view),
             queue: Queue::default(),
             backoff: Backoff::new(options.seed),
+            live_since: None,
             adrift_since: Some(now),
             leave_at: None,
             spread_ms: 0,
@@ -342,6 +352,9 @@ impl Session {
         self.leave_at = None;
         self.call_off_race();
         let spread_ms = std::mem::take(&mut self.spread_ms);
+        if self.live_since.take().is_some_and(|since| now.since(since) >= STEADY_NS) {
+            self.backoff.succeeded();
+        }
         let since = *self.adrift_since.get_or_insert(now);
         let wait_ns = match self.may_try_again(now, since) {
             true => self.backoff.wait_ns(error.code(), least_ms, spread_ms),
@@ -385,7 +398,18 @@ impl Session {
 
     fn dial(&mut self, now: Nanos) {
         self.wishes.connect = true;
-        self.phase = Phase::Dialling { until: now + DIAL_NS_MAX };
+        self.phase = Phase::Dialling { until: now + self.dial_ns() };
         self.counts.reconnects += u64::from(self.welcome.is_some());
+    }
+
+    /// How long an attempt to connect may take, and the Welcome after it: longer each time. Whose address
+    /// changes between the two is not heard by the server, and would wait for ever.
+    fn dial_ns(&self) -> u64 {
+        if self.welcome.is_none() && !self.options.reconnect.before_first {
+            return DIAL_NS_MAX; // it is the only one
+        }
+        let rtt_ns = self.clock.as_ref().and_then(ServerClock::rtt_ns).unwrap_or(0);
+        let first = DIAL_NS_MIN.max(DIAL_ROUND_TRIPS * rtt_ns);
+        (first << self.backoff.failures().min(8)).min(DIAL_NS_MAX)
     }
 }

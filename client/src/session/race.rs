@@ -8,7 +8,7 @@
 //! overdue by half a second (or four round trips), a second connection is made. Whichever speaks
 //! first wins: the old one ends the race, the new one resumes the session.
 
-use super::{DIAL_NS_MAX, Phase, Session};
+use super::{Phase, Session};
 use crate::clock::ServerClock;
 use crate::event::ClientEvent;
 use crate::options::KeepAlive;
@@ -23,8 +23,10 @@ const REPORT_TICKS: u64 = 7;
 const ECHO_TICKS: u64 = 17;
 /// Of several probes in this time some arrive where many datagrams are lost.
 const PROBES_PER_PATIENCE: u64 = 4;
-/// After a race that nobody won the next one waits so long.
-const PAUSE_NS: u64 = 2 * Nanos::SECOND;
+/// After a race that nobody won the next one waits so long, and twice as long after each more.
+const PAUSE_NS: u64 = Nanos::SECOND / 2;
+/// But no longer than this times as long.
+const PAUSES_MAX: u64 = 16;
 
 /// The race that is on, if one is, and what there is to doubt about the connection.
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ pub(super) struct Race {
     /// It is lost by the second connection at this moment.
     on: Option<Nanos>,
     not_before: Nanos,
+    /// Of how many pauses the next one is made; none yet where this is 0.
+    pauses: u64,
     /// A second connection could not be made since the first fell silent.
     lost: bool,
     /// Since when the path may be another.
@@ -113,7 +117,7 @@ impl Session {
             self.wishes.calm = !std::mem::take(&mut self.wishes.race);
             return self.lose_race(now);
         }
-        self.race.on = Some(now + DIAL_NS_MAX);
+        self.race.on = Some(now + self.dial_ns());
         self.wishes.race = true;
         self.counts.races += 1;
     }
@@ -123,7 +127,7 @@ impl Session {
         if self.race.on.take().is_some() {
             self.wishes.calm = !std::mem::take(&mut self.wishes.race);
         }
-        (self.race.lost, self.race.doubt) = (false, None);
+        (self.race.lost, self.race.doubt, self.race.pauses) = (false, None, 0);
     }
 
     /// The second connection stands first: the session goes on there.
@@ -146,7 +150,7 @@ impl Session {
             self.outbox.clear();
             self.leave_at = None;
             self.adrift_since.get_or_insert(now);
-            self.phase = Phase::Dialling { until: now + DIAL_NS_MAX };
+            self.phase = Phase::Dialling { until: now + self.dial_ns() };
             self.queue.push(ClientEvent::Reconnecting { code, wait_ms: 0 });
         }
         alone
@@ -159,9 +163,10 @@ impl Session {
         }
     }
 
-    const fn lose_race(&mut self, now: Nanos) {
+    fn lose_race(&mut self, now: Nanos) {
         self.race.lost = true;
-        self.race.not_before = Nanos(now.0 + PAUSE_NS);
+        self.race.pauses = (2 * self.race.pauses).clamp(1, PAUSES_MAX);
+        self.race.not_before = now + self.race.pauses * PAUSE_NS;
     }
 }
 

@@ -26,9 +26,9 @@ const ONLY: ClientIndex = ClientIndex(0);
 const SETTLE_NS: u64 = 2 * Nanos::SECOND;
 /// Views must be whole throughout.
 const WHOLE_NS: u64 = Nanos::SECOND / 2;
-/// Everyone is back by then: an attempt to connect lasts ten seconds at most, and what they wait for
-/// before the next five.
-const BACK_NS: u64 = 20 * Nanos::SECOND;
+/// Everyone is back by then: an attempt that began before the faults stopped lasts two and a half seconds
+/// or five, and the next one meets no fault.
+const BACK_NS: u64 = 10 * Nanos::SECOND;
 /// What a tick sent has arrived after this time, on a link without faults.
 const ARRIVAL_NS: u64 = 4 * Nanos::MILLISECOND;
 /// Ten looks at each tick.
