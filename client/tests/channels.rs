@@ -335,7 +335,7 @@ fn what_a_subject_published_is_erased_on_request_and_asked_again_after_a_loss() 
     let mut bench = Bench::live(welcome());
     let request = bench.session.erase("ann").expect("room");
     let asked = EventUp::Erase { request, subject: "ann".into() };
-    assert_eq!(bench.channel(), [asked.clone()]);
+    assert_eq!(bench.channel(), std::slice::from_ref(&asked));
     assert_eq!(bench.session.erasure(request), EraseStatus::Pending);
     reconnect(&mut bench, ResumeAnswer::Resumed);
     assert_eq!(bench.channel(), [asked]);
