@@ -56,6 +56,16 @@ impl Process {
         Ok(Self { child, server, metrics, own })
     }
 
+    /// Ends it in the middle of whatever it does.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Its number.
     #[must_use]
     pub fn id(&self) -> u32 {

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 use starling_benches::arms::Arm;
 use starling_benches::seconds;
-use starling_benches::system::{self, Beside, Events, Idle};
+use starling_benches::system::{self, Beside, Events, Idle, Resume};
 use std::io::Write;
 use std::time::Duration;
 
@@ -125,6 +125,20 @@ enum Do {
         #[arg(long = "set")]
         settings: Vec<String>,
     },
+    /// A server killed under load: how soon everyone is back, and whether anything was lost.
+    Resume {
+        #[arg(long, default_value_t = 2_000)]
+        clients: u32,
+        /// Of all clients together.
+        #[arg(long, default_value_t = 200)]
+        per_second: u32,
+        /// How often it is killed.
+        #[arg(long, default_value_t = 3)]
+        times: u32,
+        /// FIELD=VALUE of the configuration.
+        #[arg(long = "set")]
+        settings: Vec<String>,
+    },
     /// Only serves, on a free port that is printed, until standard input ends.
     Serve {
         arm: Arm,
@@ -151,6 +165,7 @@ impl Do {
             Self::Beside { vehicles, .. } => Some(runs(3) + u64::from(*vehicles) / 5_000),
             Self::Events { .. } => Some(runs(1)),
             Self::Members { count, .. } => Some(u64::from(*count) / 1_000 + 5),
+            Self::Resume { times, .. } => Some(runs(*times as usize + 1)),
             Self::Serve { .. } => None,
         }
     }
@@ -191,6 +206,10 @@ fn main() -> Result<()> {
             })?
         }
         Do::Members { count, settings } => system::members(count, &settings)?,
+        Do::Resume { clients, per_second, times, settings } => {
+            let peace = measured;
+            system::resume(&Resume { clients, per_second, times, settings, peace })?
+        }
         Do::Serve { arm, settings } => return arm.serve(&settings),
     };
     lines.iter().for_each(|line| println!("{line}"));

@@ -9,6 +9,7 @@ mod load;
 mod loss;
 mod objects;
 mod rates;
+mod resume;
 
 pub use beside::{Beside, beside};
 pub use events::{Events, events, members};
@@ -16,6 +17,7 @@ pub use idle::{Idle, idle};
 pub use loss::loss;
 pub use objects::{SHAKEN, objects};
 pub use rates::{matches, rates};
+pub use resume::{Resume, resume};
 
 use crate::arms::Arm;
 use crate::arms::process::Process;
