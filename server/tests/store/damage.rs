@@ -14,15 +14,20 @@ fn value(number: u64) -> String {
     format!("the value of row number {number}")
 }
 
-/// A disk with rows on it, all of them synced.
+/// A disk with rows on it, all of them synced, of a store that was closed.
 fn written() -> Vec<u8> {
+    let (disk, database) = with_rows();
+    drop(database);
+    disk.durable()
+}
+
+fn with_rows() -> (SimDisk, Database) {
     let disk = SimDisk::default();
     let database = Database::on(Arc::new(disk.clone()), true).expect("a new store");
     for number in 0..ROWS {
         database.commit(&[group("a", [put(Table::Event, number, &value(number))])]).expect("well");
     }
-    drop(database);
-    disk.durable()
+    (disk, database)
 }
 
 /// Reads all that is told as good and checks that it is.
@@ -38,12 +43,23 @@ fn only_truth(database: &Database) -> bool {
 /// as it is opened is whole or says that it is not.
 #[test]
 fn a_flipped_bit_is_found_or_harmless() {
-    let image = written();
+    flips(&written());
+}
+
+/// P16, where the server was killed: the newest commit is no less looked at than the ones before it,
+/// and what is damaged is not taken for a commit that the crash tore.
+#[test]
+fn a_bit_that_flips_after_a_crash_is_found_or_harmless() {
+    let (disk, _database) = with_rows();
+    flips(&disk.durable());
+}
+
+fn flips(image: &[u8]) {
     let used = image.iter().rposition(|byte| *byte != 0).expect("something is written") + 1;
     let (mut refused, mut harmless) = (0, 0);
     for seed in 0..400 {
         let mut dice = Dice(seed);
-        let mut flipped = image.clone();
+        let mut flipped = image.to_vec();
         let at = dice.roll(used);
         flipped[at] ^= 1 << dice.roll(8);
         match Database::on(Arc::new(SimDisk::holding(flipped.clone())), true) {
