@@ -5,6 +5,7 @@ use crate::ledger::{Hearing, Ledger, payload_of};
 use crate::server::Server;
 use starling_client::net::{Client, MonotonicClock};
 use starling_client::{ClientEvent, ConnectOptions, Publication, SubscribeOptions};
+use starling_protocol::close::CloseCode;
 use starling_protocol::message::control::INBOX;
 use starling_protocol::message::events::Answer;
 use starling_protocol::units::{ChannelPosition, MessageId, Offset};
@@ -38,9 +39,14 @@ struct Follower {
 /// All of them, and what they were promised.
 pub(crate) struct Cast {
     clock: MonotonicClock,
+    channel: &'static str,
     publishers: Vec<Publisher>,
     followers: Vec<Follower>,
     pub(crate) ledger: Ledger,
+    /// Why publishes were refused, and how often.
+    pub(crate) refusals: BTreeMap<CloseCode, u64>,
+    /// Why followers may follow no longer.
+    pub(crate) shut_out: Vec<CloseCode>,
     /// How often sessions were taken up, or not.
     pub(crate) reconnects: u64,
     publishing: bool,
@@ -50,6 +56,9 @@ impl Cast {
     pub(crate) fn new() -> Self {
         Self {
             clock: MonotonicClock::start(),
+            channel: CHANNEL,
+            refusals: BTreeMap::new(),
+            shut_out: Vec::new(),
             publishers: Vec::new(),
             followers: Vec::new(),
             ledger: Ledger::default(),
@@ -60,7 +69,17 @@ impl Cast {
 
     /// So many of each, all of whom get in.
     pub(crate) fn gather(at: SocketAddr, publishers: u64, followers: usize) -> Self {
-        let mut cast = Self::new();
+        Self::gather_on(CHANNEL, at, publishers, followers)
+    }
+
+    /// The same on a channel of their own.
+    pub(crate) fn gather_on(
+        channel: &'static str,
+        at: SocketAddr,
+        publishers: u64,
+        followers: usize,
+    ) -> Self {
+        let mut cast = Self { channel, ..Self::new() };
         (0..followers).for_each(|_| cast.follows(at, None));
         cast.until("the followers follow", |cast| {
             cast.followers.iter().all(|f| f.hearing.place().is_some())
@@ -86,7 +105,7 @@ impl Cast {
     fn follows(&mut self, at: SocketAddr, resume: Option<ChannelPosition>) {
         let mut client = self.connects(at, "follower");
         let options = SubscribeOptions { resume, ..SubscribeOptions::default() };
-        client.subscribe(CHANNEL, options).expect("one subscription is few enough");
+        client.subscribe(self.channel, options).expect("one subscription is few enough");
         let mut hearing = Hearing::default();
         if let Some(position) = resume {
             hearing.begins(Answer::Reset(position));
@@ -115,6 +134,7 @@ impl Cast {
                     }
                     ClientEvent::Gap { key, from, to } if key != INBOX => hearing.misses(from, to),
                     ClientEvent::Delivered(event) if event.key != INBOX => hearing.hears(&event),
+                    ClientEvent::Unsubscribed { code, .. } => self.shut_out.push(code),
                     ClientEvent::Reconnected { .. } => self.reconnects += 1,
                     ClientEvent::Closed { error } => panic!("a follower is shut out: {error}"),
                     _ => {}
@@ -124,11 +144,11 @@ impl Cast {
     }
 
     fn turn_of_publisher(&mut self, at: usize) {
-        let Self { publishers, ledger, clock, .. } = self;
+        let Self { publishers, ledger, clock, channel, refusals, .. } = self;
         let Publisher { client, name, next, due, waiting } = &mut publishers[at];
         if self.publishing && waiting.len() < IN_FLIGHT_MAX && *due <= Instant::now() {
             let number = *name << 40 | *next;
-            let publication = Publication::to_channel(CHANNEL, payload_of(number));
+            let publication = Publication::to_channel(*channel, payload_of(number));
             if let Ok(message) = client.publish(publication) {
                 *next += 1;
                 *due = Instant::now() + EVERY;
@@ -143,9 +163,10 @@ impl Cast {
                     let number = waiting.remove(&message).expect("it was asked for");
                     ledger.is_acked(number, receipt);
                 }
-                ClientEvent::PublishRefused { message, .. } => {
+                ClientEvent::PublishRefused { message, code, .. } => {
                     waiting.remove(&message).expect("it was asked for");
                     ledger.refused += 1;
+                    *refusals.entry(code).or_default() += 1;
                 }
                 ClientEvent::PublishUncertain { message } => {
                     waiting.remove(&message).expect("it was asked for");
@@ -180,9 +201,11 @@ impl Cast {
     /// Nobody publishes any more, and every publish is answered.
     pub(crate) fn settle(&mut self) {
         self.publish(false);
-        self.until("every publish is answered", |cast| {
-            cast.publishers.iter().all(|p| p.waiting.is_empty())
-        });
+        self.until("every publish is answered", Self::is_settled);
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.publishers.iter().all(|p| p.waiting.is_empty())
     }
 
     /// Followers that were there all along heard everything that was acknowledged, in order; and so does

@@ -1,4 +1,4 @@
-/* The time of day, moved by as many seconds as the file named by STARLING_CLOCK says (8 bytes, little-
+/* The time of day, moved by as many milliseconds as the file named by STARLING_CLOCK says (8 bytes, little-
  * endian). The monotonic clock stays as it is. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -24,6 +24,11 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
     static int (*real)(clockid_t, struct timespec *);
     if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
     int result = real(clock, time);
-    if (result == 0 && clock == CLOCK_REALTIME && moved) time->tv_sec += *moved;
+    if (result == 0 && clock == CLOCK_REALTIME && moved) {
+        int64_t nanoseconds = time->tv_nsec + *moved % 1000 * 1000000;
+        int64_t seconds = nanoseconds >= 1000000000 ? 1 : nanoseconds < 0 ? -1 : 0;
+        time->tv_sec += *moved / 1000 + seconds;
+        time->tv_nsec = nanoseconds - seconds * 1000000000;
+    }
     return result;
 }

@@ -6,12 +6,15 @@
 //! runs as many rounds of each; `STARLING_SEED` chooses what they draw.
 
 mod cast;
+mod damage;
+mod disks;
 mod kills;
 mod ledger;
 mod links;
 mod pauses;
 mod power;
 mod relay;
+mod room;
 mod server;
 
 use std::path::{Path, PathBuf};

@@ -4,9 +4,10 @@ use crate::PATIENCE;
 use rustix::process::{Pid, Signal, kill_process};
 use starling_client::net::Server as Place;
 use starling_client::tls::ServerTrust;
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// How often a process that is to end is looked at.
@@ -24,6 +25,28 @@ pub(crate) struct Server {
 struct How {
     args: Vec<String>,
     environment: Vec<(String, String)>,
+    heard: Arc<Mutex<Heard>>,
+}
+
+/// What was heard of it, in all of its lives.
+#[derive(Debug, Default)]
+struct Heard {
+    /// The end of what it said on standard error.
+    said: String,
+    /// Where the life that is tells its numbers.
+    metrics: String,
+}
+
+/// Bytes of that end, at most.
+const SAID_BYTES_MAX: usize = 64 * 1024;
+
+impl Heard {
+    fn hears(&mut self, line: &str) {
+        if self.said.len() + line.len() > SAID_BYTES_MAX {
+            self.said.clear();
+        }
+        self.said.push_str(line);
+    }
 }
 
 impl Server {
@@ -43,7 +66,7 @@ impl Server {
         environment: Vec<(String, String)>,
     ) -> Result<Self, String> {
         let args = args.iter().map(ToString::to_string).collect();
-        let how = How { args, environment };
+        let how = How { args, environment, ..How::default() };
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let (child, address) = launch(&how, free)?;
         Ok(Self { child, how, address })
@@ -75,6 +98,28 @@ impl Server {
                 Err(said) => assert!(Instant::now() < deadline, "{said}"),
             }
         }
+    }
+
+    /// Starts it again, or tells what it said instead.
+    pub(crate) fn try_start_again(&mut self) -> Result<(), String> {
+        launch(&self.how, self.address).map(|(child, _)| self.child = child)
+    }
+
+    /// What it said on standard error, in all of its lives.
+    pub(crate) fn said(&self) -> String {
+        self.how.heard().said.clone()
+    }
+
+    /// One of its numbers, as `starling_name{label="value"}`; `None` while it cannot be asked.
+    pub(crate) fn number(&self, name: &str) -> Option<f64> {
+        let place = self.how.heard().metrics.clone();
+        let (host, path) = place.strip_prefix("http://")?.split_once('/')?;
+        let mut stream = TcpStream::connect(host).ok()?;
+        write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").ok()?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page).ok()?;
+        let mut lines = page.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
     }
 
     /// Stands still until it is continued.
@@ -111,6 +156,12 @@ impl Server {
 
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+}
+
+impl How {
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().expect("nobody panics")
     }
 }
 
@@ -152,7 +203,17 @@ fn launch(how: &How, at: SocketAddr) -> Result<(Child, SocketAddr), String> {
     }
     // What it says later is of no interest, but must not fill its pipes.
     std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
-    std::thread::spawn(move || std::io::copy(&mut err, &mut std::io::sink()));
+    let (heard, mut err) = (Arc::clone(&how.heard), BufReader::new(err));
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        while err.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+            heard.lock().expect("nobody panics").hears(&line);
+            line.clear();
+        }
+    });
+    let metrics = greeting.split_once("health and metrics ").map(|(_, rest)| rest);
+    let metrics = metrics.and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
+    metrics.clone_into(&mut how.heard().metrics);
     let words = greeting.split_once(" udp ").map(|(_, rest)| rest);
     let address = words.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
     Ok((child, address.unwrap_or_else(|| panic!("no address in {greeting}"))))
