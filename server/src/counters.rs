@@ -50,6 +50,7 @@ counts! {
     /// Totals of a Front.
     pub struct NetTotals {
         connections_opened: "Connections that completed their handshake.",
+        hellos_waited: "First messages that waited their turn because many came at once.",
         hellos_refused: "First messages that were answered with a refusal.",
         tokens_refused: "Tokens that were refused, at the door or in mid-session.",
         sessions_joined: "Sessions that began.",

@@ -31,6 +31,8 @@ pub(super) struct Connection {
     pub(super) remote: SocketAddr,
     /// Its place in a world; `None` until it was admitted.
     pub(super) seat: Option<Seat>,
+    /// Its Hello waits for its turn, and nothing else is read before.
+    pub(super) waits: bool,
     /// What it has not read yet.
     pub(super) unsent: Unsent,
     lanes: [Lane; StreamKind::ALL.len()],
@@ -107,6 +109,7 @@ impl Connection {
         Self {
             remote,
             seat: None,
+            waits: false,
             unsent: Unsent::default(),
             lanes: StreamKind::ALL.map(|stream| lane(rate(limits, stream, false))),
             datagrams: Bucket::new(DATAGRAMS_PER_S_MIN, DATAGRAMS_PER_S_MIN, now),

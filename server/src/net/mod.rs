@@ -13,6 +13,7 @@
 //! | does not read its streams | `slow_consumer` |
 //! | comes when the server or a room is full | `overloaded` |
 
+mod admission;
 mod bucket;
 mod connection;
 mod deliver;
@@ -34,6 +35,8 @@ use crate::room::directory::{Directory, Lender};
 use crate::room::pool::RoomId;
 use crate::telemetry::{Quoted, Seldom};
 use crate::wall::Wall;
+use admission::Admission;
+use connection::Connection;
 use drain::Drain;
 use gate::Gate;
 use pace::Paces;
@@ -64,6 +67,8 @@ pub struct Front<T, L> {
     entered: BTreeMap<RoomId, Entered>,
     /// When connections must have said Hello, in order.
     hello_deadlines: VecDeque<(Nanos, ConnKey)>,
+    /// Hellos that wait for their turn.
+    admission: Admission,
     /// Connections with messages that wait for their turn.
     held: BTreeSet<ConnKey>,
     /// Connections with bytes that the network did not take.
@@ -122,6 +127,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
             connections: Roster::default(),
             entered: BTreeMap::new(),
             hello_deadlines: VecDeque::new(),
+            admission: Admission::default(),
             held: BTreeSet::new(),
             stuck: BTreeSet::new(),
             paces: Paces::default(),
@@ -157,6 +163,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
             self.transport.next_timeout(),
             self.hello_deadlines.front().map(|(at, _)| *at),
             waiting.then_some(now + RETRY_NS),
+            self.admission.next_timeout(),
             self.draining.as_ref().and_then(Drain::next_timeout),
         ];
         times.into_iter().flatten().min().unwrap_or(self.upkeep_at)
@@ -245,7 +252,8 @@ impl<T: Transport, L: Lender> Front<T, L> {
         while let Some((_, conn)) = self.hello_deadlines.front().filter(|(at, _)| *at <= now) {
             let conn = *conn;
             self.hello_deadlines.pop_front();
-            if self.connections.get(&conn).is_some_and(|connection| connection.seat.is_none()) {
+            let is_late = |connection: &Connection| connection.seat.is_none() && !connection.waits;
+            if self.connections.get(&conn).is_some_and(|connection| is_late(connection)) {
                 self.close(now, conn, CloseCode::HELLO_TIMEOUT, "no Hello in time");
             }
         }

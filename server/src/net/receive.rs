@@ -33,6 +33,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
         }
         self.events = events;
         self.read_held(now);
+        self.admit_waiting(now);
         self.expire_hellos(now);
         self.upkeep(now);
         self.tend_drain(now);
@@ -108,7 +109,8 @@ impl<T: Transport, L: Lender> Front<T, L> {
     /// stream is read; the others wait.
     fn read(&mut self, now: Nanos, conn: ConnKey, stream: StreamKind) {
         while let Some(connection) = self.connections.get_mut(&conn) {
-            if connection.seat.is_none() && stream != StreamKind::Control {
+            let stranger = connection.seat.is_none();
+            if stranger && (stream != StreamKind::Control || connection.waits) {
                 return;
             }
             match connection.next(stream, now) {
@@ -197,7 +199,8 @@ impl<T: Transport, L: Lender> Front<T, L> {
         connection.measure_datagrams(&self.limits, now);
     }
 
-    fn hello(&mut self, now: Nanos, conn: ConnKey, hello: Hello) {
+    /// A Hello has its turn.
+    pub(super) fn admit(&mut self, now: Nanos, conn: ConnKey, hello: Hello) {
         if let Some(drain) = &self.draining {
             let refusal = Refusal::new(CloseCode::GOING_AWAY, "the server is going away");
             return self.refuse(now, conn, &refusal.retry_after(drain.jitter_ms));
@@ -224,9 +227,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
         }
         self.attach(now, conn, attach);
         for stream in StreamKind::ALL {
-            if stream != StreamKind::Control {
-                self.read(now, conn, stream);
-            }
+            self.read(now, conn, stream);
         }
     }
 
@@ -241,7 +242,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
     }
 
     /// Tells a stranger why it gets no session, and closes.
-    fn refuse(&mut self, now: Nanos, conn: ConnKey, refusal: &Refusal) {
+    pub(super) fn refuse(&mut self, now: Nanos, conn: ConnKey, refusal: &Refusal) {
         let code = refusal.refused.code;
         self.counters.totals.hellos_refused.one();
         if code == CloseCode::UNAUTHORIZED {
