@@ -326,3 +326,48 @@ proptest! {
         prop_assert_eq!(wire.datagrams_at_server(), vec![b"still here".to_vec()]);
     }
 }
+
+const TICK_MS: u64 = 50;
+
+/// A server tells of ticks, some kilobytes each, and the client answers each time; then the client's
+/// address changes. How many milliseconds later it hears of a tick again.
+fn back_after_a_move(delay_ms: u64, phase_ms: u64) -> u64 {
+    let mut wire = Wire::new(1);
+    wire.delay_ns = delay_ms * MS;
+    let conn = wire.connect();
+    let moves_ms = 3_000 + phase_ms;
+    for at_ms in 0..6_000 {
+        if at_ms == moves_ms {
+            wire.move_client(0);
+        }
+        if at_ms % TICK_MS == 0 {
+            // What the path does not take is dropped, as states are.
+            for part in 0..4 {
+                wire.server_send(conn.1, &[part; 1_000]);
+            }
+        }
+        if at_ms % TICK_MS == 20 {
+            wire.client_send(conn.0, &[7; 60]);
+        }
+        wire.pass(MS);
+        let hears = |event: Event| matches!(event, Event::Datagram { .. });
+        if wire.at_clients.drain(..).any(hears) && at_ms > moves_ms {
+            return at_ms + 1 - moves_ms;
+        }
+    }
+    panic!("{delay_ms} ms away, {phase_ms} ms into a tick: nothing more is heard");
+}
+
+/// An address change under load: the state is back after two round trips, in which the new address is
+/// proven, and the tick in which the client speaks from there; whenever in a tick the change comes (P3,
+/// fault 5).
+#[test]
+fn an_address_change_under_load_costs_two_round_trips_and_a_tick() {
+    for delay_ms in [10, 40, 150] {
+        for phase_ms in [0, 10, 19, 21, 30, 49] {
+            let back_ms = back_after_a_move(delay_ms, phase_ms);
+            let most_ms = 2 * (2 * delay_ms) + TICK_MS;
+            assert!(back_ms <= most_ms, "{delay_ms} ms away, {phase_ms} ms into a tick: {back_ms}");
+        }
+    }
+}
