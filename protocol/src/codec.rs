@@ -67,6 +67,25 @@ pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
         .expect("plain data always serialises into memory")
 }
 
+/// Appends the bytes of a message, or of a part of one.
+///
+/// # Panics
+/// As [`encode`].
+pub fn encode_onto<T: Serialize>(message: &T, out: &mut Vec<u8>) {
+    bincode::serde::encode_into_writer(message, Onto(out), config())
+        .expect("plain data always serialises into memory");
+}
+
+/// The end of a vector, to write to.
+struct Onto<'a>(&'a mut Vec<u8>);
+
+impl bincode::enc::write::Writer for Onto<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
 /// The message that exactly these bytes are.
 ///
 /// # Errors

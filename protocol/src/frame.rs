@@ -25,17 +25,25 @@ pub enum FrameError {
 /// # Panics
 /// When `body` is empty or larger than [`MESSAGE_BYTES_MAX`]: our own bug.
 pub fn write(body: &[u8], out: &mut Vec<u8>) {
+    write_length(body.len(), out);
+    out.extend_from_slice(body);
+}
+
+/// Appends the length before a body of so many bytes, which follows.
+///
+/// # Panics
+/// As [`write`].
+pub fn write_length(bytes: usize, out: &mut Vec<u8>) {
     assert!(
-        (1..=MESSAGE_BYTES_MAX).contains(&body.len()),
+        (1..=MESSAGE_BYTES_MAX).contains(&bytes),
         "a frame we make has 1 to MESSAGE_BYTES_MAX bytes"
     );
-    let len = body.len() as u32;
+    let len = bytes as u32;
     match len {
         0..64 => out.push(len as u8),
         64..16_384 => out.extend_from_slice(&(len as u16 | 0x4000).to_be_bytes()),
         _ => out.extend_from_slice(&(len | 0x8000_0000).to_be_bytes()),
     }
-    out.extend_from_slice(body);
 }
 
 /// Cuts a stream of bytes into frames; holds at most one frame that is not complete.

@@ -5,21 +5,18 @@
 //! without it is told as a gap before the next event (P6), or read from the disk where it is kept
 //! there.
 
-use super::log::{Log, Record};
+use super::log::Log;
+use super::pen::{Encoded, Pen};
 use super::state::StatePages;
 use super::subscription::{MemberPages, Pages, Source, Subscription};
 use super::{Channel, ChannelIdx, Channels};
 use crate::World;
 use crate::durable::read::Ahead;
-use crate::input::ConnId;
-use crate::output::{Output, Write};
+use crate::output::Output;
 use crate::session::{Session, SessionIdx};
 use starling_protocol::close::CloseCode;
-use starling_protocol::codec;
-use starling_protocol::frame;
 use starling_protocol::message::control::Capabilities;
 use starling_protocol::message::events::{Answer, DeliveryClass, EventDown, Member};
-use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{ChannelKey, ChannelPosition, Offset, Tick, TickRate};
 use std::ops::Range;
 use std::sync::Arc;
@@ -51,6 +48,8 @@ struct Ask {
 /// What comes next in a subscription.
 enum Next {
     Message(EventDown),
+    /// The event with this number, which memory holds.
+    Event(Offset),
     /// Nothing now.
     Nothing,
     /// These events, which are on disk only.
@@ -62,8 +61,9 @@ impl World {
     /// slow. At the end of each step and of each tick.
     pub(crate) fn flush_mail(&mut self, out: &mut Output) {
         let patience_ticks = self.config.tick_rate.ticks_in_ms(PATIENCE_MS);
+        let mut encoded = Encoded::default();
         for idx in self.sessions.take_dirty() {
-            self.write_out(idx, out);
+            self.write_to(idx, out, &mut encoded);
             let Some(session) = self.sessions.get(idx).filter(|s| s.is_live()) else { continue };
             if session.is_too_slow(self.now, patience_ticks) {
                 self.close(idx, CloseCode::SLOW_CONSUMER, out);
@@ -75,10 +75,14 @@ impl World {
 
     /// Writes what waits for one session, as far as its link allows.
     pub(crate) fn write_out(&mut self, idx: SessionIdx, out: &mut Output) {
+        self.write_to(idx, out, &mut Encoded::default());
+    }
+
+    fn write_to(&mut self, idx: SessionIdx, out: &mut Output, encoded: &mut Encoded) {
         let Some(session) = self.sessions.get_mut(idx) else { return };
         let Some(conn) = session.conn else { return };
         let muted = session.muted;
-        let mut pen = Pen { conn, left: session.link.stream_left(self.now), out };
+        let mut pen = Pen::new(conn, session.link.stream_left(self.now), out, encoded);
         if !muted {
             self.write_pages(idx, &mut pen);
         }
@@ -91,49 +95,6 @@ impl World {
         for Ask { key, channel, offsets } in written.asks {
             self.ask_ahead(idx, key, channel, offsets);
         }
-    }
-}
-
-/// Writes frames to one connection until its allowance is used up.
-///
-/// A frame may begin while any of it is left, so that it is exceeded by less than one frame and no
-/// frame is too long to be ever written.
-pub(super) struct Pen<'a> {
-    conn: ConnId,
-    left: u32,
-    out: &'a mut Output,
-}
-
-impl Pen<'_> {
-    pub(super) fn may_write(&self) -> bool {
-        self.left > 0
-    }
-
-    pub(super) fn event(&mut self, message: &EventDown) -> usize {
-        let start = self.out.arena.len();
-        frame::write(&codec::encode(message), &mut self.out.arena);
-        self.finish(StreamKind::Events, start)
-    }
-
-    fn framed(&mut self, stream: StreamKind, bytes: &[u8]) {
-        let start = self.out.arena.len();
-        self.out.arena.extend_from_slice(bytes);
-        self.finish(stream, start);
-    }
-
-    /// Frames that follow each other on one stream become one write.
-    fn finish(&mut self, stream: StreamKind, start: usize) -> usize {
-        let end = self.out.arena.len();
-        self.left = self.left.saturating_sub((end - start) as u32);
-        match self.out.writes.last_mut() {
-            Some(last)
-                if last.conn == self.conn && last.stream == stream && last.bytes.end == start =>
-            {
-                last.bytes.end = end;
-            }
-            _ => self.out.writes.push(Write { conn: self.conn, stream, bytes: start..end }),
-        }
-        end - start
     }
 }
 
@@ -189,16 +150,22 @@ fn take_turn(
     while share > 0 && pen.may_write() {
         let next = match subscription.source {
             Source::Inbox => subscription.next_event(key, inbox, inbox.first()),
-            Source::Channel(idx) => {
-                let channel = &mut channels[idx];
-                match subscription.next_message(key, channel, now, rate) {
-                    Next::Message(m) => Next::Message(subscription.shorten(m, channel, deltas)),
-                    next => next,
+            Source::Channel(idx) => subscription.next_message(key, &mut channels[idx], now, rate),
+        };
+        let bytes = match (next, subscription.source) {
+            (Next::Message(message), _) => {
+                written.count(&message);
+                pen.event(&message)
+            }
+            (Next::Event(offset), source) => {
+                written.delivered += 1;
+                match source {
+                    Source::Inbox => write_letter(key, offset, inbox, pen),
+                    Source::Channel(idx) => {
+                        subscription.write_event(key, offset, &mut channels[idx], deltas, pen)
+                    }
                 }
             }
-        };
-        let message = match (next, subscription.source) {
-            (Next::Message(message), _) => message,
             (next, source) => {
                 if let (Next::OnDisk(offsets), Source::Channel(channel)) = (next, source) {
                     written.asks.push(Ask { key, channel, offsets });
@@ -207,10 +174,15 @@ fn take_turn(
                 return;
             }
         };
-        written.count(&message);
         subscription.told = now;
-        share = share.saturating_sub(pen.event(&message));
+        share = share.saturating_sub(bytes);
     }
+}
+
+/// Writes an event of an inbox; the same may lie in others.
+fn write_letter(key: ChannelKey, offset: Offset, inbox: &Log, pen: &mut Pen<'_>) -> usize {
+    let record = inbox.seen(offset).expect("it was just found there");
+    pen.deliver(key, offset, record, Arc::strong_count(record) > 1)
 }
 
 impl Subscription {
@@ -273,18 +245,23 @@ impl Subscription {
         }
     }
 
-    /// An event on its way to a subscriber who takes values as differences to what it got last.
-    fn shorten(&mut self, message: EventDown, channel: &mut Channel, deltas: bool) -> EventDown {
-        match message {
-            EventDown::Deliver(event) if deltas && event.state_key.is_some() => {
-                let Some(record) = channel.log.share(event.offset) else {
-                    self.bases.clear(); // from the disk: told whole, and nothing to refer to
-                    return EventDown::Deliver(event);
-                };
-                self.bases.deliver(*event, record, &mut channel.beside.made)
-            }
-            message => message,
+    /// Writes an event that memory holds; a value as a difference to what the subscriber got last,
+    /// where it takes that.
+    fn write_event(
+        &mut self,
+        key: ChannelKey,
+        offset: Offset,
+        channel: &mut Channel,
+        deltas: bool,
+        pen: &mut Pen<'_>,
+    ) -> usize {
+        let Channel { log, beside, subscribers, .. } = channel;
+        let record = log.seen(offset).expect("it was just found there");
+        if deltas && record.state_key.is_some() {
+            let (event, record) = (record.event(key, offset), Arc::clone(record));
+            return pen.event(&self.bases.deliver(event, record, &mut beside.made));
         }
+        pen.deliver(key, offset, record, subscribers.len() > 1)
     }
 
     /// The next event of a log that is kept from `first` on, here or on disk, or a gap where that
@@ -300,10 +277,11 @@ impl Subscription {
             return self.next_on_disk(key, next, log);
         }
         self.ahead = None;
-        match log.get(next) {
-            Some(record) => Next::Message(self.deliver(key, next, record)),
-            None => Next::Nothing,
+        if log.seen(next).is_none() {
+            return Next::Nothing;
         }
+        self.read = next;
+        Next::Event(next)
     }
 
     /// The next event of the page that was read for it, or that one is needed.
@@ -312,15 +290,12 @@ impl Subscription {
             return Next::Nothing;
         }
         if let Some(record) = self.ahead.as_mut().and_then(|ahead| ahead.next(next)) {
-            return Next::Message(self.deliver(key, next, &record));
+            self.bases.clear(); // told whole, and nothing to refer to
+            self.read = next;
+            return Next::Message(EventDown::Deliver(Box::new(record.event(key, next))));
         }
         self.ahead = None;
         Next::OnDisk(next..log.first())
-    }
-
-    fn deliver(&mut self, key: ChannelKey, offset: Offset, record: &Record) -> EventDown {
-        self.read = offset;
-        EventDown::Deliver(Box::new(record.event(key, offset)))
     }
 
     /// The log has moved on without this subscriber. What can be told whole starts anew, which is

@@ -7,8 +7,8 @@
 //!
 //! P12: a page is made in the moment in which it is written, and only if a grant covers it then.
 
-use super::deliver::Pen;
 use super::log::Record;
+use super::pen::Pen;
 use super::versions::target_of;
 use super::{Channel, ChannelIdx};
 use crate::World;

@@ -1,7 +1,7 @@
 //! The memory of a channel: a run of events numbered 1, 2, 3, ... without gaps (P4).
 
 use super::policy::ChannelPolicy;
-use starling_protocol::message::events::{Action, Answer, Event, Publisher};
+use starling_protocol::message::events::{Action, Answer, Event, EventTail, Publisher};
 use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, MessageId, Offset, Tick};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -54,6 +54,20 @@ impl Record {
             state_key: self.state_key.clone(),
             parent: self.parent,
             payload: self.payload.clone(),
+        }
+    }
+
+    /// What of it is the same for every subscriber.
+    pub(crate) fn tail(&self) -> EventTail<'_> {
+        EventTail {
+            tick: self.tick,
+            unix_ms: self.unix_ms,
+            publisher: self.publisher.as_ref(),
+            message: self.message,
+            action: self.action,
+            state_key: self.state_key.as_deref(),
+            parent: self.parent,
+            payload: &self.payload,
         }
     }
 
@@ -142,10 +156,16 @@ impl Log {
     /// The event with this number, while it is kept. P5: what is not on stable storage yet is not
     /// to be had.
     pub(crate) fn get(&self, offset: Offset) -> Option<&Record> {
+        self.seen(offset).map(Arc::as_ref)
+    }
+
+    /// The event with this number, if it may be seen.
+    pub(crate) fn seen(&self, offset: Offset) -> Option<&Arc<Record>> {
         if offset > self.top().offset {
             return None;
         }
-        self.any(offset)
+        let index = offset.0.checked_sub(self.first)?;
+        self.records.get(usize::try_from(index).ok()?)
     }
 
     /// The event with this number, on stable storage or not: for what decides, never for what is

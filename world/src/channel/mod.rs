@@ -21,6 +21,7 @@ mod make;
 pub(crate) mod members;
 pub(crate) mod name;
 pub(crate) mod notes;
+mod pen;
 pub(crate) mod policy;
 pub(crate) mod publish;
 mod recipients;

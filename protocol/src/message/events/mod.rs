@@ -10,7 +10,7 @@ mod state;
 pub use history::{Entry, HistoryPage, HistoryQuery, HistoryRange, Version};
 pub use notes::{Annotate, NoteRule, NoteSummary, Noted};
 pub use presence::{Lease, LeaseTold, Member, MemberState};
-pub use publish::{Action, Event, Publish, Publisher, Receipt, Scope};
+pub use publish::{Action, DeliverHead, Event, EventTail, Publish, Publisher, Receipt, Scope};
 pub use receipts::{ReadCursor, Unread};
 pub use state::{DeliveryClass, StateEntry};
 

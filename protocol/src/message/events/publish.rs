@@ -136,6 +136,45 @@ pub struct Event {
     pub payload: Vec<u8>,
 }
 
+/// What of a `Deliver` differs from subscriber to subscriber: its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DeliverHead {
+    /// The variant of [`EventDown`](super::EventDown), as it is written.
+    variant: u32,
+    key: ChannelKey,
+    offset: Offset,
+}
+
+impl DeliverHead {
+    /// For this subscription, and this number of the event in it.
+    #[must_use]
+    pub const fn new(key: ChannelKey, offset: Offset) -> Self {
+        Self { variant: 2, key, offset }
+    }
+}
+
+/// What of a `Deliver` is the same for every subscriber: the fields of an [`Event`] behind its
+/// number, in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct EventTail<'a> {
+    /// As in [`Event`].
+    pub tick: Tick,
+    /// As in [`Event`].
+    pub unix_ms: u64,
+    /// As in [`Event`].
+    pub publisher: Option<&'a Publisher>,
+    /// As in [`Event`].
+    pub message: MessageId,
+    /// As in [`Event`].
+    pub action: Action,
+    /// As in [`Event`].
+    pub state_key: Option<&'a str>,
+    /// As in [`Event`].
+    pub parent: Option<Offset>,
+    /// As in [`Event`].
+    pub payload: &'a [u8],
+}
+
 /// Who published an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publisher {
