@@ -8,6 +8,7 @@
 use crate::World;
 use crate::channel::ChannelIdx;
 use crate::checksum::Checksum;
+use crate::config::Owner;
 use crate::counters::count;
 use crate::durable::open::each_row;
 use crate::durable::read::{EventRun, Reader};
@@ -112,6 +113,7 @@ impl World {
     /// under way is the same.
     pub(crate) fn erase(&mut self, idx: SessionIdx, request: u32, subject: String) {
         let asker = (self.sessions[idx].id, request);
+        let subject = self.subject_of_theirs(idx, subject);
         if self.erasures.0.iter().any(|e| e.asker == Some(asker) && e.subject == subject) {
             return;
         }
@@ -124,6 +126,18 @@ impl World {
                 let retry_after_ms = (code == CloseCode::RATE_LIMITED).then_some(RETRY_MS);
                 self.refuse_events_request(idx, request, code, retry_after_ms);
             }
+        }
+    }
+
+    /// P12: where tenants meet, one names its own people, whose subjects begin with its name there.
+    fn subject_of_theirs(&self, idx: SessionIdx, subject: String) -> String {
+        let own = &self.sessions[idx].principal.subject;
+        match (&self.config.owner, own.split_once('/')) {
+            (Owner::Shared, Some((tenant, _))) if !subject.is_empty() => {
+                format!("{tenant}/{subject}")
+            }
+            (Owner::Shared, _) => String::new(),
+            _ => subject,
         }
     }
 

@@ -158,6 +158,14 @@ impl Namespaces {
         self.longest_first.iter().find(|namespace| namespace.covers(channel))
     }
 
+    /// The first that somebody wants on stable storage. The users' inboxes are there in any case, and
+    /// in memory where there is no store.
+    #[must_use]
+    pub fn wants_store(&self) -> Option<&Namespace> {
+        let users = Namespace::users();
+        self.iter().find(|one| one.durability == Durability::Durable && **one != users)
+    }
+
     /// All of them, the longest name first.
     pub fn iter(&self) -> impl Iterator<Item = &Namespace> + '_ {
         self.longest_first.iter().map(Arc::as_ref)
@@ -185,6 +193,13 @@ mod tests {
         assert_eq!(found("a/b/x"), Some("a/b"));
         assert_eq!(found("d"), None, "nothing covers it");
         assert_eq!(found("user/7"), Some(USERS), "which is there in any case");
+    }
+
+    #[test]
+    fn a_store_is_wanted_where_somebody_says_so() {
+        assert_eq!(Namespaces::default().wants_store(), None);
+        let chat = Namespaces::of(vec![Namespace::new(""), Namespace::new("chat").durable()]);
+        assert_eq!(chat.wants_store().map(|one| one.name.as_str()), Some("chat"));
     }
 
     #[test]

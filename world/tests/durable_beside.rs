@@ -6,6 +6,7 @@ mod session_stage;
 use session_stage::{Guest, Stage, message};
 use starling_protocol::close::CloseCode;
 use starling_protocol::codec;
+use starling_protocol::limits::EVENT_BYTES_MAX;
 use starling_protocol::message::events::*;
 use starling_protocol::units::{ChannelKey, MessageId, Offset};
 use starling_world::journal::Table;
@@ -21,16 +22,16 @@ fn set(id: u64, key: &str, value: &[u8]) -> Publish {
 fn kept(stage: &mut Stage, guest: &Guest, publish: Publish) -> Result<u64, CloseCode> {
     stage.events(guest.conn);
     stage.event(guest.conn, EventUp::Publish(Box::new(publish)));
-    answer(stage, guest)
+    answer_of(stage, guest)
 }
 
 fn noted(stage: &mut Stage, guest: &Guest, note: Annotate) -> Result<u64, CloseCode> {
     stage.events(guest.conn);
     stage.event(guest.conn, EventUp::Annotate(Box::new(note)));
-    answer(stage, guest)
+    answer_of(stage, guest)
 }
 
-fn answer(stage: &mut Stage, guest: &Guest) -> Result<u64, CloseCode> {
+fn answer_of(stage: &mut Stage, guest: &Guest) -> Result<u64, CloseCode> {
     stage.commit();
     let answers = stage.events(guest.conn).into_iter().filter_map(|event| match event {
         EventDown::Published { receipt: Receipt::Channel(at), .. } => Some(Ok(at.offset.0)),
@@ -122,6 +123,50 @@ fn notes_and_versions_go_on_from_what_they_came_to() {
     let told = stage.delivered(bob.conn, 1);
     let last: Noted = codec::decode(&told.last().expect("told").payload).expect("a Noted");
     assert_eq!((last.summary.total, last.summary.users), (2, 1));
+}
+
+/// What is on its way to the disk counts as done for what comes after it (P4).
+#[test]
+fn a_message_is_deleted_once_although_the_first_is_on_its_way_still() {
+    let mut stage = Stage::durable();
+    let ann = stage.guest_named("ann");
+    assert_eq!(kept(&mut stage, &ann, message(ROOM, 1)), Ok(1));
+    let delete = |id| Publish { action: Action::Delete(Offset(1)), ..message(ROOM, id) };
+    stage.event(ann.conn, EventUp::Publish(Box::new(delete(2))));
+    assert!(stage.events(ann.conn).is_empty(), "it waits for the disk");
+    let refused = |stage: &mut Stage, said: EventUp| {
+        stage.event(ann.conn, said);
+        stage.events(ann.conn).into_iter().find_map(|event| match event {
+            EventDown::PublishRefused { code, .. } => Some(code),
+            _ => None,
+        })
+    };
+    let update = Publish { action: Action::Update(Offset(1)), ..message(ROOM, 4) };
+    let answer = Publish { parent: Some(Offset(1)), ..message(ROOM, 5) };
+    for late in [delete(3), update, answer] {
+        let code = refused(&mut stage, EventUp::Publish(Box::new(late)));
+        assert_eq!(code, Some(CloseCode::CONFLICT));
+    }
+    let note = EventUp::Annotate(Box::new(heart(6)));
+    assert_eq!(refused(&mut stage, note), Some(CloseCode::CONFLICT));
+    assert_eq!(answer_of(&mut stage, &ann), Ok(2));
+}
+
+#[test]
+fn appends_on_their_way_count_for_how_long_a_message_may_be() {
+    let mut stage = Stage::durable();
+    let ann = stage.guest_named("ann");
+    assert_eq!(kept(&mut stage, &ann, message(ROOM, 1)), Ok(1));
+    let half = vec![0; EVENT_BYTES_MAX / 2];
+    for id in 2..=3 {
+        let (action, payload) = (Action::Append(Offset(1)), half.clone());
+        let append = Publish { action, payload, ..message(ROOM, id) };
+        stage.event(ann.conn, EventUp::Publish(Box::new(append)));
+    }
+    let told = stage.events(ann.conn);
+    let code = CloseCode::TOO_LARGE;
+    let late = EventDown::PublishRefused { message: MessageId(3), code, retry_after_ms: None };
+    assert_eq!(told, [late], "before the first is on the disk");
 }
 
 #[test]

@@ -3,13 +3,19 @@
 
 mod session_stage;
 
+use session_stage::disk::Disk;
 use session_stage::{Guest, Stage, message, place};
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::CHANNEL_EVENTS_MAX;
 use starling_protocol::message::events::*;
 use starling_protocol::units::{ChannelKey, MessageId, Offset};
+use starling_world::World;
+use starling_world::executor::Serial;
 use starling_world::grants::Grants;
 use starling_world::journal::{Health, News, Table};
+use starling_world::namespace::{Namespace, Namespaces};
+use starling_world::recording::{Entry, FRAME_HEAD_BYTES, How, Reader, Recorder, Replay};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 const CHAT: &str = "kept/chat";
@@ -305,4 +311,55 @@ fn a_message_id_that_was_used_is_still_known() {
             if at.offset == Offset(1))
     };
     assert!(told.iter().any(again), "P7: {told:?}");
+}
+
+/// What was recorded runs again bit for bit, with everything that was read from the disk.
+#[test]
+fn a_recorded_erasure_runs_again_to_the_same_sums() {
+    let mut config = session_stage::game();
+    config.namespaces = Namespaces::of(vec![Namespace::new("kept").durable(), Namespace::new("")]);
+    let how = How { game: false, kept: true };
+    let recorder = RefCell::new(Recorder::begin(&config, how, "test"));
+    let reader = Disk::default();
+    let world = World::open(config, &Reader::new(&reader, Some(&recorder))).expect("a fresh disk");
+    let mut tape = recorder.into_inner();
+    tape.opened();
+    let mut stage = Stage::of(world);
+    stage.tape = Some(tape);
+    stage.tick();
+    stage.commit();
+    talk(&mut stage, 1..=MANY);
+    let admin = admin(&mut stage);
+    ask(&mut stage, &admin);
+    assert_eq!(wait(&mut stage, &admin), Ok(MANY / 2));
+    stage.tick();
+    let frames = stage.tape.take().expect("it was recorded").take();
+    assert!(ticks_again(&frames) > 20);
+}
+
+/// How many ticks of a recording came to the same as then.
+fn ticks_again(frames: &[u8]) -> usize {
+    let (mut began, mut read, mut replay) = (None, Vec::new(), None::<Replay>);
+    let (mut rest, mut ticks) = (frames, 0);
+    while let Some((head, body)) = rest.split_first_chunk::<FRAME_HEAD_BYTES>() {
+        let length = Entry::len_of(*head).expect("a frame of ours");
+        let (bytes, next) = body.split_at(length);
+        rest = next;
+        match (Entry::read(*head, bytes).expect("an entry of ours"), &mut replay) {
+            (Entry::Begin(begin), None) => began = Some(begin),
+            (Entry::Read(answer), None) => read.push(answer),
+            (Entry::Opened, None) => {
+                let began = began.take().expect("it begins");
+                let read = std::mem::take(&mut read);
+                replay = Some(Replay::begin(began, read, None).expect("it stands"));
+            }
+            (entry, Some(replay)) => {
+                let done = replay.take(entry, &Serial).expect("it goes on");
+                assert!(done.is_none_or(|tick| tick.is_exact()), "tick {ticks}");
+                ticks += usize::from(done.is_some());
+            }
+            (entry, None) => panic!("before it stands: {entry:?}"),
+        }
+    }
+    ticks
 }

@@ -7,6 +7,7 @@ use starling_protocol::close::CloseCode;
 use starling_protocol::codec;
 use starling_protocol::message::events::*;
 use starling_protocol::units::{ChannelKey, MessageId, Offset};
+use starling_world::config::Owner;
 use starling_world::grants::Grants;
 
 const ROOM: &str = "room";
@@ -265,4 +266,26 @@ fn said_twice_it_is_answered_once_and_many_wait_within_a_bound() {
         matches!(event, EventDown::RequestRefused { code: c, retry_after_ms: Some(_), .. } if *c == code)
     };
     assert!(told.iter().filter(refused).count() > 0);
+}
+
+/// P12: in a world that tenants share, an administrator of one reaches nobody of another.
+#[test]
+fn where_tenants_meet_each_erases_its_own() {
+    let mut stage = Stage::with(|config| config.owner = Owner::Shared);
+    let mut named = |subject: &str, admin: bool| {
+        let mut attach = stage.knock();
+        attach.principal.subject = subject.into();
+        attach.principal.grants = Grants { admin, ..Grants::open() };
+        stage.enter(attach).expect("everyone is let in")
+    };
+    let (ours, theirs) = (named("acme/ann", false), named("umbra/ann", false));
+    let (admin, stranger) = (named("acme/admin", true), named("", true));
+    say(&mut stage, &ours, message(ROOM, 1));
+    say(&mut stage, &theirs, message(ROOM, 2));
+    assert_eq!(erase(&mut stage, &admin, "umbra/ann"), Ok(0));
+    assert_eq!(erase(&mut stage, &stranger, "ann"), Err(CloseCode::BAD_NAME));
+    assert_eq!(erase(&mut stage, &admin, "ann"), Ok(1));
+    let shown = history(&mut stage, &theirs);
+    let actions: Vec<_> = shown.iter().map(|entry| entry.event.action).collect();
+    assert_eq!(actions, [Action::Tombstone, Action::Message]);
 }

@@ -197,6 +197,19 @@ impl Log {
         unseen.rev().find_map(|o| sets(&o))
     }
 
+    /// What becomes of a message, and how long it is, when everything is to be seen; `None` where it
+    /// will be deleted. `bytes` is how long it is now.
+    pub(crate) fn unseen_length_of(&self, target: Offset, bytes: usize) -> Option<usize> {
+        let unseen = (self.top().offset.0 + 1..=self.newest().0).map(Offset);
+        let mut records = unseen.filter_map(|offset| self.any(offset));
+        records.try_fold(bytes, |bytes, record| match record.action {
+            Action::Delete(to) if to == target => None,
+            Action::Update(to) if to == target => Some(record.payload.len()),
+            Action::Append(to) if to == target => Some(bytes + record.payload.len()),
+            _ => Some(bytes),
+        })
+    }
+
     /// Keeps as much as this says from now on.
     pub(crate) fn keep(&mut self, policy: ChannelPolicy) {
         self.policy = policy;

@@ -372,7 +372,8 @@ impl World {
     /// Is this a message of the channel that is kept and was not deleted?
     pub(super) fn check_message(&self, idx: ChannelIdx, offset: Offset) -> Result<(), CloseCode> {
         let channel = &self.channels[idx];
-        let there = channel.log.any(offset).is_some_and(is_message);
+        let there = channel.log.any(offset).is_some_and(is_message)
+            && channel.log.unseen_length_of(offset, 0).is_some();
         match there && !channel.beside.versions.is_deleted(offset) {
             true => Ok(()),
             false => Err(CloseCode::CONFLICT),

@@ -302,7 +302,7 @@ impl World {
         if own && !self.is_publisher(idx, earlier.publisher.as_ref()) {
             return Err(CloseCode::FORBIDDEN);
         }
-        beside.versions.check(target, earlier, publish.action, publish.payload.len())
+        beside.versions.check(target, log, publish.action, publish.payload.len())
     }
 
     /// What answers a message must name one that is kept and was not deleted.

@@ -59,7 +59,7 @@ impl Versions {
         self.bytes + ENTRY_OVERHEAD_BYTES * self.replies.len()
     }
 
-    /// May a message be changed like this?
+    /// May a message be changed like this? What is on its way to the disk counts as done.
     ///
     /// # Errors
     /// `CONFLICT` for what is no message, sets a key or is deleted; `TOO_LARGE` where it would be
@@ -67,14 +67,15 @@ impl Versions {
     pub(crate) fn check(
         &self,
         target: Offset,
-        earlier: &Record,
+        log: &Log,
         action: Action,
         payload: usize,
     ) -> Result<(), CloseCode> {
-        if !is_message(earlier) || earlier.state_key.is_some() || self.is_deleted(target) {
-            return Err(CloseCode::CONFLICT);
-        }
-        let stands = self.get(target).map_or(earlier.payload.len(), |c| c.content.len());
+        let earlier = log.any(target).filter(|earlier| is_message(earlier));
+        let earlier = earlier.filter(|e| e.state_key.is_none() && !self.is_deleted(target));
+        let said = earlier.ok_or(CloseCode::CONFLICT)?.payload.len();
+        let now = self.get(target).map_or(said, |changed| changed.content.len());
+        let stands = log.unseen_length_of(target, now).ok_or(CloseCode::CONFLICT)?;
         if matches!(action, Action::Append(_)) && stands + payload > EVENT_BYTES_MAX {
             return Err(CloseCode::TOO_LARGE);
         }

@@ -22,6 +22,7 @@ use starling_world::executor::Serial;
 use starling_world::grants::{Grants, Pattern, Principal};
 use starling_world::input::*;
 use starling_world::output::{Note, Output};
+use starling_world::recording::{Recorder, Sums};
 use std::collections::BTreeMap;
 
 /// What one connection was told, by stream.
@@ -38,6 +39,8 @@ pub struct Stage {
     pub world: World,
     pub notes: Vec<Note>,
     pub disk: Disk,
+    /// What goes into the world is written down here, where that is wanted.
+    pub tape: Option<Recorder>,
     inputs: TickInputs,
     told: BTreeMap<ConnId, Told>,
     last_conn: u64,
@@ -84,6 +87,7 @@ impl Stage {
             world,
             notes: Vec::new(),
             disk: Disk::default(),
+            tape: None,
             inputs: TickInputs::default(),
             told: BTreeMap::new(),
             last_conn: 0,
@@ -176,6 +180,9 @@ impl Stage {
 
     pub fn steps(&mut self, mut commands: Vec<Command>) {
         let mut out = Output::default();
+        if let Some(tape) = &mut self.tape {
+            tape.step(0, &commands);
+        }
         self.world.step(0, &mut commands, &mut out);
         self.take(out);
     }
@@ -183,6 +190,9 @@ impl Stage {
     pub fn tick(&mut self) {
         let mut out = Output::default();
         self.world.tick(&self.inputs, &mut out, &Serial);
+        if let Some(tape) = &mut self.tape {
+            tape.tick(&self.inputs, Sums::of(&self.world, &out));
+        }
         self.inputs.clear();
         self.take(out);
     }
