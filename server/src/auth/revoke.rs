@@ -5,7 +5,9 @@
 //! that no Hello can slip in between.
 
 use super::Verified;
+use crate::data::Bars;
 use crate::tenant::Scoped;
+use serde::{Deserialize, Serialize};
 use starling_protocol::units::SessionId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,6 +42,8 @@ pub enum NotRevoked {
     ListFull,
     /// A world's inbox is full: it may go on with sessions that are parked.
     Busy,
+    /// It is in force, and may end with this life of the server.
+    NotKept,
 }
 
 impl fmt::Display for NotRevoked {
@@ -47,6 +51,9 @@ impl fmt::Display for NotRevoked {
         f.write_str(match self {
             Self::ListFull => "as many revocations as can be remembered: tokens are not barred",
             Self::Busy => "a world is too busy to hear of it: try again",
+            Self::NotKept => {
+                "in force until a restart: it cannot be written, see the log: try again"
+            }
         })
     }
 }
@@ -54,9 +61,46 @@ impl fmt::Display for NotRevoked {
 /// Connections that a revocation closed, or why it is not in force.
 pub type Revoked = Result<usize, NotRevoked>;
 
+/// What a revocation came to, and the bars that it made.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Connections, or why it is not in force.
+    pub done: Revoked,
+    /// To be kept until they end.
+    pub bars: Vec<Bar>,
+}
+
+/// Tokens that are good for nothing any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bar {
+    /// Which.
+    pub what: Barring,
+    /// Unix seconds at which it was made. Tokens of an owner that were made later are good.
+    pub made_s: u64,
+    /// Unix seconds at which the last of them has ended.
+    pub until_s: u64,
+}
+
+/// Which tokens a bar is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Barring {
+    /// The one of this name.
+    Token(String),
+    /// All of a tenant, or of one subject of it.
+    Owner {
+        /// Whose; empty for tokens without a tenant.
+        tenant: String,
+        /// All where there is none.
+        subject: Option<String>,
+    },
+}
+
 /// Requests on their way to the Front.
 pub struct Revoker {
-    waiting: Mutex<Vec<(Revocation, Sender<Revoked>)>>,
+    waiting: Mutex<Vec<(Revocation, Sender<Outcome>)>>,
+    bars: Option<Bars>,
     ring: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -69,11 +113,37 @@ impl fmt::Debug for Revoker {
 impl Revoker {
     /// `ring` wakes the Front.
     pub fn new(ring: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { waiting: Mutex::default(), ring: Box::new(ring) }
+        Self { waiting: Mutex::default(), bars: None, ring: Box::new(ring) }
+    }
+
+    /// Keeps bars here until they end.
+    #[must_use]
+    pub fn keeping(mut self, bars: Option<Bars>) -> Self {
+        self.bars = bars;
+        self
+    }
+
+    /// The bars of earlier lives.
+    #[must_use]
+    pub fn earlier(&self) -> Vec<Bar> {
+        self.bars.as_ref().map(Bars::all).unwrap_or_default()
+    }
+
+    /// P12: a restart lifts no bar. They are on stable storage when this returns, where there is a
+    /// folder for them. Takes as long as the disk does.
+    ///
+    /// # Errors
+    /// [`NotRevoked::NotKept`].
+    pub fn keep(&self, bars: &[Bar]) -> Result<(), NotRevoked> {
+        let Some(book) = self.bars.as_ref().filter(|_| !bars.is_empty()) else { return Ok(()) };
+        book.keep(bars).map_err(|error| {
+            tracing::error!(%error, "revocations cannot be written");
+            NotRevoked::NotKept
+        })
     }
 
     /// Asks for a revocation; `None` when too many wait. It is in force once the answer says so.
-    pub fn ask(&self, revocation: Revocation) -> Option<Receiver<Revoked>> {
+    pub fn ask(&self, revocation: Revocation) -> Option<Receiver<Outcome>> {
         let (answer, receiver) = oneshot::channel();
         let mut waiting = self.lock();
         if waiting.len() >= WAITING_MAX {
@@ -86,11 +156,11 @@ impl Revoker {
     }
 
     /// What waits, in order.
-    pub(crate) fn take(&self) -> Vec<(Revocation, Sender<Revoked>)> {
+    pub(crate) fn take(&self) -> Vec<(Revocation, Sender<Outcome>)> {
         std::mem::take(&mut *self.lock())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Revocation, Sender<Revoked>)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(Revocation, Sender<Outcome>)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -98,14 +168,16 @@ impl Revoker {
 /// Tokens that are good for nothing any more, although they have not ended.
 #[derive(Debug, Default)]
 pub(crate) struct Barred {
-    /// By their own name, until they have ended.
-    tokens: BTreeMap<String, u64>,
+    /// By their own name.
+    tokens: BTreeMap<String, Until>,
     /// Of a tenant, and there of a subject or of all.
-    owners: BTreeMap<Scoped<Option<String>>, Bar>,
+    owners: BTreeMap<Scoped<Option<String>>, Until>,
+    /// Made since they were last taken.
+    fresh: Vec<Bar>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Bar {
+struct Until {
     /// Tokens made until then.
     made_s: u64,
     /// When the last of them has ended.
@@ -118,9 +190,7 @@ impl Barred {
         if name.is_empty() {
             return Ok(()); // open mode: there is no token
         }
-        self.make_room(now_s)?;
-        self.tokens.insert(name.to_owned(), until_s);
-        Ok(())
+        self.bar(Barring::Token(name.to_owned()), now_s, until_s)
     }
 
     /// Bars what a tenant's tokens, or those of one subject, were made until now.
@@ -131,15 +201,41 @@ impl Barred {
         now_s: u64,
         until_s: u64,
     ) -> Result<(), NotRevoked> {
-        self.make_room(now_s)?;
-        let owner = Scoped::of_operator(tenant, subject.map(str::to_owned));
-        self.owners.insert(owner, Bar { made_s: now_s, until_s });
+        let (tenant, subject) = (tenant.to_owned(), subject.map(str::to_owned));
+        self.bar(Barring::Owner { tenant, subject }, now_s, until_s)
+    }
+
+    /// Takes up what an earlier life of the server barred.
+    pub(crate) fn restore(&mut self, bars: Vec<Bar>) {
+        bars.into_iter().take(BARRED_MAX).for_each(|bar| self.insert(bar));
+    }
+
+    /// The bars made since the last call.
+    pub(crate) fn take_fresh(&mut self) -> Vec<Bar> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    fn bar(&mut self, what: Barring, made_s: u64, until_s: u64) -> Result<(), NotRevoked> {
+        self.make_room(made_s)?;
+        let bar = Bar { what, made_s, until_s };
+        self.fresh.push(bar.clone());
+        self.insert(bar);
         Ok(())
+    }
+
+    fn insert(&mut self, Bar { what, made_s, until_s }: Bar) {
+        let until = Until { made_s, until_s };
+        match what {
+            Barring::Token(name) => drop(self.tokens.insert(name, until)),
+            Barring::Owner { tenant, subject } => {
+                self.owners.insert(Scoped::of_operator(&tenant, subject), until);
+            }
+        }
     }
 
     /// Is this token barred?
     pub(crate) fn holds(&self, verified: &Verified) -> bool {
-        let made = |bar: &Bar| verified.issued_s.is_none_or(|issued| issued <= bar.made_s);
+        let made = |bar: &Until| verified.issued_s.is_none_or(|issued| issued <= bar.made_s);
         let barred = |subject: Option<&str>| {
             let owner = verified.scope(subject.map(str::to_owned));
             self.owners.get(&owner).is_some_and(made)
@@ -149,7 +245,7 @@ impl Barred {
 
     fn make_room(&mut self, now_s: u64) -> Result<(), NotRevoked> {
         if self.tokens.len() + self.owners.len() >= BARRED_MAX {
-            self.tokens.retain(|_, until_s| *until_s > now_s);
+            self.tokens.retain(|_, bar| bar.until_s > now_s);
             self.owners.retain(|_, bar| bar.until_s > now_s);
         }
         let room = self.tokens.len() + self.owners.len() < BARRED_MAX;
@@ -182,6 +278,21 @@ mod tests {
         assert!(barred.holds(&elsewhere));
         assert_eq!(barred.token("bob-99", 100, 4_000), Ok(()));
         assert!(barred.holds(&verified("bob", 99)) && !barred.holds(&verified("bob", 98)));
+    }
+
+    #[test]
+    fn what_was_barred_in_an_earlier_life_is_barred() {
+        let mut barred = Barred::default();
+        assert_eq!(barred.owner("acme", Some("eve"), 100, 4_000), Ok(()));
+        assert_eq!(barred.token("bob-99", 100, 4_000), Ok(()));
+        let bars = barred.take_fresh();
+        assert!(bars.len() == 2 && barred.take_fresh().is_empty());
+        let mut next = Barred::default();
+        next.restore(bars);
+        assert!(next.take_fresh().is_empty(), "they are kept already");
+        let eve = Verified { tenant: "acme".into(), ..verified("eve", 99) };
+        assert!(next.holds(&eve) && next.holds(&verified("bob", 99)));
+        assert!(!next.holds(&Verified { issued_s: Some(101), ..eve }));
     }
 
     #[test]

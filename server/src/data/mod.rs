@@ -4,16 +4,19 @@
 //! DIR/lock              held while a server uses the folder
 //! DIR/keys/epoch        the first epoch that no world has had
 //! DIR/keys/secret       what connection ids, resets and retry tokens are made with
+//! DIR/keys/revoked      revocations whose tokens have not ended
 //! DIR/keys/development  certificate and key, where none are configured
 //! ```
 //!
 //! Whoever can read `keys` can pass for this server: the folder is for its owner alone. Files are
 //! written whole under another name, synced and renamed, so that there is the old one or the new.
 
+mod bars;
 mod epochs;
 mod files;
 mod keys;
 
+pub use bars::Bars;
 pub use epochs::Kept;
 pub(crate) use keys::CERTIFICATE_LIFE;
 

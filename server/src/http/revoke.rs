@@ -2,7 +2,7 @@
 
 use super::Board;
 use super::query::decoded;
-use crate::auth::revoke::{NotRevoked, Revocation};
+use crate::auth::revoke::{Bar, NotRevoked, Outcome, Revocation};
 use serde_json::{Value, json};
 use starling_protocol::units::SessionId;
 use std::time::Duration;
@@ -44,11 +44,20 @@ pub(super) async fn answer(board: &Board, query: &str) -> Result<Value, (u16, St
     let revocation = read(query).map_err(|error| (400, error))?;
     let asked = board.revoker.as_ref().and_then(|revoker| revoker.ask(revocation));
     let waiting = asked.ok_or_else(|| (503, "too many revocations wait".to_owned()))?;
-    match tokio::time::timeout(PATIENCE, waiting).await {
-        Ok(Ok(Ok(connections))) => Ok(json!({ "connections": connections })),
-        Ok(Ok(Err(why @ (NotRevoked::ListFull | NotRevoked::Busy)))) => Err((503, why.to_string())),
-        Ok(Err(_)) | Err(_) => Err((504, "the server did not answer".to_owned())),
-    }
+    let Ok(Ok(Outcome { done, bars })) = tokio::time::timeout(PATIENCE, waiting).await else {
+        return Err((504, "the server did not answer".to_owned()));
+    };
+    let kept = keep(board, bars).await;
+    let done = done.and_then(|connections| kept.map(|()| connections));
+    done.map(|connections| json!({ "connections": connections }))
+        .map_err(|why| (503, why.to_string()))
+}
+
+/// Waits for the disk on a thread that nobody else waits for.
+async fn keep(board: &Board, bars: Vec<Bar>) -> Result<(), NotRevoked> {
+    let Some(revoker) = board.revoker.clone() else { return Ok(()) };
+    let kept = tokio::task::spawn_blocking(move || revoker.keep(&bars)).await;
+    kept.unwrap_or(Err(NotRevoked::NotKept))
 }
 
 #[cfg(test)]

@@ -140,9 +140,10 @@ impl<T: Transport, L: Lender> Front<T, L> {
         }
     }
 
-    /// Takes revocations in from here, before anyone is let in.
+    /// Takes revocations in from here, before anyone is let in. Those of earlier lives are in force.
     #[must_use]
     pub fn revoker(mut self, revoker: Arc<Revoker>) -> Self {
+        self.gate.barred.restore(revoker.earlier());
         self.revoker = Some(revoker);
         self
     }

@@ -2,7 +2,7 @@
 
 use super::Front;
 use super::connection::Seat;
-use crate::auth::revoke::{NotRevoked, Revocation, Revoked};
+use crate::auth::revoke::{NotRevoked, Outcome, Revocation, Revoked};
 use crate::room::directory::Lender;
 use crate::tenant::{Scoped, beginning, subject_in};
 use starling_protocol::close::CloseCode;
@@ -20,8 +20,10 @@ impl<T: Transport, L: Lender> Front<T, L> {
         let Some(revoker) = &self.revoker else { return };
         for (revocation, answer) in revoker.take() {
             let done = self.revoke(now, &revocation);
-            // Who does not wait any more need not hear.
-            let _ = answer.send(done);
+            let bars = self.gate.barred.take_fresh();
+            if let Err(outcome) = answer.send(Outcome { done, bars }) {
+                tracing::warn!(?outcome, "nobody waits for a revocation, to keep it");
+            }
         }
     }
 
