@@ -1,12 +1,13 @@
 //! The directory of worlds: which exist, and who may make more.
 
 use super::gauge::Gauge;
+use super::left::Left;
 use super::schedule::Schedule;
 use super::tape::{Studio, Tape};
 use super::{Room, pool::RoomId};
 use crate::config::Templates;
 use crate::exchange::Mailbox;
-use crate::store::{Bell, Books, Pen};
+use crate::store::{Bell, Books, Pen, StoreError};
 use crate::tenant::{Scoped, WorldKey};
 use crate::wall::UnixClock;
 use starling_protocol::close::CloseCode;
@@ -144,6 +145,8 @@ pub struct Directory {
     studio: Option<Box<dyn Studio>>,
     /// Listed worlds, to be made anew should one break down.
     listed: BTreeMap<WorldKey, Listed>,
+    /// Worlds that a Hello made and that stand no more, where there is a store.
+    left: Left,
 }
 
 impl Directory {
@@ -152,7 +155,17 @@ impl Directory {
     #[must_use]
     pub fn new(open: bool, templates: Templates, lives: Lives, unix: Option<UnixClock>) -> Self {
         let (worlds, listed) = (Worlds::default(), BTreeMap::new());
-        Self { worlds, open, templates, lives, unix, books: None, studio: None, listed }
+        Self {
+            worlds,
+            open,
+            templates,
+            lives,
+            unix,
+            books: None,
+            studio: None,
+            listed,
+            left: Left::default(),
+        }
     }
 
     /// Keeps what its worlds want kept.
@@ -160,6 +173,16 @@ impl Directory {
     pub fn keeping(mut self, books: Option<Books>) -> Self {
         self.books = books;
         self
+    }
+
+    /// Worlds of an earlier life of the server that a Hello made can be come back to for a while.
+    /// To be called when all worlds are listed.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn take_over(&mut self, now: Nanos) -> Result<(), StoreError> {
+        let Some(books) = &self.books else { return Ok(()) };
+        self.left.take_over(books, self.listed.keys(), now)
     }
 
     /// Records every world that is made from now on.
@@ -232,16 +255,24 @@ impl Directory {
     }
 
     /// Ends worlds made by a Hello that no connection was in for [`EMPTY_NS`]. Their parked
-    /// sessions end with them.
+    /// sessions end with them or, where there is a store, after [`LEFT_NS`](super::left::LEFT_NS).
     pub fn sweep(&mut self, now: Nanos, rooms: &mut impl Lender) {
-        self.worlds.lock().retain(|_, entry| {
+        self.worlds.lock().retain(|key, entry| {
             let idle = !entry.listed && entry.connections == 0;
             let stays = !idle || now.since(entry.empty_since) < EMPTY_NS;
             if !stays {
                 rooms.remove(entry.id);
+                if self.books.is_some() {
+                    self.left.insert(key, now);
+                }
             }
             stays
         });
+        if let Some(books) = &self.books
+            && let Some(name) = self.left.pop_due(now)
+        {
+            books.clear(&name, now);
+        }
     }
 
     /// Takes out the worlds that broke down and names them.
@@ -294,6 +325,7 @@ impl Directory {
     ) -> Option<()> {
         (config.epoch, config.seed) = self.lives.next()?;
         let key = WorldKey::listed(&config.owner, &config.name);
+        self.left.remove(&key);
         let (space, tick_rate) = (config.space, config.tick_rate);
         let mailbox = Arc::new(Mailbox::new());
         let pen = self.books.as_ref().map(|books| books.begin(&key.kept_as(), &mailbox));

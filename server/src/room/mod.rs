@@ -6,6 +6,7 @@
 pub mod cores;
 pub mod directory;
 pub mod gauge;
+pub mod left;
 pub mod pool;
 pub mod questions;
 pub mod schedule;

@@ -116,6 +116,17 @@ pub enum StartError {
          with `Server::game`, or let clients or a host decide"
     )]
     NoGame(String),
+    /// Something is to be kept, and nowhere to keep it.
+    #[error(
+        "channels `{namespace}` of {world} are durable, and there is nowhere to keep them: give a \
+         folder with --data DIR (data.dir), or make them `memory`, which a restart forgets"
+    )]
+    NoStore {
+        /// The namespace.
+        namespace: String,
+        /// Whose.
+        world: String,
+    },
     /// A thread cannot be had.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -177,6 +188,7 @@ impl Server {
         if let Some(world) = self.settings.listed.iter().find(idle) {
             return Err(StartError::NoGame(world.name.clone()));
         }
+        self.check_store()?;
         let verifier = self.judge()?;
         let folder = self.settings.data.as_deref().map(Folder::open).transpose()?;
         let kept = Kept::of(folder.as_ref())?;
@@ -201,7 +213,8 @@ impl Server {
         let counters = Arc::new(NetCounters::default());
         let facts = self.facts(threads, verifier.is_open());
         let rung = Arc::clone(&bell);
-        let revoker = Arc::new(Revoker::new(move || rung.ring()));
+        let bars = folder.as_ref().map(Folder::bars).transpose()?;
+        let revoker = Arc::new(Revoker::new(move || rung.ring()).keeping(bars));
         let mut board =
             Board::new(facts, Arc::clone(&counters), directory.worlds()).with_store(desk);
         board.revoker = Some(Arc::clone(&revoker));
@@ -237,6 +250,19 @@ impl Server {
         };
         running.announce();
         Ok(running)
+    }
+
+    /// P5: nothing that is called durable is kept in memory only.
+    fn check_store(&self) -> Result<(), StartError> {
+        let Settings { data, worlds, listed, templates, .. } = &self.settings;
+        let made = (*worlds == WorldPolicy::Auto)
+            .then(|| ("worlds that a Hello makes".to_owned(), &templates.namespaces));
+        let listed = listed.iter().map(|w| (format!("world `{}`", w.name), &w.namespaces));
+        let mut all = listed.chain(made).filter(|_| data.is_none());
+        match all.find_map(|(world, all)| Some((world, all.wants_store()?.name.clone()))) {
+            Some((world, namespace)) => Err(StartError::NoStore { namespace, world }),
+            None => Ok(()),
+        }
     }
 
     fn judge(&mut self) -> Result<Arc<dyn Verifier>, StartError> {
@@ -294,6 +320,9 @@ impl Server {
         for world in self.settings.listed.drain(..) {
             let game = self.games.remove(&world.name);
             directory.list(world, game, now, pool);
+        }
+        if let Err(why) = directory.take_over(now) {
+            tracing::error!(%why, "worlds of earlier lives stay in the store");
         }
         directory
     }

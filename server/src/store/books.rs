@@ -1,8 +1,10 @@
 //! What whoever makes worlds needs of the store.
 
 use super::desk::{Desk, LifeId};
-use super::{Bell, Keeper, Pen, Store, WorldShelf};
+use super::{Bell, Keeper, Pen, Store, StoreError, WorldShelf};
 use crate::exchange::Mailbox;
+use starling_protocol::units::Nanos;
+use starling_world::journal::{Change, KEY_BYTES_MAX, RowRange, Table};
 use std::sync::Arc;
 
 /// The desk for what is written and the store for what was.
@@ -36,6 +38,35 @@ impl Books {
     #[must_use]
     pub fn shelf(&self, world: &str) -> WorldShelf {
         WorldShelf::new(world, Arc::clone(&self.store))
+    }
+
+    /// The names of all worlds of which something is kept.
+    ///
+    /// # Errors
+    /// Where nothing can be read.
+    pub fn worlds(&self) -> Result<Vec<String>, StoreError> {
+        let mut worlds: Vec<String> = Vec::new();
+        while let Some(next) = self.store.world_after(worlds.last().map(String::as_str))? {
+            worlds.push(next);
+        }
+        Ok(worlds)
+    }
+
+    /// Forgets a world that does not stand, unless it has durable channels, read or not.
+    pub fn clear(&self, world: &str, now: Nanos) {
+        // Whatever an earlier life handed in is written, or will never be.
+        let pen = self.begin(world, &Arc::new(Mailbox::new()));
+        let everything = || Vec::new()..vec![u8::MAX; KEY_BYTES_MAX + 1];
+        let (table, keys, backwards) = (Table::Channel, everything(), false);
+        let one = RowRange { table, keys, rows_max: 1, bytes_max: KEY_BYTES_MAX, backwards };
+        match self.store.read(world, &one) {
+            Ok(rows) if rows.rows.is_empty() && rows.damaged.is_none() => {
+                let all = Table::ALL.map(|table| Change::RemoveRange { table, keys: everything() });
+                pen.submit(now, &mut all.to_vec(), &mut Vec::new());
+                tracing::info!(world, "nothing is kept of it any more");
+            }
+            _ => {}
+        }
     }
 
     /// Rings this bell whenever there is news for that life of a world.

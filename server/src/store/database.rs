@@ -159,6 +159,11 @@ impl Store for Database {
         let opened = self.to_read()?;
         guarded(|| opened.read(world, asked))
     }
+
+    fn world_after(&self, name: Option<&str>) -> Result<Option<String>, StoreError> {
+        let opened = self.to_read()?;
+        guarded(|| opened.world_after(name))
+    }
 }
 
 impl Drop for Database {
@@ -250,6 +255,14 @@ impl Opened {
             }
         }
         Ok(write.commit()?)
+    }
+
+    fn world_after(&self, name: Option<&str>) -> Result<Option<String>, StoreError> {
+        let start = name.map(row::beyond).unwrap_or_default();
+        let read = self.redb.begin_read()?;
+        let table = read.open_table(ROWS)?;
+        let first = table.range(&start[..]..)?.next().transpose()?;
+        Ok(first.and_then(|(place, _)| row::world_of(place.value())))
     }
 
     fn read(&self, world: &str, asked: &RowRange) -> Result<Rows, StoreError> {

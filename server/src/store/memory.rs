@@ -105,6 +105,13 @@ impl Store for Memory {
         }
         Ok(rows.finish())
     }
+
+    fn world_after(&self, name: Option<&str>) -> Result<Option<String>, StoreError> {
+        let start = name.map(row::beyond).unwrap_or_default();
+        let state = self.state();
+        let first = state.rows.range(start..).next();
+        Ok(first.and_then(|(place, _)| row::world_of(place)))
+    }
 }
 
 impl State {

@@ -63,6 +63,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// Where nothing can be read; single damaged rows are told in [`Rows::damaged`].
     fn read(&self, world: &str, rows: &RowRange) -> Result<Rows, StoreError>;
+
+    /// The first world after this name, in the order of the store, of which there is any row.
+    ///
+    /// # Errors
+    /// Where nothing can be read.
+    fn world_after(&self, name: Option<&str>) -> Result<Option<String>, StoreError>;
 }
 
 /// Changes of one world that belong together: all of them are written, or none.

@@ -32,6 +32,20 @@ pub(super) fn places(world: &str, table: Table, keys: &Range<Vec<u8>>) -> Option
         .then(|| place(world, table, &keys.start)..place(world, table, &keys.end))
 }
 
+/// Where the rows of the worlds after this one begin.
+pub(super) fn beyond(world: &str) -> Vec<u8> {
+    let mut place = place(world, Table::World, &[]);
+    *place.last_mut().expect("the number of a table") = u8::MAX;
+    place
+}
+
+/// Whose row is at this place.
+pub(super) fn world_of(place: &[u8]) -> Option<String> {
+    let (length, rest) = place.split_first()?;
+    let name = rest.get(..usize::from(*length))?;
+    String::from_utf8(name.to_vec()).ok()
+}
+
 /// What is stored at a place for this value.
 pub(super) fn sealed(place: &[u8], value: &[u8]) -> Vec<u8> {
     let mut stored = Vec::with_capacity(SUM_BYTES + value.len());

@@ -26,6 +26,7 @@ contract!(
     a_range_is_removed_without_its_end,
     worlds_and_tables_do_not_see_each_other,
     worlds_are_committed_together,
+    worlds_are_named_as_long_as_they_have_a_row,
     the_largest_row_is_kept_and_a_larger_one_refused_whole,
     what_was_committed_outlives_the_server,
     a_damaged_row_is_told_and_never_delivered,
@@ -205,4 +206,16 @@ fn what_a_failed_disk_has_can_still_be_read(mut shop: impl Shop) {
     let failed = shop.try_commit(&[group("a", [put(Table::Event, 2, "x")])]);
     assert!(matches!(failed, Err(StoreError::Io(_))), "{failed:?}");
     assert_eq!(shop.keys("a", &range(Table::Event, 1..2)), [1]);
+}
+
+fn worlds_are_named_as_long_as_they_have_a_row(mut shop: impl Shop) {
+    assert_eq!(shop.worlds(), [""; 0]);
+    for world in ["yard", "a", "yards", "2:xyb"] {
+        shop.commit(&[group(world, [put(Table::Session, 1, "x"), put(Table::World, 2, "x")])]);
+    }
+    assert_eq!(shop.worlds(), ["a", "yard", "2:xyb", "yards"]);
+    shop.commit(&[group("yard", [remove(Table::Session, 1)])]);
+    assert_eq!(shop.worlds().len(), 4, "one row is enough");
+    shop.commit(&[group("yard", [remove(Table::World, 2)])]);
+    assert_eq!(shop.worlds(), ["a", "2:xyb", "yards"]);
 }

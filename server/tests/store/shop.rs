@@ -29,6 +29,15 @@ pub(crate) trait Shop {
         self.store().read(world, rows).expect("the store can be read")
     }
 
+    fn worlds(&self) -> Vec<String> {
+        let mut worlds: Vec<String> = Vec::new();
+        let after = |name: Option<&String>| self.store().world_after(name.map(String::as_str));
+        while let Some(next) = after(worlds.last()).expect("the store can be read") {
+            worlds.push(next);
+        }
+        worlds
+    }
+
     fn keys(&self, world: &str, rows: &RowRange) -> Vec<u64> {
         let rows = self.read(world, rows);
         assert_eq!(rows.damaged, None);
