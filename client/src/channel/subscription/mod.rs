@@ -5,21 +5,21 @@
 //! and it is taken up again from its position. The last two are breaches of the protocol and are
 //! counted.
 
+mod arrival;
 mod presence;
 
 pub use presence::PresenceCount;
 
 use super::leases::Leases;
-use super::presence::{PresenceChange, PresenceList};
+use super::presence::PresenceList;
 use super::state::KeyedState;
 use crate::error::RequestError;
 use crate::session::outbox::Outbox;
-use starling_protocol::close::{CloseCode, Retry};
-use starling_protocol::delta;
+use starling_protocol::close::CloseCode;
 use starling_protocol::limits::{CHANNEL_NAME_BYTES_MAX, SUBSCRIPTIONS_MAX};
 use starling_protocol::message::control::INBOX;
 use starling_protocol::message::events::{
-    Answer, DeliveryClass, Event, EventUp, LeaseTold, Member, StateEntry,
+    Answer, DeliveryClass, Event, EventUp, LeaseTold, Member,
 };
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, Nanos, Offset, SessionId};
@@ -334,165 +334,6 @@ impl Subscriptions {
         own.position = Some(ChannelPosition { epoch, offset: Offset(0) });
         self.by_key.insert(INBOX, own);
         self.wanted = true;
-    }
-
-    pub(crate) fn subscribed(
-        &mut self,
-        now: Nanos,
-        key: ChannelKey,
-        answer: Answer,
-        top: ChannelPosition,
-        class: DeliveryClass,
-    ) -> Heard {
-        // One that was ended here while its answer was under way.
-        let Some(subscription) = self.by_key.get_mut(&key) else { return Heard::Nothing };
-        match answer {
-            Answer::Denied(_) if key == INBOX => return Heard::Breach,
-            Answer::Denied(code) if code.retry() == Retry::Later => {
-                subscription.state = SubscriptionState::Wanted;
-                self.again_at = Some(now + AGAIN_NS);
-                return Heard::Nothing;
-            }
-            Answer::Denied(code) => {
-                let channel = subscription.channel.clone();
-                self.by_key.remove(&key);
-                return Heard::Ended { key, channel, code };
-            }
-            Answer::Reset(position) => {
-                subscription.position = Some(position);
-                subscription.values.restart();
-                if let Some(members) = &mut subscription.members {
-                    members.restart();
-                }
-            }
-            Answer::Resumed => {
-                let known = subscription.position.filter(|p| p.epoch == top.epoch);
-                subscription.position = Some(known.unwrap_or(top));
-            }
-        }
-        subscription.leases.restart();
-        (subscription.top, subscription.class) = (top.offset, class);
-        subscription.state = SubscriptionState::Live;
-        Heard::Subscribed { key, answer }
-    }
-
-    pub(crate) fn deliver(&mut self, event: Box<Event>) -> Heard {
-        let key = event.key;
-        let Some(subscription) = self.by_key.get_mut(&key) else { return Heard::Nothing };
-        if subscription.state != SubscriptionState::Live {
-            return Heard::Nothing; // of a subscription that is being taken up again
-        }
-        let Some(position) = &mut subscription.position else { return Heard::Breach };
-        // A conflated channel skips what a newer value of the same key has replaced.
-        let jumps =
-            subscription.class == DeliveryClass::Conflated && event.offset > position.offset;
-        if event.offset.0 != position.offset.0 + 1 && !jumps {
-            if event.offset > position.offset {
-                self.take_up_again(key);
-            }
-            return Heard::Breach;
-        }
-        position.offset = event.offset;
-        subscription.top = subscription.top.max(event.offset);
-        subscription.values.apply(&event);
-        match subscription.members.as_mut().and_then(|members| members.apply(&event)) {
-            Some(PresenceChange::Joined(member)) => Heard::Joined { key, member },
-            Some(PresenceChange::Changed(member)) => Heard::Changed { key, member },
-            Some(PresenceChange::Left(session)) => Heard::Left { key, session },
-            None => Heard::Delivered(event),
-        }
-    }
-
-    /// The next event of a channel, whose payload is a difference to the value that its key has.
-    /// What cannot be read is as good as a hole.
-    pub(crate) fn deliver_delta(&mut self, mut event: Box<Event>, bytes: u32) -> Heard {
-        let Some(subscription) = self.by_key.get(&event.key) else { return Heard::Nothing };
-        if subscription.state != SubscriptionState::Live {
-            return Heard::Nothing; // of a subscription that is being taken up again
-        }
-        let base = event.state_key.as_ref().and_then(|key| subscription.values.get(key));
-        match base.map(|base| delta::decode(&event.payload, &base.payload, bytes)) {
-            Some(Ok(payload)) => {
-                event.payload = payload;
-                self.deliver(event)
-            }
-            _ => {
-                self.take_up_again(event.key);
-                Heard::Breach
-            }
-        }
-    }
-
-    pub(crate) fn gap(&mut self, key: ChannelKey, from: Offset, to: Offset) -> Heard {
-        let Some(subscription) = self.by_key.get_mut(&key) else { return Heard::Nothing };
-        // It may come before the answer that it belongs to.
-        let live = subscription.state == SubscriptionState::Live;
-        let next = subscription.position.as_mut().filter(|p| from.0 == p.offset.0 + 1);
-        let Some(position) = next.filter(|_| to >= from) else {
-            if live {
-                self.take_up_again(key);
-            }
-            return if live { Heard::Breach } else { Heard::Nothing };
-        };
-        position.offset = to;
-        subscription.top = subscription.top.max(to);
-        Heard::Gap { key, from, to }
-    }
-
-    pub(crate) fn state_page(
-        &mut self,
-        key: ChannelKey,
-        entries: Vec<StateEntry>,
-        last: bool,
-    ) -> Heard {
-        let values = self.by_key.get_mut(&key).map(|s| &mut s.values);
-        let complete = values.is_some_and(|values| values.page(entries, last));
-        if complete { Heard::StateComplete { key } } else { Heard::Nothing }
-    }
-
-    pub(crate) fn leases_told(
-        &mut self,
-        now: Nanos,
-        key: ChannelKey,
-        leases: Vec<LeaseTold>,
-    ) -> Heard {
-        let Some(subscription) = self.by_key.get_mut(&key) else { return Heard::Nothing };
-        subscription.leases.told(now, &leases);
-        Heard::Leases { key, leases }
-    }
-
-    pub(crate) fn ended(&mut self, key: ChannelKey, code: CloseCode) -> Heard {
-        if key == INBOX {
-            return Heard::Breach;
-        }
-        if code == CloseCode::LOST {
-            // The server was restarted before it had kept it: asked for again, from its position.
-            if let Some(subscription) = self.by_key.get_mut(&key) {
-                subscription.state = SubscriptionState::Wanted;
-                self.wanted = true;
-            }
-            return Heard::Nothing;
-        }
-        match self.by_key.remove(&key) {
-            Some(ended) => Heard::Ended { key, channel: ended.channel, code },
-            None => Heard::Nothing, // the echo of our own unsubscribe
-        }
-    }
-
-    pub(crate) fn tops(&mut self, tops: &[(ChannelKey, Offset)]) {
-        for (key, top) in tops {
-            if let Some(subscription) = self.by_key.get_mut(key) {
-                subscription.top = subscription.top.max(*top);
-            }
-        }
-    }
-
-    /// The inbox has a hole only if the server broke its promise; it cannot be subscribed anew.
-    fn take_up_again(&mut self, key: ChannelKey) {
-        if let Some(subscription) = self.by_key.get_mut(&key).filter(|_| key != INBOX) {
-            subscription.state = SubscriptionState::Wanted;
-            self.wanted = true;
-        }
     }
 }
 
