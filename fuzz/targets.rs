@@ -7,8 +7,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use starling_protocol::codec;
+use starling_protocol::delta;
 use starling_protocol::frame::{self, Frames};
-use starling_protocol::limits::MESSAGE_BYTES_MAX;
+use starling_protocol::limits::{EVENT_BYTES_MAX, MESSAGE_BYTES_MAX};
 use starling_protocol::message::bulk::{BulkDown, BulkUp};
 use starling_protocol::message::control::{ControlDown, ControlUp};
 use starling_protocol::message::events::{EventDown, EventUp};
@@ -21,7 +22,7 @@ use starling_protocol::units::Tick;
 use starling_protocol::uplink::{Uplink, UplinkWriter};
 
 /// Name and body of every target.
-pub(crate) const ALL: [(&str, fn(&[u8])); 8] = [
+pub(crate) const ALL: [(&str, fn(&[u8])); 9] = [
     ("control", control),
     ("events", events),
     ("bulk", bulk),
@@ -30,6 +31,7 @@ pub(crate) const ALL: [(&str, fn(&[u8])); 8] = [
     ("uplink", uplink),
     ("snapshot", snapshot),
     ("bulk_records", bulk_records),
+    ("delta", delta),
 ];
 
 /// Messages of the control stream, either way.
@@ -61,6 +63,19 @@ fn message<T: Serialize + DeserializeOwned>(data: &[u8]) {
         let bytes = codec::encode(&message);
         let again = codec::decode::<T>(&bytes).expect("what we encoded is a message");
         assert_eq!(codec::encode(&again), bytes);
+    }
+}
+
+/// A value as a difference: how long it says that it is, how long the dictionary is, both, the block.
+/// What comes out is as long as it says, and is the same when it was made into a block again.
+pub(crate) fn delta(data: &[u8]) {
+    let Some((&[low, high, length], rest)) = data.split_first_chunk() else { return };
+    let bytes = u32::from(u16::from_le_bytes([low, high]));
+    let (dictionary, block) = rest.split_at(usize::from(length).min(rest.len()));
+    let Ok(payload) = delta::decode(block, dictionary, bytes) else { return };
+    assert!(payload.len() == bytes as usize && payload.len() <= EVENT_BYTES_MAX);
+    if let Some(block) = delta::encode(&payload, dictionary) {
+        assert_eq!(delta::decode(&block, dictionary, bytes), Ok(payload));
     }
 }
 
