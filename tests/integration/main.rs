@@ -3,11 +3,14 @@
 mod house_rules;
 
 mod awaiting;
+mod conflating;
 mod doors;
+mod erasing;
 mod games;
 mod keeping;
 mod meeting;
 mod resuming;
+mod revoking;
 mod rudeness;
 mod stage;
 mod talking;

@@ -191,10 +191,15 @@ impl Stage {
 
     /// Asks the internal listener.
     pub(crate) fn get(&self, path: &str) -> String {
+        self.ask("GET", path)
+    }
+
+    /// The same with another verb.
+    pub(crate) fn ask(&self, verb: &str, path: &str) -> String {
         let address = self.running().http_addr().expect("it is on by default");
         let mut stream = TcpStream::connect(address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        write!(stream, "{verb} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
             .expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
