@@ -208,6 +208,12 @@ impl Cast {
         self.publishers.iter().all(|p| p.waiting.is_empty())
     }
 
+    /// Has every follower heard about as much as was acknowledged?
+    pub(crate) fn is_together(&self) -> bool {
+        let acked = self.ledger.acked().saturating_sub(IN_FLIGHT_MAX);
+        self.followers.iter().all(|follower| follower.hearing.count() >= acked)
+    }
+
     /// Followers that were there all along heard everything that was acknowledged, in order; and so does
     /// one that reads the channel from its beginning.
     pub(crate) fn judge(&mut self, at: SocketAddr, beginning: ChannelPosition) {

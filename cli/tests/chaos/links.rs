@@ -74,6 +74,21 @@ fn a_bit_in_every_hundredth_packet_is_wrong() {
     assert_eq!(cast.reconnects, 0, "damage is a loss and no reason to part; {cast}");
 }
 
+/// Fault 8: the way carries less and less, and says nothing of what it swallows.
+#[test]
+fn large_packets_vanish() {
+    suffers("delay=5ms", |orders, round, _| {
+        orders.largest = [None, Some(1_280), Some(1_200), Some(1_200)][round as usize % 4];
+    });
+}
+
+/// Fault 9, for everyone: 256 kbit/s.
+#[test]
+fn a_narrow_way() {
+    let cast = suffers("rate=256kbit,queue=32k,delay=20ms", |_, _, _| {});
+    assert_eq!(cast.reconnects, 0, "{cast}");
+}
+
 /// Fault 10: everything is held back, and comes at once.
 #[test]
 fn what_was_held_back_comes_at_once() {

@@ -16,6 +16,7 @@ mod power;
 mod relay;
 mod room;
 mod server;
+mod storms;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

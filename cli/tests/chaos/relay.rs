@@ -31,6 +31,8 @@ pub(crate) struct Orders {
     pub(crate) old_address_speaks: bool,
     /// Send packets of the past to the server once more, so many.
     pub(crate) replay: u32,
+    /// Larger packets vanish, either way.
+    pub(crate) largest: Option<usize>,
     over: bool,
 }
 
@@ -161,7 +163,7 @@ impl Work {
                 down: Conditioner::new(link.clone(), dice.roll()),
                 sockets: vec![upstream(server)],
             });
-            if !orders.no_way_up {
+            if !orders.no_way_up && fits(orders, packet.len()) {
                 guest.up.push(now, packet);
             }
         }
@@ -175,7 +177,7 @@ impl Work {
             for socket in &guest.sockets {
                 while let Ok(len) = socket.recv(&mut bytes) {
                     taken += 1;
-                    if !orders.no_way_down {
+                    if !orders.no_way_down && fits(orders, len) {
                         guest.down.push(now, bytes[..len].to_vec());
                     }
                 }
@@ -203,6 +205,10 @@ impl Work {
         }
         passed
     }
+}
+
+fn fits(orders: &Orders, bytes: usize) -> bool {
+    orders.largest.is_none_or(|largest| bytes <= largest)
 }
 
 fn upstream(server: SocketAddr) -> UdpSocket {
