@@ -23,6 +23,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// How long anything here may take, however loaded the machine is.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -417,69 +418,51 @@ fn a_taken_port_is_named() {
     assert!(error.starts_with("http.listen: ") && error.contains(&address), "{error}");
 }
 
-/// A directory of this test's own, gone when dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("starling-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a directory can be made");
-        Self(path)
-    }
-
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).expect("a file can be written");
-        path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            assert!(std::thread::panicking(), "{error}");
-        }
-    }
+/// A file of this text in a folder that is gone with its test.
+fn file(folder: &TempDir, name: &str, text: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).expect("a file can be written");
+    path
 }
 
 #[test]
 fn a_bad_certificate_is_named() {
-    let scratch = Scratch::new("certificates");
+    let scratch = tempfile::tempdir().expect("a folder can be made");
     let made = || {
         development_certificate(&["localhost".into()], Duration::from_secs(86_400))
             .expect("the system has random bytes")
     };
     let (one, other) = (made(), made());
-    let cert = scratch.file("cert.pem", &one.certificate);
+    let cert = file(&scratch, "cert.pem", &one.certificate);
     let error = |cert: &PathBuf, key: PathBuf| {
         let mut config = config();
         config.tls.cert_file = Some(cert.clone());
         config.tls.key_file = Some(key);
         start_error(config).to_string()
     };
-    let missing = error(&cert, scratch.0.join("missing.pem"));
+    let missing = error(&cert, scratch.path().join("missing.pem"));
     assert!(missing.starts_with("tls: ") && missing.contains("missing.pem"), "{missing}");
-    let garbage = error(&cert, scratch.file("garbage.pem", "no key"));
+    let garbage = error(&cert, file(&scratch, "garbage.pem", "no key"));
     assert!(garbage.contains("garbage.pem"), "{garbage}");
-    let foreign = error(&cert, scratch.file("other.pem", &other.key));
+    let foreign = error(&cert, file(&scratch, "other.pem", &other.key));
     assert!(foreign.contains("other.pem") && foreign.contains("belong"), "{foreign}");
 
     let mut good = config();
     good.tls.cert_file = Some(cert);
-    good.tls.key_file = Some(scratch.file("key.pem", &one.key));
+    good.tls.key_file = Some(file(&scratch, "key.pem", &one.key));
     start(good);
 }
 
 #[test]
 fn a_bad_token_key_is_named() {
-    let scratch = Scratch::new("keys");
+    let scratch = tempfile::tempdir().expect("a folder can be made");
     let pair = generate().expect("the system has random bytes");
     let mut config = config();
     config.auth.mode = AuthMode::Token;
-    config.auth.keys = vec![scratch.file("private.pem", &pair.private)];
+    config.auth.keys = vec![file(&scratch, "private.pem", &pair.private)];
     let error = start_error(config.clone()).to_string();
     assert!(error.starts_with("auth.keys: ") && error.contains("private.pem"), "{error}");
-    config.auth.keys = vec![scratch.file("public.pem", &pair.public)];
+    config.auth.keys = vec![file(&scratch, "public.pem", &pair.public)];
     let running = start(config);
     assert!(!running.is_open());
     let mut client = Client::join(&running, "arena");

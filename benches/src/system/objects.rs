@@ -9,8 +9,8 @@ use anyhow::Result;
 use starling_client_sim::report::Report;
 use starling_client_sim::swarm::InterestSpec;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
+use tempfile::NamedTempFile;
 
 /// The motion in which everything changes in every tick.
 pub const SHAKEN: &str = "shaken";
@@ -47,8 +47,8 @@ fn run(count: u32, hz: u32, motion: &str, time: Duration) -> Result<Report> {
     if motion != SHAKEN {
         return load.run(&stand);
     }
-    let file = Trace::of(count, hz, time + AROUND)?;
-    Load { trace: Some(file.0.clone()), ..load }.run(&stand)
+    let file = trace_of(count, hz, time + AROUND)?;
+    Load { trace: Some(file.path().to_owned()), ..load }.run(&stand)
 }
 
 fn row(count: u32, hz: u32, motion: &str, report: &Report) -> String {
@@ -69,24 +69,12 @@ fn row(count: u32, hz: u32, motion: &str, report: &Report) -> String {
     )
 }
 
-/// A file of positions that is removed when this is dropped.
-struct Trace(PathBuf);
-
-impl Trace {
-    /// Objects that shake while they go: one row for each object and tick.
-    fn of(count: u32, hz: u32, time: Duration) -> Result<Self> {
-        let name = format!("starling-{SHAKEN}-{}.csv", std::process::id());
-        let trace = Self(std::env::temp_dir().join(name));
-        std::fs::write(&trace.0, shaken(count, hz, time))?;
-        Ok(trace)
-    }
-}
-
-impl Drop for Trace {
-    fn drop(&mut self) {
-        // What cannot be removed is in the system's place for such files.
-        let _ = std::fs::remove_file(&self.0);
-    }
+/// Objects that shake while they go: one row for each object and tick, in a file that is gone when
+/// this is dropped.
+fn trace_of(count: u32, hz: u32, time: Duration) -> Result<NamedTempFile> {
+    let trace = tempfile::Builder::new().prefix(SHAKEN).suffix(".csv").tempfile()?;
+    std::fs::write(trace.path(), shaken(count, hz, time))?;
+    Ok(trace)
 }
 
 fn shaken(count: u32, hz: u32, time: Duration) -> String {
@@ -116,8 +104,8 @@ mod tests {
     fn a_trace_of_what_shakes_has_a_row_for_each_object_and_tick() {
         let text = shaken(3, 60, Duration::from_secs(2));
         assert_eq!(text.lines().count(), 1 + 3 * 121);
-        let file = Trace::of(3, 60, Duration::from_secs(2)).expect("a file can be written");
-        let path = file.0.clone();
+        let file = trace_of(3, 60, Duration::from_secs(2)).expect("a file can be written");
+        let path = file.path().to_owned();
         let read = starling_client_sim::trace::Trace::open(std::slice::from_ref(&path));
         let read = read.expect("the swarm reads it");
         assert_eq!((read.tracks.len(), read.summary.malformed_rows), (3, 0));

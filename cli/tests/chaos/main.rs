@@ -19,8 +19,8 @@ mod server;
 mod storms;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// How long anything here may take, however loaded the machine is.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -56,32 +56,20 @@ impl Dice {
 }
 
 /// A folder of this test's own, gone when dropped.
-struct Scratch(PathBuf);
+struct Scratch(TempDir);
 
 impl Scratch {
     fn new() -> Self {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let (process, number) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(format!("starling-chaos-{process}-{number}"));
-        std::fs::create_dir_all(&path).expect("a folder can be made");
-        Self(path)
+        Self(tempfile::tempdir().expect("a folder can be made"))
     }
 
     fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.0.path().join(name);
         std::fs::write(&path, text).expect("a file can be written");
         path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            assert!(std::thread::panicking(), "{error}");
-        }
     }
 }

@@ -1,11 +1,11 @@
 //! A shell that runs the program: arguments in, lines and an exit code out, a deadline on all.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// How long anything here may take, however loaded the machine is.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -163,20 +163,16 @@ pub(crate) fn serve_at(address: &str, args: &[&str]) -> Serving {
 }
 
 /// A folder of this test's own, gone when dropped.
-pub(crate) struct Scratch(PathBuf);
+pub(crate) struct Scratch(TempDir);
 
 impl Scratch {
     pub(crate) fn new() -> Self {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let (process, number) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(format!("starling-commands-{process}-{number}"));
-        std::fs::create_dir_all(&path).expect("a folder can be made");
-        Self(path)
+        Self(tempfile::tempdir().expect("a folder can be made"))
     }
 
     /// The path of a file in it, as an argument.
     pub(crate) fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().expect("a plain path").to_owned()
+        self.0.path().join(name).to_str().expect("a plain path").to_owned()
     }
 
     /// A file in it, with this text.
@@ -189,14 +185,6 @@ impl Scratch {
     /// What the program wrote there.
     pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).expect("it was written")
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            assert!(std::thread::panicking(), "{error}");
-        }
     }
 }
 

@@ -3,29 +3,22 @@ use super::*;
 use crate::entropy::Seeded;
 use crate::room::directory::Epochs;
 use starling_protocol::units::Epoch;
+use tempfile::TempDir;
 
 /// A folder that is gone with its test.
-struct Place(PathBuf);
+struct Place(TempDir);
 
 impl Place {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("starling-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        Self(path)
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder can be made"))
     }
 
     fn open(&self) -> Folder {
-        Folder::open(&self.0).expect("a folder can be had")
+        Folder::open(self.0.path()).expect("a folder can be had")
     }
 
     fn spoil(&self, file: &str, text: &str) {
-        write(&self.0.join("keys").join(file), text).expect("it can be written");
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        write(&self.0.path().join("keys").join(file), text).expect("it can be written");
     }
 }
 
@@ -35,7 +28,7 @@ fn names(names: &[&str]) -> Vec<String> {
 
 #[test]
 fn keys_are_made_once() {
-    let place = Place::new("keys");
+    let place = Place::new();
     let look = |seed| {
         let folder = place.open();
         let secret = folder.secret(&mut Seeded::new(seed)).expect("a secret").0;
@@ -55,7 +48,7 @@ fn look_at(folder: &Folder, called: &[&str]) -> String {
 /// (P1) An epoch never comes twice, whatever died in between.
 #[test]
 fn epochs_never_come_twice() {
-    let place = Place::new("epochs");
+    let place = Place::new();
     let mut before = Epoch(0);
     for life in 0..4 {
         let mut epochs = place.open().epochs(&mut Seeded::new(life)).expect("a counter");
@@ -69,7 +62,7 @@ fn epochs_never_come_twice() {
 
 #[test]
 fn a_counter_that_was_lost_or_spoiled_is_not_guessed() {
-    let place = Place::new("lost");
+    let place = Place::new();
     let folder = place.open();
     let mut chance = Seeded::new(1);
     folder.epochs(&mut chance).expect("a counter");
@@ -81,13 +74,13 @@ fn a_counter_that_was_lost_or_spoiled_is_not_guessed() {
     }
     place.spoil("epoch", &u32::MAX.to_string());
     assert!(folder.epochs(&mut chance).is_err(), "there are none left");
-    std::fs::remove_file(place.0.join("keys/epoch")).expect("it is there");
+    std::fs::remove_file(place.0.path().join("keys/epoch")).expect("it is there");
     assert!(folder.epochs(&mut chance).is_err(), "the secret tells that there was one");
 }
 
 #[test]
 fn a_spoiled_secret_is_told_and_not_replaced() {
-    let place = Place::new("spoiled");
+    let place = Place::new();
     let folder = place.open();
     for wrong in ["", "00", &"g".repeat(64), &"0".repeat(65), &"é".repeat(32)] {
         place.spoil("secret", wrong);
@@ -98,9 +91,9 @@ fn a_spoiled_secret_is_told_and_not_replaced() {
 
 #[test]
 fn a_folder_has_one_server() {
-    let place = Place::new("locked");
+    let place = Place::new();
     let folder = place.open();
-    let second = lock(&place.0, Duration::ZERO).expect_err("it is taken");
+    let second = lock(place.0.path(), Duration::ZERO).expect_err("it is taken");
     assert!(matches!(second, DataError::Locked(_)), "{second}");
     drop(folder);
     place.open();
@@ -108,10 +101,10 @@ fn a_folder_has_one_server() {
 
 #[test]
 fn a_server_waits_a_little_for_the_one_before_it() {
-    let place = Place::new("waits");
+    let place = Place::new();
     let folder = place.open();
     let (begun, begins) = std::sync::mpsc::sync_channel(1);
-    let path = place.0.clone();
+    let path = place.0.path().to_owned();
     let next = std::thread::spawn(move || {
         begun.send(()).expect("someone listens");
         lock(&path, Duration::from_secs(60)).map(drop)
@@ -125,13 +118,13 @@ fn a_server_waits_a_little_for_the_one_before_it() {
 #[test]
 fn what_others_can_read_is_no_secret() {
     use std::os::unix::fs::PermissionsExt;
-    let place = Place::new("open");
+    let place = Place::new();
     let folder = place.open();
     let mut chance = Seeded::new(1);
     folder.secret(&mut chance).expect("a secret");
-    let path = place.0.join("keys/secret");
+    let path = place.0.path().join("keys/secret");
     let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode();
-    assert_eq!([mode(&path) & 0o777, mode(&place.0.join("keys")) & 0o777], [0o600, 0o700]);
+    assert_eq!([mode(&path) & 0o777, mode(&place.0.path().join("keys")) & 0o777], [0o600, 0o700]);
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).expect("it is ours");
     assert!(matches!(folder.secret(&mut chance), Err(DataError::Open(_))));
 }

@@ -5,8 +5,8 @@ use starling_server::auth::keys::{PrivateKey, generate};
 use starling_server::auth::mint::mint;
 use starling_server::config::{AuthMode, Config};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
 
 /// A key that signs tokens, and the folder with the public half, gone when dropped.
 pub(crate) struct Key {
@@ -55,32 +55,20 @@ pub(crate) fn token(subject: &str) -> Claims {
 }
 
 /// A folder of one test's own, gone when dropped.
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder(TempDir);
 
 impl Folder {
     pub(crate) fn made() -> Self {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let (process, number) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(format!("starling-integration-{process}-{number}"));
-        std::fs::create_dir_all(&path).expect("a folder can be made");
-        Self(path)
+        Self(tempfile::tempdir().expect("a folder can be made"))
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 
     pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.0.path().join(name);
         std::fs::write(&path, text).expect("a file can be written");
         path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            assert!(std::thread::panicking(), "{error}");
-        }
     }
 }

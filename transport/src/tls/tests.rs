@@ -2,6 +2,7 @@ use super::*;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
+use tempfile::TempDir;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -10,26 +11,17 @@ fn made(lifetime: Duration) -> CertificatePem {
 }
 
 /// Files of their own for one test, gone when it ends.
-struct Files(PathBuf);
+struct Files(TempDir);
 
 impl Files {
-    fn new(test: &str) -> Self {
-        let name = format!("starling-tls-{}-{test}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).expect("a temporary folder can be made");
-        Self(folder)
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder can be made"))
     }
 
     fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.0.path().join(name);
         fs::write(&path, text).expect("a temporary file can be written");
         path
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _gone = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -39,7 +31,7 @@ fn refused(certificate: &Path, key: &Path) -> String {
 
 #[test]
 fn good_files_give_the_identity_that_they_hold() {
-    let files = Files::new("good");
+    let files = Files::new();
     let made = made(HOUR * 48);
     let (cert, key) = (files.write("c.pem", &made.certificate), files.write("k.pem", &made.key));
     let from_files = Identity::from_files(&cert, &key).expect("the files are good");
@@ -49,7 +41,7 @@ fn good_files_give_the_identity_that_they_hold() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let files = Files::new("missing");
+    let files = Files::new();
     let cert = files.write("c.pem", &made(HOUR * 48).certificate);
     let message = refused(&cert, &files.0.join("nowhere.pem"));
     assert!(message.contains("nowhere.pem") && message.contains("cannot read"), "{message}");
@@ -57,7 +49,7 @@ fn a_missing_file_is_named() {
 
 #[test]
 fn a_file_without_a_certificate_or_a_key_is_named() {
-    let files = Files::new("swapped");
+    let files = Files::new();
     let made = made(HOUR * 48);
     let (cert, key) = (files.write("c.pem", &made.certificate), files.write("k.pem", &made.key));
     let message = refused(&key, &key);
@@ -68,7 +60,7 @@ fn a_file_without_a_certificate_or_a_key_is_named() {
 
 #[test]
 fn a_key_of_another_certificate_is_told_with_both_files() {
-    let files = Files::new("mismatch");
+    let files = Files::new();
     let cert = files.write("c.pem", &made(HOUR * 48).certificate);
     let key = files.write("k.pem", &made(HOUR * 48).key);
     let message = refused(&cert, &key);
@@ -78,7 +70,7 @@ fn a_key_of_another_certificate_is_told_with_both_files() {
 
 #[test]
 fn an_expired_certificate_is_refused() {
-    let files = Files::new("expired");
+    let files = Files::new();
     // Made an hour in the past and over at once.
     let made = made(Duration::from_secs(60));
     let (cert, key) = (files.write("c.pem", &made.certificate), files.write("k.pem", &made.key));
