@@ -48,6 +48,8 @@ fn killed(few: u32, name: &str, layer: Option<&Layer>, durable: &Durable) {
     let mut cast = Cast::gather(server.address(), 4, 2);
     let (beginning, mut forgotten) = (cast.beginning(), 0);
     cast.publish(true);
+    // A channel of which nothing was acknowledged may begin anew in the next life.
+    cast.until("something is acknowledged", |cast| cast.ledger.acked() > 0);
     for _ in 0..rounds(few) {
         cast.pass(Duration::from_millis(dice.between(20, 600)));
         server.kill();

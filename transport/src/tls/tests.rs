@@ -43,7 +43,7 @@ fn good_files_give_the_identity_that_they_hold() {
 fn a_missing_file_is_named() {
     let files = Files::new();
     let cert = files.write("c.pem", &made(HOUR * 48).certificate);
-    let message = refused(&cert, &files.0.join("nowhere.pem"));
+    let message = refused(&cert, &files.0.path().join("nowhere.pem"));
     assert!(message.contains("nowhere.pem") && message.contains("cannot read"), "{message}");
 }
 
