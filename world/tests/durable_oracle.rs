@@ -6,6 +6,7 @@
 mod session_stage;
 
 use session_stage::dice::Dice;
+use session_stage::line::Line;
 use session_stage::{Guest, Stage, message};
 use starling_protocol::close::{CloseCode, Retry};
 use starling_protocol::message::control::ResumeAnswer;
@@ -13,7 +14,7 @@ use starling_protocol::message::events::*;
 use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, MessageId, Offset};
 use starling_world::journal::{Health, News, Table};
 use starling_world::namespace::{Keep, Namespace, Namespaces};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 const SEEDS: Range<u64> = 0..40;
@@ -53,9 +54,7 @@ impl Oracle {
 }
 
 struct Client {
-    guest: Guest,
-    online: bool,
-    unread: VecDeque<EventDown>,
+    line: Line,
     places: BTreeMap<usize, ChannelPosition>,
     wanted: BTreeSet<usize>,
     unacknowledged: BTreeMap<MessageId, Publish>,
@@ -132,8 +131,9 @@ impl Run {
     }
 
     fn offer(&mut self, who: usize, publish: Publish) {
-        if self.clients[who].online {
-            self.stage.event(self.clients[who].guest.conn, EventUp::Publish(Box::new(publish)));
+        if self.clients[who].line.online {
+            self.stage
+                .event(self.clients[who].line.guest.conn, EventUp::Publish(Box::new(publish)));
             self.listen();
         }
     }
@@ -146,7 +146,7 @@ impl Run {
     fn follow(&mut self, who: usize) {
         let channel = self.dice.roll(CHANNELS.len() as u64) as usize;
         let client = &mut self.clients[who];
-        if client.online && client.wanted.insert(channel) {
+        if client.line.online && client.wanted.insert(channel) {
             self.subscribe(who, channel);
         }
     }
@@ -156,35 +156,29 @@ impl Run {
         let (resume, channel, key) =
             (client.places.get(&channel).copied(), CHANNELS[channel].into(), key_of(channel));
         let ask = EventUp::Subscribe { key, channel, resume, presence: false };
-        self.stage.event(client.guest.conn, ask);
+        self.stage.event(client.line.guest.conn, ask);
     }
 
     fn narrow(&mut self, who: usize) {
-        let bytes = [0, 500, 20_000, 200_000, 1_000_000][self.dice.roll(5) as usize];
-        self.stage.allow(self.clients[who].guest.conn, bytes);
+        let bytes = [0, 500, 20_000, 200_000, 1_000_000];
+        self.clients[who].line.narrow(&mut self.stage, &mut self.dice, &bytes);
     }
 
     fn lose(&mut self, who: usize) {
-        let client = &mut self.clients[who];
-        client.online = false;
-        client.unread.clear();
-        if self.dice.roll(2) == 0 {
-            self.stage.detach(client.guest.conn);
-        }
+        self.clients[who].line.lose(&mut self.stage, &mut self.dice);
     }
 
     fn come_back(&mut self, who: usize) {
         self.listen();
         let client = &mut self.clients[who];
-        if client.online {
+        if client.line.online {
             return;
         }
         let seen: Vec<_> = client.places.iter().map(|(c, at)| (key_of(*c), *at)).collect();
-        let mut attach = self.stage.knock_again(&client.guest, &seen);
+        let mut attach = self.stage.knock_again(&client.line.guest, &seen);
         attach.principal.subject = subject(who);
-        client.guest = self.stage.enter(attach).expect("nobody is refused");
-        client.online = true;
-        if client.guest.welcome.resumed != ResumeAnswer::Resumed {
+        client.line.again(self.stage.enter(attach).expect("nobody is refused"));
+        if client.line.guest.welcome.resumed != ResumeAnswer::Resumed {
             let wanted = client.wanted.clone();
             wanted.into_iter().for_each(|channel| self.subscribe(who, channel));
         }
@@ -229,10 +223,7 @@ impl Run {
         }
         self.stage.crash(0);
         self.note_stored();
-        for client in &mut self.clients {
-            client.online = false;
-            client.unread.clear();
-        }
+        self.clients.iter_mut().for_each(|client| client.line.cut());
     }
 
     /// A row of one channel goes bad.
@@ -250,20 +241,13 @@ impl Run {
 
     fn listen(&mut self) {
         for client in &mut self.clients {
-            let told = self.stage.events(client.guest.conn);
-            if client.online {
-                client.unread.extend(told);
-                if self.stage.closed(client.guest.conn).is_some() {
-                    client.online = false;
-                    client.unread.clear();
-                }
-            }
+            client.line.listen(&mut self.stage);
         }
     }
 
     fn read(&mut self, who: usize, words: u64) {
         for _ in 0..words {
-            let Some(event) = self.clients[who].unread.pop_front() else { return };
+            let Some(event) = self.clients[who].line.unread.pop_front() else { return };
             self.take(who, event);
         }
     }
@@ -374,8 +358,8 @@ impl Run {
         for round in 0..300 {
             for who in 0..CLIENTS {
                 self.come_back(who);
-                self.stage.allow(self.clients[who].guest.conn, 5_000_000);
-                self.stage.breathe(self.clients[who].guest.conn);
+                self.stage.allow(self.clients[who].line.guest.conn, 5_000_000);
+                self.stage.breathe(self.clients[who].line.guest.conn);
                 if round % 10 == 0 {
                     self.repeat(who);
                 }
@@ -409,7 +393,7 @@ impl Run {
             self.subscribe(CLIENTS, channel);
         }
         for _ in 0..200 {
-            let conn = self.clients[CLIENTS].guest.conn;
+            let conn = self.clients[CLIENTS].line.guest.conn;
             self.stage.allow(conn, 5_000_000);
             self.stage.breathe(conn);
             self.stage.tick();
@@ -442,9 +426,7 @@ fn enter(stage: &mut Stage, who: usize) -> Guest {
 impl Client {
     fn new(guest: Guest) -> Self {
         Self {
-            guest,
-            online: true,
-            unread: VecDeque::new(),
+            line: Line::of(guest),
             places: BTreeMap::new(),
             wanted: BTreeSet::new(),
             unacknowledged: BTreeMap::new(),

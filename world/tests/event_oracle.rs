@@ -4,11 +4,12 @@
 mod session_stage;
 
 use session_stage::dice::Dice;
+use session_stage::line::Line;
 use session_stage::{Guest, Stage, message, scoped};
 use starling_protocol::message::control::{INBOX, ResumeAnswer};
 use starling_protocol::message::events::*;
 use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, MessageId, Offset, SessionId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 const SEEDS: u64 = 60;
 const CLIENTS: usize = 5;
@@ -36,10 +37,7 @@ impl Model {
 }
 
 struct Client {
-    guest: Guest,
-    online: bool,
-    /// Told, and not yet read: lost if the connection is.
-    unread: VecDeque<EventDown>,
+    line: Line,
     /// What it knows of each channel that it follows.
     places: BTreeMap<ChannelKey, ChannelPosition>,
     wanted: BTreeMap<ChannelKey, usize>,
@@ -78,7 +76,7 @@ impl Run {
     }
 
     fn publish(&mut self, who: usize) {
-        let session = self.clients[self.dice.roll(CLIENTS as u64) as usize].guest.session();
+        let session = self.clients[self.dice.roll(CLIENTS as u64) as usize].line.guest.session();
         let (channel, large) = match self.dice.roll(6) {
             0 => (None, 0),
             c @ 1..=2 => (Some(CHANNELS[c as usize - 1]), 0),
@@ -97,8 +95,9 @@ impl Run {
     }
 
     fn offer(&mut self, who: usize, publish: Publish) {
-        if self.clients[who].online {
-            self.stage.event(self.clients[who].guest.conn, EventUp::Publish(Box::new(publish)));
+        if self.clients[who].line.online {
+            self.stage
+                .event(self.clients[who].line.guest.conn, EventUp::Publish(Box::new(publish)));
         }
     }
 
@@ -106,7 +105,7 @@ impl Run {
         let channel = self.dice.roll(CHANNELS.len() as u64) as usize;
         let key = ChannelKey(channel as u32 + 1);
         let client = &mut self.clients[who];
-        if client.online && !client.wanted.contains_key(&key) {
+        if client.line.online && !client.wanted.contains_key(&key) {
             client.wanted.insert(key, channel);
             self.subscribe(who, key, channel);
         }
@@ -116,34 +115,28 @@ impl Run {
         let resume = self.clients[who].places.get(&key).copied();
         let channel = CHANNELS[channel].to_string();
         let ask = EventUp::Subscribe { key, channel, resume, presence: key.0 == 1 };
-        self.stage.event(self.clients[who].guest.conn, ask);
+        self.stage.event(self.clients[who].line.guest.conn, ask);
     }
 
     fn narrow(&mut self, who: usize) {
-        let bytes = [0, 200, 3_000, 40_000, 1_000_000][self.dice.roll(5) as usize];
-        self.stage.allow(self.clients[who].guest.conn, bytes);
+        let bytes = [0, 200, 3_000, 40_000, 1_000_000];
+        self.clients[who].line.narrow(&mut self.stage, &mut self.dice, &bytes);
     }
 
     /// The connection breaks; what was not read is lost.
     fn lose(&mut self, who: usize) {
-        let client = &mut self.clients[who];
-        client.online = false;
-        client.unread.clear();
-        if self.dice.roll(2) == 0 {
-            self.stage.detach(client.guest.conn);
-        }
+        self.clients[who].line.lose(&mut self.stage, &mut self.dice);
     }
 
     fn resume(&mut self, who: usize) {
         self.listen();
         let client = &mut self.clients[who];
-        if client.online {
+        if client.line.online {
             return;
         }
         let seen: Vec<_> = client.places.iter().map(|(k, p)| (*k, *p)).collect();
-        client.guest = self.stage.resume(&client.guest, &seen);
-        assert_eq!(client.guest.welcome.resumed, ResumeAnswer::Resumed);
-        client.online = true;
+        client.line.again(self.stage.resume(&client.line.guest, &seen));
+        assert_eq!(client.line.guest.welcome.resumed, ResumeAnswer::Resumed);
         let again: Vec<_> = client.unacknowledged.values().cloned().collect();
         again.into_iter().for_each(|publish| self.offer(who, publish));
     }
@@ -151,20 +144,13 @@ impl Run {
     /// Takes what was written; a connection that the world closed is lost.
     fn listen(&mut self) {
         for client in &mut self.clients {
-            let told = self.stage.events(client.guest.conn);
-            if client.online {
-                client.unread.extend(told);
-                if self.stage.closed(client.guest.conn).is_some() {
-                    client.online = false;
-                    client.unread.clear();
-                }
-            }
+            client.line.listen(&mut self.stage);
         }
     }
 
     fn read(&mut self, who: usize, words: u64) {
         for _ in 0..words {
-            let Some(event) = self.clients[who].unread.pop_front() else { return };
+            let Some(event) = self.clients[who].line.unread.pop_front() else { return };
             self.clients[who].take(event, &mut self.model);
         }
     }
@@ -174,7 +160,7 @@ impl Run {
         for round in 0..400 {
             for who in 0..CLIENTS {
                 self.resume(who);
-                self.stage.allow(self.clients[who].guest.conn, 5_000_000);
+                self.stage.allow(self.clients[who].line.guest.conn, 5_000_000);
                 if round % 20 == 0 {
                     let again: Vec<_> =
                         self.clients[who].unacknowledged.values().cloned().collect();
@@ -199,9 +185,7 @@ impl Client {
     fn new(guest: Guest) -> Self {
         let start = ChannelPosition { epoch: guest.welcome.epoch, offset: Offset(0) };
         Self {
-            guest,
-            online: true,
-            unread: VecDeque::new(),
+            line: Line::of(guest),
             places: BTreeMap::from([(INBOX, start)]),
             wanted: BTreeMap::new(),
             unacknowledged: BTreeMap::new(),
@@ -212,7 +196,7 @@ impl Client {
 
     fn channel(&self, key: ChannelKey) -> String {
         match key {
-            INBOX => format!("inbox of {}", self.guest.session().0),
+            INBOX => format!("inbox of {}", self.line.guest.session().0),
             key => CHANNELS[key.0 as usize - 1].into(),
         }
     }
@@ -246,7 +230,7 @@ impl Client {
                     Receipt::Channel(at),
                 ) = (publish, receipt)
                 {
-                    model.learn(&channel, at, self.guest.session(), message);
+                    model.learn(&channel, at, self.line.guest.session(), message);
                 }
             }
             EventDown::PublishRefused { .. } | EventDown::Tops { .. } => {}

@@ -3,6 +3,7 @@
 
 pub mod dice;
 pub mod disk;
+pub mod line;
 
 use disk::Disk;
 use starling_protocol::close::CloseCode;
