@@ -5,7 +5,7 @@ use starling_protocol::close::CloseCode;
 use starling_tests::house::arrows::{self, ARROWS, Imports};
 use starling_tests::house::sources::{self, Rule};
 use starling_tests::house::tree::{File, files, root};
-use starling_tests::house::{Breach, clocks, documents, status};
+use starling_tests::house::{Breach, clocks, documents, faults, status};
 
 fn house() -> Vec<File> {
     files(&root()).expect("the workspace can be listed")
@@ -338,4 +338,26 @@ fn a_stale_page_and_a_promise_that_nobody_tests_are_found() {
     assert_eq!(fresh_but(&house).len(), 1);
     house[1].text.clear();
     assert_eq!(fresh_but(&house).len(), 2, "and tests of one kind only cite it");
+}
+
+#[test]
+fn every_fault_has_a_test() {
+    let house = house();
+    let page = house.iter().find(|file| file.path == faults::PAGE).expect("there is a table");
+    in_order(faults::are_tested(page, &house));
+}
+
+#[test]
+fn a_fault_without_a_test_and_a_test_that_is_not_there_are_found() {
+    let rows = faults::FAULTS.iter().map(|fault| format!("| {fault} | it | `a/b.rs::it_is` | |\n"));
+    let rows: String = rows.collect();
+    let check = |page: &str, code: &str| {
+        let house = [File::new("a/b.rs", code)];
+        faults::are_tested(&File::new(faults::PAGE, page), &house).len()
+    };
+    let test = "#[test]\n#[cfg(unix)]\nfn it_is() {}\n";
+    assert_eq!(check(&rows, test), 0);
+    assert_eq!(check(&rows, "fn it_is() {}\n"), faults::FAULTS.len(), "it is no test");
+    assert_eq!(check(&rows.replace("| 7 |", "| 77 |"), test), 1, "there is no row");
+    assert_eq!(check(&rows.replacen("`a/b.rs::it_is`", "by eye", 1), test), 1, "no test is named");
 }

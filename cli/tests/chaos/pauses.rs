@@ -121,3 +121,61 @@ fn a_server_that_begins_at_another_time_forgets_nothing() {
     assert_eq!(cast.resets_and_gaps(), (2, 0), "each begins once; {cast}");
     eprintln!("begun at other times: {cast}");
 }
+
+/// A part of one core for a process; `None` where this process may not say so.
+struct Share(PathBuf);
+
+impl Share {
+    fn of(process: u32, percent: u32) -> Option<Self> {
+        let name = format!("/sys/fs/cgroup/cpu/starling-chaos-{}", std::process::id());
+        std::fs::create_dir(&name).ok()?;
+        let share = Self(name.into());
+        share.says("cpu.cfs_quota_us", &(percent * 1_000).to_string())?;
+        share.says("cgroup.procs", &process.to_string())?;
+        Some(share)
+    }
+
+    fn says(&self, name: &str, value: &str) -> Option<()> {
+        std::fs::write(self.0.join(name), value).ok()
+    }
+
+    fn is_all(&self) {
+        self.says("cpu.cfs_quota_us", "-1").expect("it was said before");
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        // It stays while the process is in it, which ends after this: put back first.
+        let processes = std::fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
+        for process in processes.lines() {
+            let _gone = std::fs::write("/sys/fs/cgroup/cpu/cgroup.procs", process);
+        }
+        let _kept = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// Fault 53: 30 % of one core for many clients, then all of it again.
+#[test]
+fn a_third_of_a_core_loses_nothing() {
+    let room = Room::new();
+    let server = Server::start(&room.args());
+    let mut cast = Cast::gather(server.address(), 12, 30);
+    let beginning = cast.beginning();
+    let Some(share) = Share::of(server.id(), 30) else {
+        return eprintln!("skipped: this process may not limit another");
+    };
+    let skipped = || server.number("starling_tick_skipped_total{world=\"yard\"}");
+    cast.publish(true);
+    cast.pass(Duration::from_secs(8));
+    let (acked, before) = (cast.ledger.acked(), skipped());
+    assert!(acked > 0, "{cast}");
+    share.is_all();
+    cast.until("it is well again", |cast| cast.ledger.acked() > 2 * acked && cast.is_together());
+    cast.judge(server.address(), beginning);
+    assert_eq!(cast.resets_and_gaps(), (30, 0), "each begins once; {cast}");
+    eprintln!(
+        "a third of a core: {acked} in 8 s, left out {before:?}, then {:?}: {cast}",
+        skipped()
+    );
+}

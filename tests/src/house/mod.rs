@@ -6,6 +6,7 @@
 pub mod arrows;
 pub mod clocks;
 pub mod documents;
+pub mod faults;
 pub mod sources;
 pub mod status;
 pub mod tokens;
