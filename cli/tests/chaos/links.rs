@@ -1,11 +1,15 @@
 //! Faults of the way between: what is lost, doubled, damaged, held back, cut and moved there changes
 //! nothing of what is acknowledged and heard (P4, P6, P7).
 
-use crate::cast::Cast;
+use crate::cast::{CHANNEL, Cast, WORLD};
 use crate::relay::{Orders, Relay};
 use crate::server::Server;
-use crate::{Dice, rounds, seed};
-use std::time::Duration;
+use crate::{Dice, PATIENCE, rounds, seed};
+use starling_client::net::{Client, MonotonicClock};
+use starling_client::{ClientEvent, ConnectOptions, SubscribeOptions};
+use starling_protocol::units::SessionId;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 const SERVE: [&str; 2] = ["--world", "yard=metric,profile=game"];
 
@@ -102,4 +106,86 @@ fn packets_of_the_past_come_once_more() {
         orders.replay = dice.between(50, 200) as u32;
     });
     assert_eq!(cast.reconnects, 0, "{cast}");
+}
+
+/// Fault 4: a whole cut of less than the presence time is nobody's leave, a longer one is one leave and one
+/// return.
+#[test]
+fn a_cut_of_nine_seconds_is_no_leave_and_one_of_eleven_is_one() {
+    let server = Server::start(&SERVE);
+    let relay = Relay::start(server.address(), "delay=5ms", seed());
+    let mut watched = Watched::new(&server, relay.address);
+    for (seconds, changes) in [(9, 0), (11, 2)] {
+        let before = watched.changes;
+        let cut = |orders: &mut Orders, is: bool| {
+            (orders.no_way_up, orders.no_way_down) = (is, is);
+        };
+        cut(&mut relay.order(), true);
+        watched.pass(Duration::from_secs(seconds));
+        cut(&mut relay.order(), false);
+        watched.pass(Duration::from_secs(6));
+        assert_eq!(watched.changes - before, changes, "{seconds} s");
+        eprintln!("cut for {seconds} s: {} changes", watched.changes - before);
+    }
+}
+
+/// One who follows a channel from behind the relay, and one who watches who does.
+struct Watched {
+    clock: MonotonicClock,
+    watcher: Client,
+    away: Client,
+    name: SessionId,
+    changes: u32,
+}
+
+impl Watched {
+    fn new(server: &Server, relay: SocketAddr) -> Self {
+        let clock = MonotonicClock::start();
+        let connect = |at| {
+            let options = ConnectOptions::new(WORLD);
+            Client::connect(clock.now(), &Server::place(at), options).expect("it can be tried")
+        };
+        let (mut watcher, plain) = (connect(server.address()), SubscribeOptions::default);
+        watcher.subscribe(&format!("presence/{CHANNEL}"), plain()).expect("the first");
+        let (deadline, mut ready) = (Instant::now() + PATIENCE, false);
+        while !ready {
+            assert!(Instant::now() < deadline, "the list does not come");
+            watcher.advance(clock.now());
+            while let Some(event) = watcher.poll_event() {
+                ready |= matches!(event, ClientEvent::Members { .. });
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let mut away = connect(relay);
+        away.subscribe(CHANNEL, SubscribeOptions { presence: true, ..plain() }).expect("the first");
+        while away.welcome().is_none() {
+            assert!(Instant::now() < deadline, "nobody comes");
+            away.advance(clock.now());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let name = away.welcome().map_or(SessionId(0), |welcome| welcome.session);
+        let mut all = Self { clock, watcher, away, name, changes: 0 };
+        while all.changes == 0 {
+            assert!(Instant::now() < deadline, "nobody is told of who came");
+            all.pass(Duration::from_millis(20));
+        }
+        all
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.away.advance(self.clock.now());
+            while self.away.poll_event().is_some() {}
+            self.watcher.advance(self.clock.now());
+            while let Some(event) = self.watcher.poll_event() {
+                self.changes += u32::from(match event {
+                    ClientEvent::Joined { member, .. } => member.session == self.name,
+                    ClientEvent::Left { session, .. } => session == self.name,
+                    _ => false,
+                });
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
 }

@@ -48,8 +48,9 @@ use uplink::Uplink;
 /// The connection did not come about within this time, or the Welcome not within as much again.
 const DIAL_NS_MAX: u64 = 10 * Nanos::SECOND;
 /// The first of several attempts, and a second connection, have so long or a few round trips: what
-/// began while the path was cut asks ever more seldom, and another attempt begins with asking at once.
-const DIAL_NS_MIN: u64 = 5 * Nanos::SECOND / 2;
+/// began while the path was cut asks ever more seldom, and another attempt begins with asking at once. Not
+/// less: in a storm a handshake takes seconds, and one that is given up has cost the server as much.
+const DIAL_NS_MIN: u64 = 5 * Nanos::SECOND;
 /// Round trips that a handshake may take where some of it is lost.
 const DIAL_ROUND_TRIPS: u64 = 8;
 /// A session that stood for less is lost again too soon for its back-off to begin anew.

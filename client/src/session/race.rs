@@ -92,10 +92,19 @@ impl Session {
         Some(at.max(self.race.not_before))
     }
 
-    /// When the connection is given up for its silence. A race comes first, where there can be one.
+    /// When the connection is given up for its silence. A race comes first, where there can be one; and
+    /// while the server counts this session as present, the old path may come back sooner than another
+    /// connection is made: what is sent there is heard at once (P8).
     pub(super) fn silent_at(&self) -> Option<Nanos> {
         let race = self.race_at().filter(|_| !self.race.lost);
-        self.lost_at().max(race).filter(|_| self.heartbeat_at().is_some())
+        let present = self.present_until().filter(|_| self.options.reconnect.race);
+        self.lost_at().max(race).max(present).filter(|_| self.heartbeat_at().is_some())
+    }
+
+    /// Who is silent for longer has left.
+    fn present_until(&self) -> Option<Nanos> {
+        let presence_ms = self.welcome.as_ref()?.presence_ms;
+        Some(self.last_heard + u64::from(presence_ms) * Nanos::MILLISECOND)
     }
 
     /// When the silence is too long for a server that owes heartbeats.
