@@ -12,6 +12,7 @@ pub mod frame;
 pub mod limits;
 pub mod message;
 pub mod motion;
+pub mod planted;
 pub mod sample;
 pub mod schema;
 pub mod snapshot;

@@ -21,6 +21,7 @@ use crate::session::{Session, SessionIdx};
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::MEMBER_DATA_BYTES_MAX;
 use starling_protocol::message::events::{Action, Member, MemberState, Publisher};
+use starling_protocol::planted::{self, Bug};
 use std::sync::Arc;
 
 /// How a session is here.
@@ -161,6 +162,9 @@ impl World {
         let id = self.sessions[idx].id;
         if self.members(list).is_some_and(|members| members.remove(id)) {
             self.counters.presence_leaves += 1;
+            if planted::is(Bug::MemberStays) {
+                return;
+            }
             self.note_in(list, idx, Action::Leave);
         }
     }

@@ -9,6 +9,7 @@ use starling_protocol::limits::{
 use starling_protocol::message::events::{
     Action, Annotate, EventUp, NoteRule, Publish, Receipt, Scope,
 };
+use starling_protocol::planted::{self, Bug};
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{MessageId, Offset};
 use std::collections::VecDeque;
@@ -305,6 +306,14 @@ impl Publishes {
     /// The same session goes on: everything without an answer is sent again.
     pub(crate) fn resume(&mut self) {
         self.pending.iter_mut().for_each(|p| p.sent = false);
+        if planted::is(Bug::NewMessageId) {
+            for pending in &mut self.pending {
+                if let EventUp::Publish(publish) = &mut pending.request {
+                    publish.message.0 ^= 1 << 63;
+                    pending.message = publish.message;
+                }
+            }
+        }
     }
 
     /// Another session begins: what was sent in the old one cannot be repeated safely, because

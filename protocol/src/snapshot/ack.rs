@@ -1,6 +1,7 @@
 //! Which snapshot datagrams have arrived, as a client keeps it.
 
 use crate::limits::{ACK_BITS, FOLD_TICKS};
+use crate::planted::{self, Bug};
 use crate::units::Tick;
 use crate::uplink::Ack;
 
@@ -45,6 +46,9 @@ impl AckState {
                     Some(ahead) if u32::from(ahead) == ACK_BITS => 1 << (ACK_BITS - 1),
                     _ => 0,
                 };
+                if planted::is(Bug::AckLost) {
+                    self.bits |= 1;
+                }
                 self.newest = Some((tick, sequence));
             }
             Place::Newest | Place::Unknown => {}

@@ -13,6 +13,7 @@
 use super::SnapshotError;
 use crate::bits::{BitReader, BitWriter};
 use crate::motion::{FixState, Knot, TrackKind, add_residual, from_index, index, residual};
+use crate::planted::{self, Bug};
 use crate::sample::Orientation;
 use crate::schema::OrientationKind;
 use crate::space::{IPos, Space};
@@ -190,7 +191,8 @@ fn read_fix(
 const OUT_OF_RANGE: SnapshotError = SnapshotError::Malformed("a position out of range");
 
 fn read_position(bits: &mut BitReader<'_>, space: Space) -> Result<IPos, SnapshotError> {
-    let index = [bits.signed()?, bits.signed()?, bits.signed()?];
+    let off = if planted::is(Bug::PlaceOff) { 62 } else { 0 };
+    let index = [bits.signed()? + off, bits.signed()?, bits.signed()?];
     from_index(space, index).ok_or(OUT_OF_RANGE)
 }
 

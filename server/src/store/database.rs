@@ -14,6 +14,7 @@ use redb::{
     CommitError, Database as Redb, DatabaseError, Durability, ReadableDatabase, StorageBackend,
     StorageError, TableDefinition, TableError, TransactionError, WriteTransaction,
 };
+use starling_protocol::planted::{self, Bug};
 use starling_world::journal::{Change, RowRange, Rows};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -233,7 +234,8 @@ impl Opened {
         {
             let mut rows = write.open_table(ROWS)?;
             for group in groups {
-                for change in &group.changes {
+                let cut = usize::from(planted::is(Bug::CommitCut) && group.changes.len() > 3);
+                for change in &group.changes[..group.changes.len() - cut] {
                     match change {
                         Change::Put { table, key, value } => {
                             let place = row::place(&group.world, *table, key);
@@ -384,6 +386,9 @@ impl StorageBackend for Backend {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        if planted::is(Bug::SyncSkipped) {
+            return Ok(());
+        }
         // A sync that finds no room has lost something: that is no full disk, but a failed one.
         self.note(self.disk.sync(), None)
     }

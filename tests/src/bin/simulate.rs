@@ -4,6 +4,7 @@
 //! cargo run --release -p starling-tests --bin simulate -- --seeds 1000..2000
 //! cargo run --release -p starling-tests --bin simulate -- --seeds 0..5000 --core --twice
 //! cargo run --release -p starling-tests --bin simulate -- --options "whole seed=7 clients=3"
+//! cargo run --release -p starling-tests --features planted --bin simulate -- --planted all
 //! ```
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "it is run to be read")]
@@ -24,15 +25,26 @@ struct Arguments {
     level: Level,
     twice: bool,
     options: Option<Options>,
+    /// The bug to plant, or `all`.
+    planted: Option<String>,
 }
 
 fn arguments() -> Result<Arguments> {
-    let mut read = Arguments { seeds: 0..100, level: Level::Whole, twice: false, options: None };
+    let mut read = Arguments {
+        seeds: 0..100,
+        level: Level::Whole,
+        twice: false,
+        options: None,
+        planted: None,
+    };
     let mut given = std::env::args().skip(1);
     while let Some(word) = given.next() {
         match word.as_str() {
             "--core" => read.level = Level::Core,
             "--twice" => read.twice = true,
+            "--planted" => {
+                read.planted = Some(given.next().context("--planted wants all, or a bug")?)
+            }
             "--seeds" => {
                 let text = given.next().context("--seeds wants 1000..2000")?;
                 let (from, to) = text.split_once("..").context("seeds are given as 1000..2000")?;
@@ -59,7 +71,10 @@ fn main() -> ExitCode {
 }
 
 fn work() -> Result<()> {
-    let Arguments { seeds: range, level, twice, options } = arguments()?;
+    let Arguments { seeds: range, level, twice, options, planted } = arguments()?;
+    if let Some(bug) = planted {
+        return find_planted(&bug);
+    }
     if let Some(options) = options {
         return one(&options);
     }
@@ -96,4 +111,37 @@ fn one(options: &Options) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// After how many seeds each planted bug was found.
+#[cfg(feature = "planted")]
+fn find_planted(name: &str) -> Result<()> {
+    use starling_protocol::planted::{Bug, plant};
+    const SEEDS_MAX: u64 = 2_000;
+    const BATCH: u64 = 20;
+    let wanted = |bug: &Bug| name == "all" || name == format!("{bug:?}");
+    let mut missed = 0;
+    for bug in Bug::ALL.into_iter().filter(wanted) {
+        let found = (0..SEEDS_MAX / BATCH).find_map(|batch| {
+            plant(Some(bug));
+            let report = seeds(Level::Whole, batch * BATCH..(batch + 1) * BATCH, false);
+            plant(None);
+            // What fails without it shows nothing of it.
+            report.failures.into_iter().find(|failure| judge(&failure.options, false).is_ok())
+        });
+        missed += u32::from(found.is_none());
+        match found {
+            Some(found) => println!("| `{bug:?}` | {} | {} |", found.options.seed, found.words),
+            None => println!("| `{bug:?}` | not in {SEEDS_MAX} | |"),
+        }
+    }
+    if missed > 0 {
+        bail!("{missed} planted bugs were not found");
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "planted"))]
+fn find_planted(_: &str) -> Result<()> {
+    bail!("no bug can be planted: build with `--features planted`")
 }

@@ -39,6 +39,8 @@ pub(crate) struct Stable {
     within: Arc<Mutex<Within>>,
     /// The commit that was made last is at work until then, by the server's clock.
     busy_until: Nanos,
+    /// How long the store's work took since the server was polled.
+    took_ns: Arc<AtomicU64>,
     ops: u64,
 }
 
@@ -60,6 +62,7 @@ impl Stable {
             )),
             within: Arc::default(),
             busy_until: Nanos(0),
+            took_ns: Arc::default(),
             ops: 0,
         })
     }
@@ -72,10 +75,13 @@ impl Stable {
     /// How long the store's work takes.
     pub(crate) fn takes(&mut self) -> Takes {
         let (dice, slowest_ns) = (Mutex::new(self.dice.fork(1)), Arc::clone(&self.slowest_ns));
+        let took_ns = Arc::clone(&self.took_ns);
         Box::new(move || {
             let mut dice = dice.lock().unwrap_or_else(PoisonError::into_inner);
             let (slow, slowest_ns) = (dice.chance(0.2), slowest_ns.load(Ordering::Relaxed));
-            QUICK_NS + if slow { dice.below(slowest_ns + 1) } else { 0 }
+            let takes_ns = QUICK_NS + if slow { dice.below(slowest_ns + 1) } else { 0 };
+            took_ns.store(takes_ns, Ordering::Relaxed);
+            takes_ns
         })
     }
 
@@ -107,10 +113,11 @@ impl Stable {
         self.ops = self.disk.ops();
     }
 
-    /// It was polled: if it wrote, the store is busy until its news are due.
-    pub(crate) fn after_poll(&mut self, news_due: Option<Nanos>) {
+    /// It was polled at this time of its clock: if it wrote, the disk is busy for as long as that
+    /// took, whatever the server says meanwhile.
+    pub(crate) fn after_poll(&mut self, now: Nanos) {
         if self.disk.ops() > self.ops {
-            self.busy_until = news_due.unwrap_or_default();
+            self.busy_until = now + self.took_ns.load(Ordering::Relaxed);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::dice::Dice;
 use super::hearing::Hearing;
+use super::lobby::Lobby;
 use super::orbit::Orbit;
 use super::witness::{CueReach, RADIUS_M, Told, Witness};
 use starling_client::net::{ClientIndex, Pilot};
@@ -14,7 +15,7 @@ use starling_protocol::message::control::ResumeAnswer;
 use starling_protocol::message::events::{Answer, Scope};
 use starling_protocol::message::interest::{Interest, Shape};
 use starling_protocol::units::{
-    ChannelKey, ChannelPosition, EntityId, Epoch, MessageId, Nanos, Offset, Slot,
+    ChannelKey, ChannelPosition, EntityId, Epoch, MessageId, Nanos, Offset, SessionId, Slot,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) const CHANNELS: [&str; 3] = ["chat/all", "chat/red", "scores"];
 /// Those that outlive the server, where there is a store.
 pub(crate) const DURABLE: [&str; 2] = ["chat/red", "scores"];
+/// The one that keeps little.
+pub(crate) const BRIEF: &str = "chat/all";
+/// Of so many actions one takes a client in or out of the lobby, too.
+const LOBBY_TURNS: u64 = 8;
 /// Ticks for which a cue of the simulation lives.
 const CUE_LIFE: u8 = 4;
 
@@ -34,12 +39,15 @@ pub(crate) struct Bird {
     channels: BTreeMap<ChannelKey, String>,
     publishes: BTreeMap<MessageId, String>,
     hearing: Hearing,
+    pub(crate) lobby: Lobby,
     /// The life of the world that its session is of.
     epoch: Epoch,
     /// It breaks the protocol: what it says it was told is of no account.
     rogue: bool,
     /// It is in, and has been for long enough to hear what is for everyone.
     pub(crate) listens: bool,
+    /// The life of the world that it came into last.
+    joined: Option<Epoch>,
     /// It has heard something since this was last set to false: its path works.
     pub(crate) hears: bool,
 }
@@ -53,9 +61,11 @@ impl Bird {
             channels: BTreeMap::new(),
             publishes: BTreeMap::new(),
             hearing: Hearing::default(),
+            lobby: Lobby::default(),
             epoch: Epoch::default(),
             rogue,
             listens: false,
+            joined: None,
             hears: false,
         }
     }
@@ -96,6 +106,7 @@ impl Flock {
             let key = session.subscribe(channel, SubscribeOptions::default());
             bird.channels.insert(key.expect("a sound subscription"), channel.into());
         }
+        bird.lobby = Lobby::open(session);
     }
 
     /// One more client comes, to read durable channels from their first event; `false` where there
@@ -129,6 +140,9 @@ impl Flock {
         // So large that nobody hits upon it who spoils the bytes of another.
         let id = bird.dice.next();
         let payload = id.to_le_bytes();
+        if id.is_multiple_of(LOBBY_TURNS) {
+            bird.lobby.turn(session);
+        }
         match bird.dice.below(8) {
             0..=3 => {
                 let channel = CHANNELS[bird.dice.below(CHANNELS.len() as u64) as usize];
@@ -178,6 +192,18 @@ impl Flock {
         });
     }
 
+    /// P8, at the end: everyone knows who is in the lobby. `sessions` are those of honest clients.
+    pub(crate) fn judge_lobby(&mut self, sessions: &[SessionId]) {
+        let all = sessions.iter().zip(&self.birds);
+        let all: Vec<_> = all.map(|(id, bird)| (*id, bird.lobby.seat.is_some())).collect();
+        for (client, bird) in self.birds[..sessions.len()].iter().enumerate() {
+            self.witness.checks.lobbies += 1;
+            if let Some(words) = bird.lobby.judge(&all) {
+                self.witness.broken.push(format!("{words}, client {client} knows"));
+            }
+        }
+    }
+
     /// Looks for what was acknowledged, at the end of a run.
     pub(crate) fn end(&mut self) {
         for (client, bird) in self.birds.iter().enumerate().filter(|(_, bird)| !bird.rogue) {
@@ -214,6 +240,12 @@ impl Flock {
     fn joined(&mut self, client: usize, session: &Session, resumed: bool) {
         self.witness.reconnected(client);
         self.enters(client, session);
+        // Within a life of the world nothing is lost that a resume would need.
+        let Bird { epoch, joined, .. } = &mut self.birds[client];
+        if joined.replace(*epoch) == Some(*epoch) && !resumed {
+            let words = format!("P11 client {client} has another session in {epoch:?}");
+            self.witness.broken.push(words);
+        }
         if !resumed {
             self.witness.forgets_inbox(client);
         }
@@ -262,11 +294,13 @@ impl Pilot for Flock {
         let mut view = BTreeSet::<EntityId>::new();
         let mut sum = 0;
         for entity in table.slots().filter_map(|slot| table.entity(slot)) {
-            view.insert(entity.entity);
-            let Some(copy) = table.position(entity.slot, heard.tick) else { continue };
-            let state = entity.state.tick();
             // Of what a narrow link left out nothing was said.
             let said = table.covered(entity.slot).is_some_and(|covered| covered >= heard.tick);
+            if said {
+                view.insert(entity.entity);
+            }
+            let Some(copy) = table.position(entity.slot, heard.tick) else { continue };
+            let state = entity.state.tick();
             if said {
                 self.witness.position(client, entity.entity, heard.tick, state, copy);
             }
@@ -285,10 +319,21 @@ impl Pilot for Flock {
             return self.note(client, 1);
         }
         let bird = &mut self.birds[client];
+        if let Some(wrong) = bird.lobby.hear(session, &event) {
+            let told = wrong.into_iter().map(|words| format!("{words}, client {client} was told"));
+            self.witness.broken.extend(told);
+            return self.note(client, 4);
+        }
         match event {
             ClientEvent::Subscribed { key, answer: Answer::Reset(position) } => {
+                // What a server said last may be heard when the next one runs.
+                let late = bird.epoch != self.witness.epoch();
                 let channel = bird.channels.get(&key).map_or("", String::as_str);
-                self.witness.starts(client, key, channel, position);
+                if late {
+                    self.witness.starts_late(client, key, position);
+                } else {
+                    self.witness.starts(client, key, channel, position);
+                }
             }
             ClientEvent::Delivered(event) => {
                 let inbox = format!("inbox of {client} in life {}", bird.epoch.0);

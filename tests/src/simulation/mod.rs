@@ -9,6 +9,7 @@ mod dice;
 mod disk;
 mod flock;
 mod hearing;
+mod lobby;
 mod medium;
 mod net;
 mod options;

@@ -7,6 +7,9 @@ use super::dice::Dice;
 use std::fmt;
 use std::str::FromStr;
 
+/// Within the day for which events of durable channels are kept, however often it jumps.
+const WALL_MINUTES: u64 = 4 * 60;
+
 /// How much of the system a run is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -92,6 +95,8 @@ knobs! {
     Store = "store", 0;
     /// Longest time that a commit takes, in milliseconds.
     SyncMs = "sync-ms", 0;
+    /// Longest jump of the wall clock between two lives of the server, in minutes.
+    WallMinutes = "wall-minutes", 0;
     /// Times that the power goes.
     PowerLosses = "power-losses", 0;
 }
@@ -163,6 +168,7 @@ impl Options {
             Knob::Mtu,
             Knob::Store,
             Knob::SyncMs,
+            Knob::WallMinutes,
         ];
         Knob::ALL.iter().all(|knob| calm.contains(knob) || self.get(*knob) == knob.least())
     }
@@ -247,6 +253,9 @@ impl Options {
         if dice.chance(0.67) {
             let slowest_ms = if whole { 2_000.0 } else { 200.0 };
             self.set(Knob::SyncMs, (slowest_ms * wild * dice.unit()) as u32);
+        }
+        if wild > 0.0 && dice.chance(0.5) {
+            self.set(Knob::WallMinutes, 1 + dice.below(WALL_MINUTES) as u32);
         }
         if whole && wild > 0.0 && dice.chance(0.5) {
             self.set(Knob::PowerLosses, 1 + dice.below(2) as u32);

@@ -16,7 +16,6 @@ use starling_client::net::{ClientIndex, Clients};
 use starling_client::{ConnectOptions, Session, SessionState};
 use starling_protocol::units::{EntityId, Nanos, SessionId};
 use starling_server::stepped::Stepped;
-use starling_server::store::Keeper;
 use std::collections::{BTreeMap, VecDeque};
 
 const WORLD: &str = "sim";
@@ -131,6 +130,9 @@ pub(crate) fn run<M: Medium>(options: &Options) -> Outcome {
         stage.now = stage.next_moment();
     }
     let whole = stage.is_whole();
+    if whole {
+        stage.judge_lobby();
+    }
     stage.audit();
     stage.finish(whole)
 }
@@ -213,7 +215,7 @@ impl<M: Medium> Stage<M> {
         }
         server.poll(local);
         if let Some(stable) = &mut self.stable {
-            stable.after_poll(server.keeper().and_then(Keeper::next_due));
+            stable.after_poll(local);
         }
         self.look_at_server();
         self.take_down();
@@ -386,6 +388,13 @@ impl<M: Medium> Stage<M> {
 
     fn is_whole(&self) -> bool {
         self.seats.iter().filter(|seat| !seat.rogue).all(|seat| seat.whole_for >= WHOLE_NS)
+    }
+
+    fn judge_lobby(&mut self) {
+        let honest = (0..self.seats.len()).filter(|client| !self.seats[*client].rogue);
+        let welcome = honest.filter_map(|client| self.session(client)?.welcome());
+        let sessions: Vec<_> = welcome.map(|welcome| welcome.session).collect();
+        self.flock.judge_lobby(&sessions);
     }
 
     fn finish(mut self, whole: bool) -> Outcome {

@@ -93,6 +93,8 @@ pub struct Checks {
     pub kept: u64,
     /// Ends of durable channels that were read from their first event.
     pub audits: u64,
+    /// Clients that knew at the end who was in the lobby.
+    pub lobbies: u64,
     /// The longest time from the end of the faults until a client was in again, in milliseconds.
     pub slowest_ms: u64,
 }
@@ -110,6 +112,7 @@ impl Checks {
         self.ends += other.ends;
         self.kept += other.kept;
         self.audits += other.audits;
+        self.lobbies += other.lobbies;
         self.slowest_ms = self.slowest_ms.max(other.slowest_ms);
     }
 }
@@ -268,6 +271,17 @@ impl Witness {
         self.lives.insert(channel.into(), after.epoch);
         let from = self.heard_from.entry((channel.into(), after.epoch)).or_insert(first);
         *from = (*from).min(first);
+    }
+
+    /// A subscription started in a life of the world that is over.
+    pub(crate) fn starts_late(
+        &mut self,
+        client: ClientNo,
+        key: ChannelKey,
+        after: ChannelPosition,
+    ) {
+        let first = Offset(after.offset.0 + 1);
+        self.next.insert((client, key), ChannelPosition { offset: first, ..after });
     }
 
     /// What came to a session that is no more.

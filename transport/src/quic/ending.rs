@@ -2,6 +2,7 @@
 
 use quinn_proto::{ConnectionError, TransportErrorCode, VarInt};
 use starling_protocol::close::CloseCode;
+use starling_protocol::planted::{self, Bug};
 
 /// Characters of a peer's reason that are kept.
 const REASON_CHARS_MAX: usize = 120;
@@ -26,6 +27,7 @@ pub(crate) fn explain(error: &ConnectionError) -> (CloseCode, String) {
         ConnectionError::ConnectionClosed(close) => closed_by_peer(close.error_code),
         ConnectionError::TransportError(error) => failed_here(error.code),
         ConnectionError::VersionMismatch => CloseCode::VERSION,
+        ConnectionError::Reset if planted::is(Bug::CodeWrong) => CloseCode::PROTOCOL_ERROR,
         ConnectionError::TimedOut | ConnectionError::Reset => CloseCode::LOST,
         ConnectionError::LocallyClosed => CloseCode::GOODBYE,
         ConnectionError::CidsExhausted => CloseCode::INTERNAL,

@@ -2,6 +2,7 @@
 
 use super::policy::ChannelPolicy;
 use starling_protocol::message::events::{Action, Answer, Event, EventTail, Publisher};
+use starling_protocol::planted::{self, Bug};
 use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, MessageId, Offset, Tick};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -283,7 +284,12 @@ impl Log {
         if seen.offset > top {
             return self.reset_to(top);
         }
-        Start { answer: Answer::Resumed, after: seen.offset }
+        let after = match seen.offset {
+            Offset(offset) if planted::is(Bug::ResumeSkips) => Offset((offset + 1).min(top.0)),
+            Offset(offset) if planted::is(Bug::ResumeRepeats) => Offset(offset.saturating_sub(1)),
+            offset => offset,
+        };
+        Start { answer: Answer::Resumed, after }
     }
 
     /// Is everything after this offset kept?

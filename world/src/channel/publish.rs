@@ -13,6 +13,7 @@ use starling_protocol::close::{CloseCode, Retry};
 use starling_protocol::limits::{CHANNEL_NAME_BYTES_MAX, EVENT_BYTES_MAX};
 use starling_protocol::message::control::INBOX;
 use starling_protocol::message::events::{Action, EventDown, Publish, Publisher, Receipt, Scope};
+use starling_protocol::planted::{self, Bug};
 use starling_protocol::units::{ChannelPosition, MessageId, Offset};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -85,6 +86,9 @@ impl World {
         message: MessageId,
         content: u64,
     ) -> Option<Result<Accepted, Refusal>> {
+        if planted::is(Bug::PublishTwice) {
+            return None;
+        }
         if let Some(receipt) = self.sessions[idx].repeats.find(message, self.now) {
             return Some(Ok(Accepted::Now(receipt)));
         }
@@ -143,7 +147,10 @@ impl World {
         self.counters.events_accepted += 1;
         if self.channels[channel].kept.is_some() {
             let asked = self.asked(idx, message);
-            self.append_unseen(channel, record, asked);
+            let at = self.append_unseen(channel, record, asked);
+            if planted::is(Bug::AckEarly) {
+                return Accepted::Now(Receipt::Channel(at));
+            }
             return Accepted::OnceKept;
         }
         let receipt = Receipt::Channel(self.append(channel, record));

@@ -97,6 +97,9 @@ impl World {
                 start.answer = Answer::Reset(base);
             }
             self.begin(idx, key, source, start);
+            if let Some(subscription) = self.sessions[idx].subscriptions.get_mut(key) {
+                subscription.unnamed = named.is_none();
+            }
         }
         self.tell_unknown(idx, seen);
     }
@@ -153,6 +156,7 @@ impl World {
         if self.channels[channel].is_damaged() {
             return Err(CloseCode::STORE_DAMAGED);
         }
+        self.end_unnamed(idx, request.key, channel);
         self.check_key(idx, request.key, channel)?;
         if request.presence {
             self.check_room(idx, &request.channel)?;
@@ -175,6 +179,18 @@ impl World {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A client that ended a subscription while it was away, or just before the process died, may
+    /// follow the same channel under another key.
+    fn end_unnamed(&mut self, idx: SessionIdx, key: ChannelKey, channel: ChannelIdx) {
+        let other = self.channels[channel].subscribers.get(&idx).copied().filter(|k| *k != key);
+        let unnamed = |key: &ChannelKey| {
+            self.sessions[idx].subscriptions.get(*key).is_some_and(|other| other.unnamed)
+        };
+        if let Some(other) = other.filter(unnamed) {
+            self.unfollow(idx, other);
+        }
     }
 
     /// A key names one channel and a channel has one key; the same pair again starts it anew.

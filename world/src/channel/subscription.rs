@@ -41,6 +41,8 @@ pub(crate) struct Subscription {
     pub(crate) ahead: Option<Ahead>,
     /// The session is one of the channel's members.
     pub(crate) presence: bool,
+    /// The client came back without naming it: it may have ended it while it was away.
+    pub(crate) unnamed: bool,
     /// The newest tick in which something of it was written.
     pub(crate) told: Tick,
 }
@@ -141,6 +143,7 @@ impl Subscription {
             bases: Bases::default(),
             cursors_told: 0,
             presence,
+            unnamed: false,
             told: now,
         }
     }

@@ -11,6 +11,7 @@ use crate::channel::log::Log;
 use crate::channel::policy::ChannelPolicy;
 use crate::config::WorldConfig;
 use crate::journal::{KEY_BYTES_MAX, RowRange, Rows, Shelf, ShelfError, Table};
+use starling_protocol::planted::{self, Bug};
 use starling_protocol::units::{ChannelPosition, Epoch, Offset};
 use std::ops::Range;
 use std::sync::Arc;
@@ -186,6 +187,7 @@ fn tail_of(row: &ChannelRow, found: Rows) -> Tail {
     // The row was written together with the first event of its newest mark.
     let last = events.first().map_or(Offset(0), |(offset, _)| *offset);
     damaged |= last < row.newest.offset && !row.marks.is_empty();
+    let last = if planted::is(Bug::TailForgotten) { Offset(0) } else { last };
     let newest = ChannelPosition { offset: last.max(row.newest.offset), ..row.newest };
     Tail { newest, events, bytes, damaged }
 }

@@ -9,6 +9,7 @@ use crate::checksum::Checksum;
 use crate::journal::{Health, Table};
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::events::{Action, EventDown, Receipt};
+use starling_protocol::planted::{self, Bug};
 use starling_protocol::units::{ChannelPosition, MessageId, Offset, SessionId};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -121,6 +122,10 @@ impl World {
         let change = self.durable.journal.written();
         let waiting = Waiting { change, channel: idx, offset: at.offset, bytes, message };
         self.durable.pending.push(waiting);
+        if planted::is(Bug::ShownEarly) {
+            self.channels.show_through(idx, at.offset);
+            self.wake_subscribers(idx);
+        }
         at
     }
 
@@ -154,7 +159,9 @@ impl World {
     ) -> (Author, MessageId) {
         let Asked { session, author, message } = asked;
         let key = rows::seen_key(minute, &author, message);
-        self.durable.journal.put(Table::Seen, key, rows::seen(stands));
+        if !planted::is(Bug::SeenUnkept) {
+            self.durable.journal.put(Table::Seen, key, rows::seen(stands));
+        }
         let fate = Fate::Pending(stands, vec![session]);
         self.durable.seen.insert(minute, author.clone(), message, fate);
         (author, message)

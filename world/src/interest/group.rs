@@ -12,6 +12,7 @@ use crate::leaf::{Grid, GridBox, bits};
 use crate::session::SessionIdx;
 use crate::simd::{self, Boxes, Limit, Ring, Verdict};
 use crate::spatial::{Index, LeafIdx};
+use starling_protocol::planted::{self, Bug};
 use starling_protocol::space::METRIC_STEPS;
 
 /// In so many ticks once, leaves that no longer matter are dropped.
@@ -34,6 +35,11 @@ impl Scope {
     pub(super) fn new(radius_m: f64, hysteresis: f64, flat: bool) -> Option<Self> {
         let leave = radius_m * hysteresis;
         let scale = METRIC_STEPS * METRIC_STEPS;
+        let leave = match leave {
+            leave if planted::is(Bug::FarSeen) => leave * 1.1,
+            _ if planted::is(Bug::NoHysteresis) => radius_m,
+            leave => leave,
+        };
         let (enter2, leave2) = (radius_m * radius_m * scale, leave * leave * scale);
         // Who is near is seen even where one would leave before one enters.
         let leave2 = leave2.max(enter2);

@@ -7,6 +7,7 @@ use crate::space::{
     Cartesian, EARTH_A_M, EARTH_E2, distance2, ecef, flat_distance2, flattened, metres_per_degree,
 };
 use starling_protocol::message::interest::Point;
+use starling_protocol::planted::{self, Bug};
 use starling_protocol::space::{METRIC_STEPS, Space};
 
 /// Where a place lies with respect to a region.
@@ -68,7 +69,11 @@ impl Region {
     /// A sphere of so many metres.
     #[must_use]
     pub(crate) fn sphere(center: Cartesian, radius_m: f64, hysteresis: f64, flat: bool) -> Self {
-        let leave = radius_m * hysteresis;
+        let leave = match radius_m * hysteresis {
+            leave if planted::is(Bug::FarSeen) => leave * 1.1,
+            _ if planted::is(Bug::NoHysteresis) => radius_m,
+            leave => leave,
+        };
         Self::Sphere { center, enter2: radius_m * radius_m, leave2: leave * leave, flat }
     }
 

@@ -1,5 +1,6 @@
 //! Resume tokens: the world keeps digests only.
 
+use starling_protocol::planted::{self, Bug};
 use std::hint::black_box;
 
 /// A digest of a resume token.
@@ -37,7 +38,8 @@ impl ResumeTokens {
 
     /// The session was taken up with the one `presented`, and a Welcome with the next is under way.
     pub(crate) fn replace(&mut self, presented: Digest, next: Digest) {
-        *self = Self { newest: next, replaced: Some(presented) };
+        let replaced = Some(presented).filter(|_| !planted::is(Bug::TokenSpent));
+        *self = Self { newest: next, replaced };
     }
 
     /// The client was heard, so the newest arrived.

@@ -6,6 +6,7 @@ use starling_protocol::close::{CloseCode, Retry};
 use starling_protocol::delta;
 use starling_protocol::message::control::INBOX;
 use starling_protocol::message::events::{Answer, DeliveryClass, Event, LeaseTold, StateEntry};
+use starling_protocol::planted::{self, Bug};
 use starling_protocol::units::{ChannelKey, ChannelPosition, Nanos, Offset};
 
 impl Subscriptions {
@@ -13,7 +14,7 @@ impl Subscriptions {
         &mut self,
         now: Nanos,
         key: ChannelKey,
-        answer: Answer,
+        mut answer: Answer,
         top: ChannelPosition,
         class: DeliveryClass,
     ) -> Heard {
@@ -30,6 +31,12 @@ impl Subscriptions {
                 let channel = subscription.channel.clone();
                 self.by_key.remove(&key);
                 return Heard::Ended { key, channel, code };
+            }
+            // Asked for twice, since the first answer was late: it begins where it began (P6).
+            Answer::Reset(position) if subscription.has_read_beyond(position) => {
+                subscription.known_to = subscription.position.map_or(Offset(0), |p| p.offset);
+                subscription.values.restart();
+                answer = Answer::Resumed;
             }
             Answer::Reset(position) => {
                 subscription.position = Some(position);
@@ -59,6 +66,10 @@ impl Subscriptions {
         // A conflated channel skips what a newer value of the same key has replaced.
         let jumps =
             subscription.class == DeliveryClass::Conflated && event.offset > position.offset;
+        if event.offset <= position.offset && event.offset <= subscription.known_to {
+            subscription.values.apply(&event);
+            return Heard::Nothing; // told before
+        }
         if event.offset.0 != position.offset.0 + 1 && !jumps {
             if event.offset > position.offset {
                 self.take_up_again(key);
@@ -100,6 +111,10 @@ impl Subscriptions {
         let Some(subscription) = self.by_key.get_mut(&key) else { return Heard::Nothing };
         // It may come before the answer that it belongs to.
         let live = subscription.state == SubscriptionState::Live;
+        let known = subscription.position.map_or(Offset(0), |p| p.offset);
+        if live && to <= known && to <= subscription.known_to {
+            return Heard::Nothing; // told before
+        }
         let next = subscription.position.as_mut().filter(|p| from.0 == p.offset.0 + 1);
         let Some(position) = next.filter(|_| to >= from) else {
             if live {
@@ -109,7 +124,7 @@ impl Subscriptions {
         };
         position.offset = to;
         subscription.top = subscription.top.max(to);
-        Heard::Gap { key, from, to }
+        if planted::is(Bug::GapSwallowed) { Heard::Nothing } else { Heard::Gap { key, from, to } }
     }
 
     pub(crate) fn state_page(

@@ -21,6 +21,7 @@ use starling_protocol::message::control::INBOX;
 use starling_protocol::message::events::{
     Answer, DeliveryClass, Event, EventUp, LeaseTold, Member,
 };
+use starling_protocol::planted::{self, Bug};
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, Nanos, Offset, SessionId};
 use std::collections::BTreeMap;
@@ -81,6 +82,8 @@ pub struct Subscription {
     presence: bool,
     state: SubscriptionState,
     position: Option<ChannelPosition>,
+    /// Up to there events may come again, after a second answer to one subscription.
+    known_to: Offset,
     top: Offset,
     class: DeliveryClass,
     members: Option<Box<PresenceList>>,
@@ -142,6 +145,13 @@ impl Subscription {
     #[must_use]
     pub const fn count(&self) -> Option<PresenceCount> {
         self.count
+    }
+
+    /// Was something told of the same life of the channel that lies beyond this place? Not of lists,
+    /// which are told whole as of a place before their newest event.
+    fn has_read_beyond(&self, place: ChannelPosition) -> bool {
+        let beyond = |p: ChannelPosition| p.epoch == place.epoch && p.offset > place.offset;
+        self.members.is_none() && self.position.is_some_and(beyond)
     }
 
     fn request(&self, key: ChannelKey) -> EventUp {
@@ -249,6 +259,7 @@ impl Subscriptions {
                 state: SubscriptionState::Wanted,
                 position: options.resume,
                 top: Offset(0),
+                known_to: Offset(0),
                 class: DeliveryClass::Ordered,
                 members,
                 values: KeyedState::default(),
@@ -309,8 +320,13 @@ impl Subscriptions {
 
     /// The last event seen on each channel, for a Hello that resumes.
     pub(crate) fn positions(&self) -> Vec<(ChannelKey, ChannelPosition)> {
-        let live = self.by_key.iter().filter(|(_, s)| s.state == SubscriptionState::Live);
-        live.filter_map(|(key, s)| Some((*key, s.position?))).collect()
+        let behind = u64::from(planted::is(Bug::ResumeBehind));
+        let place = |p: ChannelPosition| {
+            let offset = Offset(p.offset.0.saturating_sub(behind));
+            ChannelPosition { offset, ..p }
+        };
+        // P6: one that is being asked for again still stands where it stood.
+        self.by_key.iter().filter_map(|(key, s)| Some((*key, place(s.position?)))).collect()
     }
 
     /// The session goes on: what was live is still subscribed and the server answers for each;
@@ -344,6 +360,7 @@ fn inbox() -> Subscription {
         state: SubscriptionState::Live,
         position: None,
         top: Offset(0),
+        known_to: Offset(0),
         class: DeliveryClass::Ordered,
         members: None,
         values: KeyedState::default(),

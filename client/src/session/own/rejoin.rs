@@ -2,6 +2,7 @@
 
 use super::{OwnKey, OwnState, Owned};
 use starling_protocol::message::control::OwnEntity;
+use starling_protocol::planted::{self, Bug};
 use starling_protocol::units::{Handle, newer16};
 use std::collections::BTreeMap;
 
@@ -56,7 +57,7 @@ impl Owned {
     }
 
     fn find(&self, key: OwnKey, standing: &Standing<'_>) -> Option<usize> {
-        let own = self.get(key)?;
+        let own = self.get(key).filter(|_| !planted::is(Bug::SpawnTwice))?;
         match own.state {
             OwnState::Stands { handle, entity } => match &standing.by_handle {
                 Some(by_handle) => by_handle.get(&handle).copied(),

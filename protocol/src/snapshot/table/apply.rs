@@ -4,6 +4,7 @@ use super::Table;
 use super::decode::{Front, Op};
 use crate::limits::SLOTS_MAX;
 use crate::message::bulk::BulkDown;
+use crate::planted::{self, Bug};
 use crate::schema::Schema;
 use crate::snapshot::SnapshotError;
 use crate::snapshot::cue::Cue;
@@ -151,6 +152,9 @@ impl Table {
 
     fn leave(&mut self, tick: Tick, slot: Slot) {
         self.reach(slot);
+        if planted::is(Bug::LeaveLost) {
+            return;
+        }
         let row = &mut self.rows[usize::from(slot.0)];
         if row.heard > Some(tick) {
             // A bulk message has overtaken this leave: it tells of the one who was here before.

@@ -2,7 +2,7 @@
 
 use super::super::dice::Dice;
 use super::super::disk::{Ending, Kept};
-use super::super::flock::DURABLE;
+use super::super::flock::{BRIEF, DURABLE};
 use super::super::options::Knob;
 use super::super::plan::Deed;
 use super::super::trace::Verdict;
@@ -13,8 +13,14 @@ use starling_server::config::Config;
 use starling_server::stepped::Builder;
 use starling_server::store::{Grouping, Store};
 use starling_world::config::{Profile, WorldConfig};
-use starling_world::namespace::{Namespace, Namespaces};
+use starling_world::namespace::{Keep, Namespace, Namespaces};
 
+/// Events that the brief channel keeps.
+const BRIEF_EVENTS: u64 = 4;
+/// Unix time at the beginning of every run, in milliseconds.
+const BORN_MS: u64 = 1_700_000_000_000;
+/// The wall clock may go ahead by so much, too.
+const STEP_MS: u64 = 300_000;
 const DRAIN_MS: u32 = 1_500;
 const DRAIN_JITTER_MS: u32 = 400;
 /// As the server's directory of worlds names what it keeps of this one.
@@ -29,10 +35,8 @@ impl<M: Medium> Stage<M> {
         let builder = Builder::from_config(&Config::default(), dice.next());
         let mut builder = builder.expect("the defaults are sound");
         let mut world = WorldConfig::new(WORLD, Space::Metric, Profile::Game);
+        world.namespaces = Namespaces::of(namespaces(self.stable.is_some()));
         if let Some(stable) = &mut self.stable {
-            let durable = DURABLE.map(|name| Namespace::new(name).durable());
-            let others = [Namespace::new("")];
-            world.namespaces = Namespaces::of(durable.into_iter().chain(others).collect());
             match stable.store() {
                 Ok(store) => {
                     let takes = stable.takes();
@@ -45,7 +49,10 @@ impl<M: Medium> Stage<M> {
             // Whatever numbers lives where nothing is kept: no two are equal.
             builder = builder.epoch(Epoch(self.lives));
         }
-        let stepped = builder.world(world).build(socket, self.clock.local(self.now));
+        let stepped = builder
+            .began_at(self.wall_ms(&mut dice))
+            .world(world)
+            .build(socket, self.clock.local(self.now));
         let Some(room) = stepped.room(WORLD) else {
             return self.flock.witness.broken.push("P5 the world could not be opened".into());
         };
@@ -53,6 +60,14 @@ impl<M: Medium> Stage<M> {
         self.server = Process::Runs(Box::new(stepped));
         self.medium.note(AT_SERVER, self.lives.into(), Verdict::Process);
         self.ticked = self.now;
+    }
+
+    /// What the wall clock shows at the beginning of the server's own, in this life: it goes back
+    /// from life to life. A step forward of ten minutes would be as long an absence, after which
+    /// message ids are forgotten.
+    fn wall_ms(&self, dice: &mut Dice) -> u64 {
+        let back_ms = u64::from(self.options.get(Knob::WallMinutes)) * 60_000;
+        BORN_MS - u64::from(self.lives) * back_ms + dice.below(STEP_MS)
     }
 
     /// I5, I6: what was acknowledged or delivered before is on the disk, once.
@@ -125,6 +140,14 @@ impl<M: Medium> Stage<M> {
             stable.expect(ending(*deed));
         }
     }
+}
+
+/// One channel keeps so little that who is slow finds a gap; some are kept where there is a disk.
+fn namespaces(store: bool) -> Vec<Namespace> {
+    let brief = Namespace::new(BRIEF);
+    let brief = Namespace { keep: Keep { events: BRIEF_EVENTS, ..brief.keep }, ..brief };
+    let durable = DURABLE.into_iter().filter(|_| store).map(|name| Namespace::new(name).durable());
+    durable.chain([brief, Namespace::new("")]).collect()
 }
 
 fn ending(deed: Deed) -> Ending {
