@@ -125,9 +125,11 @@ pub enum ClientEvent {
         /// Milliseconds until the server closes the connection.
         deadline_ms: u32,
     },
-    /// The server sheds load at this level (0 is normal).
+    /// The server has too little time for everything, or enough again (P13). A session begins, and
+    /// begins again, at 0.
     Shed {
-        /// The rung of the ladder.
+        /// The step: 1 refuses newcomers, 2 tells far things less often, 3 middle ones too, 4 refuses
+        /// history and new subscriptions, 5 publishes, 6 closes slow readers sooner. 0 is normal.
         level: u8,
     },
 

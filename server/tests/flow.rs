@@ -173,6 +173,47 @@ fn a_drain_tells_everyone_refuses_newcomers_and_ends_by_its_deadline() {
     assert!(hall.server.front().is_drained());
 }
 
+/// The steps of load shedding that a client was told of.
+fn sheds(hall: &Hall, at: usize) -> Vec<u8> {
+    let told = hall.clients[at].control.iter();
+    told.filter_map(|m| if let ControlDown::Shed { level } = m { Some(*level) } else { None })
+        .collect()
+}
+
+/// Fault 53: a server that gets a turn every 120 ms has two ticks of three too late. It goes up the ladder
+/// one step a second, says so, keeps what it accepted, and is back within ten seconds.
+#[test]
+fn a_server_with_too_little_time_sheds_in_order_and_comes_back() {
+    let mut hall = hall();
+    let (from, to) = (hall.guest(), hall.guest());
+    hall.event(to, &subscribe("news"));
+    hall.run_ms(60);
+    hall.limp_ms(2_400, 120);
+    hall.event(from, &publish(1, "news", 10));
+    hall.limp_ms(600, 120);
+    let steps = sheds(&hall, from);
+    assert!(steps.len() >= 2 && steps.iter().copied().eq(1..=steps.len() as u8), "{steps:?}");
+    let late = hall.stranger();
+    hall.control(late, &ControlUp::Hello(Box::new(hello())));
+    hall.limp_ms(480, 120);
+    assert_eq!(hall.refusal(late), Some(CloseCode::OVERLOADED));
+    assert_eq!(delivered(&hall, to), 1);
+    hall.run_ms(10_000);
+    assert_eq!(sheds(&hall, to).last(), Some(&0), "{:?}", sheds(&hall, to));
+    assert_eq!([from, to].map(|at| hall.closed(at)), [None; 2]);
+    hall.guest();
+}
+
+/// A server that stood still once has not too much to do.
+#[test]
+fn one_long_hitch_sheds_nothing() {
+    let mut hall = hall();
+    let guest = hall.guest();
+    hall.limp_ms(3_000, 3_000);
+    hall.run_ms(3_000);
+    assert_eq!(sheds(&hall, guest), Vec::<u8>::new());
+}
+
 /// Everything that two clients hear in a busy second.
 fn heard(events: u64) -> (Vec<String>, u64) {
     let mut hall = hall();

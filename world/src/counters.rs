@@ -50,6 +50,10 @@ pub struct Counters {
     pub records: u64,
     /// Slots that were due and did not fit the link's allowance.
     pub skipped: u64,
+    /// Steps up and down the ladder of load shedding.
+    pub shed_steps: u64,
+    /// What was refused because of it: sessions, subscriptions, history, publishes.
+    pub shed_refusals: u64,
     /// Slots that waited for the turn of their ring.
     pub deferred: u64,
     /// Acknowledgements of datagrams.

@@ -76,6 +76,12 @@ pub enum Command {
         /// Upper bound of the clients' random wait.
         jitter_ms: u32,
     },
+    /// P13: ticks have not kept their deadlines for a while, or have kept them again: the world
+    /// gives up one thing more, or one less ([`shed::step`](crate::shed::step)).
+    Strain {
+        /// Whether there is too little time.
+        too_much: bool,
+    },
     /// The server is about to end all connections: once everything that was accepted until now is
     /// on stable storage and answered, [`Note::Settled`](crate::output::Note::Settled) says so.
     Settle,

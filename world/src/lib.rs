@@ -32,6 +32,7 @@ mod presence;
 pub mod recording;
 mod replicate;
 pub mod session;
+pub mod shed;
 mod simd;
 pub mod space;
 pub mod spatial;

@@ -21,6 +21,8 @@ pub struct Stats {
     pub events_pending: usize,
     /// Questions that the store has not answered yet.
     pub reads_under_way: usize,
+    /// How far up the ladder of load shedding it is ([`shed::step`](crate::shed::step)).
+    pub shed_step: u8,
 }
 
 impl World {
@@ -37,6 +39,7 @@ impl World {
             channels: self.channels.len(),
             events_pending: self.durable.pending.len(),
             reads_under_way: self.durable.reads.under_way(),
+            shed_step: self.shed.step(),
         }
     }
 }

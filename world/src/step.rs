@@ -30,6 +30,7 @@ impl World {
             Command::Detach { conn } => self.detach(conn, out),
             Command::Revoke(whom) => self.revoke(&whom, out),
             Command::Store(news) => self.store_news(news, now_us, out),
+            Command::Strain { too_much } => self.strain(too_much),
             Command::Drain { deadline_ms, jitter_ms } => self.drain(deadline_ms, jitter_ms),
             Command::Settle => self.settle(),
             Command::Control { conn, message } => {

@@ -13,6 +13,7 @@ use crate::erasure::Erasures;
 use crate::interest::Interests;
 use crate::replicate::Replication;
 use crate::session::Sessions;
+use crate::shed::Shed;
 use crate::track::Tracks;
 use starling_protocol::units::Tick;
 
@@ -49,6 +50,8 @@ pub struct World {
     pub(crate) durable: Durable,
     /// Subjects whose events are being erased.
     pub(crate) erasures: Erasures,
+    /// What it does without for now.
+    pub(crate) shed: Shed,
     /// The game, where the server decides.
     pub(crate) rules: Rules,
     /// What is counted.
@@ -74,6 +77,7 @@ impl World {
             channels: Channels::new(&config),
             durable: Durable::default(),
             erasures: Erasures::default(),
+            shed: Shed::default(),
             rules: Rules::none(),
             counters: Counters::default(),
             config,

@@ -1,11 +1,14 @@
-//! Rings: what is far away is told less often, where a world's policy says so (P2).
+//! Rings: what is far away is told less often, where a world's policy says so (P2), and where
+//! there is too little time (P13).
 
 mod view_stage;
 
 use starling_protocol::message::control::Ring;
 use starling_protocol::message::interest::{Interest, Shape, Target};
+use starling_protocol::space::Space;
 use starling_protocol::units::{EntityId, Tick};
 use starling_world::config::WorldConfig;
+use starling_world::input::Command;
 use std::collections::BTreeMap;
 use view_stage::*;
 
@@ -123,4 +126,28 @@ fn loss_is_made_good_in_the_next_turn() {
         let held = sky.believed(viewer, own.entity).expect("it is in view");
         assert!(distance_steps(held, sky.accepted(own.entity)) <= 40.96);
     }
+}
+
+/// P13: with too little time the far third of an area waits, then the middle one; what is near never does.
+#[test]
+fn what_is_shed_is_far_first_and_never_near() {
+    let (mut sky, owner, viewer) = stage(metric());
+    let strain = |sky: &mut Sky, too_much| sky.command(Command::Strain { too_much });
+    strain(&mut sky, true);
+    assert_eq!(oldest(&mut sky, owner, viewer, 40), [0, 0, 0], "newcomers only");
+    let own = sky.clients[owner].own.last_mut().expect("three were spawned");
+    own.sample = at(Space::Metric, [100., 0., 0.]);
+    sky.run(8);
+    strain(&mut sky, true);
+    assert_eq!(oldest(&mut sky, owner, viewer, 40), [0, 0, 3]);
+    strain(&mut sky, true);
+    let own = &mut sky.clients[owner].own[1];
+    own.sample = at(Space::Metric, [60., 0., 0.]);
+    sky.run(8);
+    assert_eq!(oldest(&mut sky, owner, viewer, 40), [0, 3, 3]);
+    (0..3).for_each(|_| strain(&mut sky, true));
+    assert_eq!(oldest(&mut sky, owner, viewer, 40), [0, 3, 3], "near is never shed");
+    (0..6).for_each(|_| strain(&mut sky, false));
+    sky.run(8);
+    assert_eq!(oldest(&mut sky, owner, viewer, 40), [0, 0, 0]);
 }

@@ -10,6 +10,7 @@ pub mod left;
 pub mod pool;
 pub mod questions;
 pub mod schedule;
+mod strain;
 pub mod tape;
 
 use crate::exchange::{Batch, Mailbox};
@@ -24,6 +25,7 @@ use starling_world::executor::Serial;
 use starling_world::input::{Command, TickInputs};
 use starling_world::output::Output;
 use std::sync::Arc;
+use strain::Strain;
 use tape::Tape;
 
 /// Steps between ticks are at least this far apart: an event waits no longer.
@@ -40,6 +42,9 @@ pub struct Room {
     pen: Option<Pen>,
     last_step: Nanos,
     weight: Weight,
+    strain: Strain,
+    /// What the last second was like, not told to the world yet.
+    verdict: Option<bool>,
     /// Writes down all that goes in, where that is wanted.
     tape: Option<Tape>,
     // Reused from tick to tick; empty between polls.
@@ -73,6 +78,8 @@ impl Room {
             pen: None,
             last_step: start,
             weight: Weight::new(tick_rate.period_ns()),
+            strain: Strain::new(tick_rate.hz()),
+            verdict: None,
             tape: None,
             commands: Vec::new(),
             inputs: TickInputs::default(),
@@ -187,6 +194,7 @@ impl Room {
     fn skip_late(&mut self, now: Nanos) {
         let skipped = self.schedule.skip(self.world.now(), now);
         if skipped > 0 {
+            self.judge(skipped, true);
             self.world.skip(skipped);
             if let Some(tape) = &mut self.tape {
                 tape.skip(skipped);
@@ -195,7 +203,27 @@ impl Room {
         }
     }
 
+    fn judge(&mut self, ticks: u32, late: bool) {
+        self.verdict = self.strain.note(ticks, late).or(self.verdict);
+    }
+
+    /// The world hears whether there is too little time, if that changes what it does.
+    fn tell_strain(&mut self, now: Nanos) {
+        let Some(too_much) = self.verdict.take() else { return };
+        if !too_much && self.world.shed_step() == 0 {
+            return;
+        }
+        let now_us = self.schedule.now_us(now);
+        let mut commands = vec![Command::Strain { too_much }];
+        if let Some(tape) = &mut self.tape {
+            tape.step(now_us, &commands);
+        }
+        self.world.step(now_us, &mut commands, &mut self.batch.output);
+        self.hand_in(now);
+    }
+
     fn tick(&mut self, now: Nanos, clock: &dyn Fn() -> Nanos, cores: &Cores) {
+        self.tell_strain(now);
         self.mailbox.take_tick(&mut self.inputs);
         self.inputs.now_us = self.schedule.now_us(now);
         self.inputs.unix_ms = self.unix.as_ref().map(|unix| unix.unix_ms(now));
@@ -216,6 +244,7 @@ impl Room {
         self.hand_in(now);
         self.batch.ticked = true;
         let overrun = now >= self.next_tick();
+        self.judge(1, overrun);
         self.gauge.ticked(&self.world, gauge::Timing { took_ns, late_ns, overrun });
         self.gauge.questions.answer(&mut self.world);
     }

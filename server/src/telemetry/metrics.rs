@@ -85,6 +85,8 @@ const COUNTED: &[Counted] = &[
     ("channels_damaged", "Channels that stopped because their rows are damaged.", |c| {
         c.channels_damaged
     }),
+    ("shed_steps", "Steps up and down the ladder of load shedding.", |c| c.shed_steps),
+    ("shed_refusals", "What was refused because of load shedding.", |c| c.shed_refusals),
     ("inputs_taken", "Numbered inputs taken in.", |c| c.inputs_taken),
     ("inputs_refused", "Numbered inputs refused.", |c| c.inputs_refused),
 ];
@@ -105,6 +107,9 @@ const HELD: &[Held] = &[
     ("visible_pairs", "Pairs of a session and an entity in its view.", |s| s.visible_pairs as u64),
     ("channels", "Channels.", |s| s.channels as u64),
     ("events_pending", "Events on their way to the disk.", |s| s.events_pending as u64),
+    ("shed_step", "Steps of load shedding, of all worlds under the label.", |s| {
+        u64::from(s.shed_step)
+    }),
     ("reads_under_way", "Questions that the store has not answered.", |s| s.reads_under_way as u64),
 ];
 

@@ -174,9 +174,16 @@ impl Hall {
 
     /// Moves time in steps of a millisecond.
     pub(crate) fn run_ms(&mut self, ms: u64) {
-        for _ in 0..ms {
+        self.limp_ms(ms, 1);
+    }
+
+    /// The same with a server that gets a turn only once in so many milliseconds.
+    pub(crate) fn limp_ms(&mut self, ms: u64, turn_ms: u64) {
+        for at in 1..=ms {
             self.now = self.now + Nanos::MILLISECOND;
-            self.server.poll(self.now);
+            if at.is_multiple_of(turn_ms) {
+                self.server.poll(self.now);
+            }
             for client in self.clients.iter_mut().filter(|client| !client.deaf) {
                 client.hear(self.now);
             }

@@ -27,8 +27,6 @@ const TURN_BYTES: usize = 4 * 1024;
 /// Members in one page, and bytes of them.
 const PAGE_MEMBERS_MAX: usize = 512;
 const PAGE_BYTES_MAX: usize = 16 * 1024;
-/// A session whose oldest message waits longer than this is closed.
-const PATIENCE_MS: u64 = 5_000;
 
 /// What was written to one session.
 #[derive(Default)]
@@ -61,7 +59,7 @@ impl World {
     /// Writes what waits for every session, as far as its link allows, and closes whoever is too
     /// slow. At the end of each step and of each tick.
     pub(crate) fn flush_mail(&mut self, out: &mut Output) {
-        let patience_ticks = self.config.tick_rate.ticks_in_ms(PATIENCE_MS);
+        let patience_ticks = self.config.tick_rate.ticks_in_ms(self.shed.patience_ms());
         let mut encoded = Encoded::default();
         for idx in self.sessions.take_dirty() {
             self.write_to(idx, out, &mut encoded);

@@ -16,6 +16,7 @@ use crate::checksum::Checksum;
 use crate::counters::count;
 use crate::durable::read::{EventRun, Permit, Reader};
 use crate::session::SessionIdx;
+use crate::shed::step;
 use starling_protocol::close::{CloseCode, Retry};
 use starling_protocol::codec;
 use starling_protocol::limits::{HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, HISTORY_IN_FLIGHT_MAX};
@@ -112,7 +113,8 @@ impl World {
     /// Takes in a request for a page, or refuses it.
     pub(crate) fn read_history(&mut self, idx: SessionIdx, query: HistoryQuery) {
         let now = self.now;
-        let taken = self.check_read(idx, &query.channel).and_then(|()| {
+        let taken = self.check_read(idx, &query.channel);
+        let taken = taken.and_then(|()| self.spare(step::READERS)).and_then(|()| {
             let session = &mut self.sessions[idx];
             if session.reads.0.len() >= HISTORY_IN_FLIGHT_MAX {
                 return Err(CloseCode::RATE_LIMITED);

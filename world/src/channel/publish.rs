@@ -223,6 +223,7 @@ impl World {
     }
 
     pub(crate) fn take_turn(&mut self, idx: SessionIdx) -> Result<(), Refusal> {
+        self.spare_publishes()?;
         let taken = self.sessions[idx].may_publish_now(self.now);
         taken.map_err(|ticks| self.too_often(ticks))
     }

@@ -7,6 +7,7 @@ use super::{ChannelIdx, ChannelKind};
 use crate::World;
 use crate::counters::count;
 use crate::session::SessionIdx;
+use crate::shed::step;
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::{PRESENCE_MEMBERS_MAX, SUBSCRIPTIONS_MAX};
 use starling_protocol::message::control::INBOX;
@@ -134,6 +135,9 @@ impl World {
             return Err(CloseCode::LIMIT);
         }
         session.may_subscribe_now(now).map_err(|_| CloseCode::RATE_LIMITED)?;
+        if request.resume.is_none() {
+            self.spare(step::READERS)?;
+        }
         self.check_subscribe(idx, &request.channel)?;
         match name::parse(&request.channel)? {
             Name::Plain(name) if request.presence => {

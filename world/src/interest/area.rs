@@ -48,6 +48,17 @@ impl Area {
         }
     }
 
+    /// How far it reaches from its middle, in metres; infinite where nothing bounds it.
+    #[must_use]
+    pub(crate) fn reach_m(&self) -> f64 {
+        match &self.shape {
+            Ready::Around { radius_m, .. } => *radius_m,
+            Ready::Fixed { region, .. } => region.reach_m(),
+            Ready::Nearest { reach_m, .. } => *reach_m,
+            Ready::Follow { .. } => f64::INFINITY,
+        }
+    }
+
     /// Whom it follows, if that is all it does.
     #[must_use]
     pub(crate) fn followed(&self) -> Option<&Target> {

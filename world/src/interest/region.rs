@@ -123,6 +123,24 @@ impl Region {
         }
     }
 
+    /// How far it reaches from its middle along its longest bounded axis, in metres; infinite where
+    /// nothing bounds it.
+    #[must_use]
+    pub(crate) fn reach_m(&self) -> f64 {
+        let longest = |halves: [f64; 3]| {
+            let bounded = halves.into_iter().filter(|half| half.is_finite());
+            bounded.reduce(f64::max).unwrap_or(f64::INFINITY)
+        };
+        match self {
+            Self::Sphere { enter2, .. } => enter2.sqrt(),
+            Self::Metric(bounds) => longest(bounds.half),
+            Self::Geodetic(Bounds { center, half, .. }) => {
+                let (north, east) = metres_per_degree(center[0]);
+                longest([half[0] * north, half[1] * east, half[2]])
+            }
+        }
+    }
+
     /// On which side a place lies.
     #[inline]
     #[must_use]

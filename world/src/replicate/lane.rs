@@ -37,8 +37,8 @@ pub(crate) struct Lane {
     pub(crate) datagrams: Vec<(ConnId, Range<usize>)>,
     /// Bulk messages.
     pub(crate) bulks: Vec<(SessionIdx, BulkDown)>,
-    /// Where the session at hand looks from, in a world with rings.
-    pub(crate) centres: Vec<Cartesian>,
+    /// Where the session at hand looks from, and how far, where what is far away may wait.
+    pub(crate) centres: Vec<(Cartesian, f64)>,
     /// Entities for which a session's table had no slot.
     pub(crate) turned_away: Vec<(SessionIdx, EntityIdx)>,
     /// What is counted.

@@ -38,6 +38,7 @@ use crate::input::TickInputs;
 use crate::interest::{Area, Interests};
 use crate::output::{Outgoing, Output};
 use crate::session::{Session, SessionIdx, Sessions};
+use crate::shed::{Shed, step};
 use crate::simd;
 use crate::space::Cartesian;
 use crate::track::Tracks;
@@ -74,6 +75,7 @@ pub(super) struct Scene<'a> {
     late_us: u64,
     heartbeat_ticks: u32,
     rings: &'a [Ring],
+    shed: Shed,
     entities: &'a Entities,
     tracks: &'a Tracks,
     atlas: &'a Atlas,
@@ -194,6 +196,7 @@ impl World {
             late_us: inputs.now_us.saturating_sub(deadline_us),
             heartbeat_ticks: self.config.tick_rate.ticks_in_ms(heartbeat_ms),
             rings: &self.config.rings,
+            shed: self.shed,
             entities: &self.entities,
             tracks: &self.tracks,
             atlas: &self.atlas,
@@ -263,7 +266,7 @@ impl View {
         self.uplinks.advance(scene.now);
         self.refresh(idx, session, lane, scene);
         lane.agenda.collect(&mut self.slots, &scene.stirred, scene.now);
-        if !scene.rings.is_empty() {
+        if !scene.rings.is_empty() || scene.shed.sheds(step::FAR) {
             rings::defer(lane, &self.slots, idx, session, scene);
         }
         let enters = lane.agenda.has_enters();

@@ -1,4 +1,5 @@
-//! Rings: what is far away is told of its changes less often, where a world's policy says so.
+//! Rings: what is far away is told of its changes less often, where a world's policy says so, and in
+//! every world that has too little time (P13).
 //!
 //! A ring has its turn in every n-th tick; in between, the changes of its slots are withheld, and
 //! with them the acknowledgement. Whoever enters or leaves is told at once, whatever its ring. The
@@ -53,20 +54,28 @@ pub(super) fn defer(
     scene: &Scene<'_>,
 ) {
     let turns = Turns::new(scene.rings, idx, scene.now);
-    if !turns.any() || lane.agenda.words.is_empty() {
+    let shed = scene.shed.waits_beyond2(idx.0, scene.now);
+    if (!turns.any() && shed.is_none()) || lane.agenda.words.is_empty() {
         return;
     }
     let Lane { agenda, centres, tally, .. } = lane;
     centres.clear();
     let areas = scene.interests.areas(idx).iter();
-    centres.extend(areas.filter_map(|(_, area)| centre(area, session, scene)));
+    centres.extend(
+        areas.filter_map(|(_, area)| Some((centre(area, session, scene)?, area.reach_m()))),
+    );
     if centres.is_empty() {
         return;
     }
     let waits = |entity: EntityIdx| {
         let place = scene.atlas.place(entity).point;
-        let away2 = centres.iter().map(|centre| distance2(*centre, place));
-        turns.waits(away2.fold(f64::INFINITY, f64::min))
+        let (mut away2, mut part2) = (f64::INFINITY, f64::INFINITY);
+        for (centre, reach_m) in &*centres {
+            let apart2 = distance2(*centre, place);
+            away2 = away2.min(apart2);
+            part2 = part2.min(apart2 / (reach_m * reach_m));
+        }
+        turns.waits(away2) || shed.is_some_and(|beyond2| part2 > beyond2)
     };
     tally.deferred += u64::from(agenda.defer(slots, waits));
 }

@@ -9,6 +9,7 @@ use crate::counters::count;
 use crate::grants::Principal;
 use crate::input::{Attach, ConnId, ResumeRequest};
 use crate::output::{Close, Note, Output, Write};
+use crate::shed::step;
 use starling_protocol::close::CloseCode;
 use starling_protocol::codec;
 use starling_protocol::frame;
@@ -147,6 +148,8 @@ impl World {
         match self.resumable(attach) {
             Ok(idx) => Ok(Entry::Resumed(idx)),
             Err(answer) => {
+                let spare = self.spare(step::NEWCOMERS);
+                spare.map_err(|code| (code, "there is too little time for newcomers"))?;
                 self.make_room(attach, out)?;
                 Ok(Entry::New(answer))
             }
@@ -313,7 +316,8 @@ impl World {
 
     fn refuse(&mut self, conn: ConnId, code: CloseCode, reason: &str, out: &mut Output) {
         count(&mut self.counters.attaches_refused, code);
-        let retry_after_ms = (code == CloseCode::WORLD_FULL).then_some(RETRY_WHEN_FULL_MS);
+        let full = matches!(code, CloseCode::WORLD_FULL | CloseCode::OVERLOADED);
+        let retry_after_ms = full.then_some(RETRY_WHEN_FULL_MS);
         let refused = Refused { code, reason: reason.into(), retry_after_ms };
         let start = out.arena.len();
         frame::write(&codec::encode(&ControlDown::Refused(refused)), &mut out.arena);

@@ -36,6 +36,10 @@ impl World {
             welcome.entities.push(own);
         }
         self.sessions.control(idx, &ControlDown::Welcome(Box::new(welcome)), self.now);
+        let level = self.shed.step();
+        if level > 0 {
+            self.sessions.control(idx, &ControlDown::Shed { level }, self.now);
+        }
     }
 
     fn bare_welcome(

@@ -1,0 +1,73 @@
+//! Whether a room has too little time: what it is judged by, and how soon.
+
+/// Ticks that began after the next one was due, of all in a window, beyond which there is too little
+/// time: a half.
+const TOO_MANY: u32 = 2;
+/// At most so many of them, and there is enough again: a tenth.
+const FEW: u32 = 10;
+
+/// The verdict on each second of ticks (P13).
+///
+/// One step up the ladder of [`starling_world::shed`] for a second in which every other tick came
+/// after the next one was due or was skipped, and one down for each in which nearly none did: a short
+/// hitch sheds nothing, and six seconds after the end of the longest everything is as it was.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Strain {
+    window: u32,
+    ticks: u32,
+    late: u32,
+}
+
+impl Strain {
+    /// Of a room with so many ticks in a second.
+    pub(super) fn new(hz: u16) -> Self {
+        Self { window: u32::from(hz).max(2), ticks: 0, late: 0 }
+    }
+
+    /// These ticks were run, or skipped, in time or late. At the end of a second: is there too little
+    /// time, or enough? However many were skipped at once, they are one hitch of a quarter second: a
+    /// server that stood still is not one that has too much to do.
+    pub(super) fn note(&mut self, ticks: u32, late: bool) -> Option<bool> {
+        let ticks = ticks.min((self.window / 4).max(1));
+        self.ticks += ticks;
+        self.late += if late { ticks } else { 0 };
+        if self.ticks < self.window {
+            return None;
+        }
+        let Self { ticks, late, .. } = std::mem::replace(self, Self { ticks: 0, late: 0, ..*self });
+        match () {
+            () if late * TOO_MANY > ticks => Some(true),
+            () if late * FEW <= ticks => Some(false),
+            () => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn second(strain: &mut Strain, late: u32) -> Option<bool> {
+        let verdicts: Vec<_> = (0..20).filter_map(|at| strain.note(1, at < late)).collect();
+        assert!(verdicts.len() <= 1);
+        verdicts.first().copied()
+    }
+
+    #[test]
+    fn a_second_is_too_full_well_filled_or_calm() {
+        let mut strain = Strain::new(20);
+        assert_eq!(second(&mut strain, 11), Some(true));
+        assert_eq!(second(&mut strain, 10), None);
+        assert_eq!(second(&mut strain, 3), None);
+        assert_eq!(second(&mut strain, 2), Some(false));
+    }
+
+    #[test]
+    fn ticks_that_were_skipped_are_late() {
+        let mut strain = Strain::new(20);
+        let mut verdicts = (0..4).map(|_| strain.note(1_000, true));
+        assert!(verdicts.by_ref().take(3).all(|verdict| verdict.is_none()), "one hitch is no load");
+        assert_eq!(verdicts.next(), Some(Some(true)), "one after the other is");
+        assert_eq!(second(&mut strain, 0), Some(false));
+    }
+}
