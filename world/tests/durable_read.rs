@@ -185,6 +185,34 @@ fn retention_that_overtakes_a_reader_is_told_and_is_no_damage() {
     assert_eq!(stage.world.counters().channels_damaged, 0);
 }
 
+/// P6: retention by age goes by when each event came, also in the next life, whose disk was told
+/// only now and then where events lie.
+#[test]
+fn a_restart_takes_no_event_before_its_time() {
+    let mut stage = Stage::durable_with(|config| {
+        let keep = Keep { age_ms: 60_000, ..Keep::DURABLE };
+        let kept = Namespace { keep, ..Namespace::new("kept").durable() };
+        config.namespaces = Namespaces::of(vec![kept, Namespace::new("")]);
+    });
+    let first_ms = 1_700_000_040_000;
+    stage.clock(first_ms);
+    stage.tick();
+    let alice = stage.guest_named("alice");
+    for id in 1..=350 {
+        talk(&mut stage, &alice, CHAT, id..=id);
+        stage.ticks_with(4, &[alice.conn]); // 200 ms
+    }
+    let there = stage.disk.keys(Table::Event).len();
+    assert!((300..=303).contains(&there), "what is too old is gone in this life: {there}");
+    stage.crash(usize::MAX);
+    stage.clock(first_ms + 75_000);
+    let alice = stage.guest_named("alice");
+    stage.ticks_with(20, &[alice.conn]);
+    stage.commit();
+    let there = stage.disk.keys(Table::Event).len();
+    assert!((265..=280).contains(&there), "{there}");
+}
+
 /// The key of an event of the only durable channel.
 fn row(stage: &Stage, at: usize) -> Vec<u8> {
     stage.disk.keys(Table::Event)[at].clone()

@@ -31,6 +31,8 @@ pub(crate) struct Kept {
     /// Its row was written.
     pub(crate) written: bool,
     marks: VecDeque<Mark>,
+    /// When the first event of the newest mark was accepted.
+    since_ms: u64,
     /// Of all marks.
     bytes: u64,
 }
@@ -39,19 +41,25 @@ impl Kept {
     /// Nothing yet.
     pub(crate) const fn new(id: u64, keep: Keep) -> Self {
         let marks = VecDeque::new();
-        Self { id, keep, damaged: false, written: false, marks, bytes: 0 }
+        Self { id, keep, damaged: false, written: false, marks, since_ms: 0, bytes: 0 }
     }
 
     /// What an earlier life left.
     pub(crate) fn restored(id: u64, keep: Keep, marks: Vec<Mark>) -> Self {
         let bytes = marks.iter().map(|mark| mark.bytes).sum();
+        let since_ms = marks.last().map_or(0, |mark| mark.newest_ms);
         let marks = marks.into();
-        Self { id, keep, damaged: false, written: true, marks, bytes }
+        Self { id, keep, damaged: false, written: true, marks, since_ms, bytes }
     }
 
-    /// Its marks in order.
-    pub(crate) fn marks(&self) -> impl Iterator<Item = &Mark> + '_ {
-        self.marks.iter()
+    /// Its marks in order, as its row tells them: the newest, to which more events come before the
+    /// row is written again, with the time of its first event.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = Mark> + '_ {
+        let newest = self.marks.len().saturating_sub(1);
+        self.marks.iter().enumerate().map(move |(at, mark)| match at == newest {
+            true => Mark { newest_ms: self.since_ms, ..*mark },
+            false => *mark,
+        })
     }
 
     /// The first event that is there, of a channel whose newest number this is; the next one where
@@ -60,14 +68,22 @@ impl Kept {
         self.marks.front().map_or(Offset(newest.0 + 1), |mark| mark.first)
     }
 
-    /// After a restart: the newest run goes on to the newest event, each of which takes about so
-    /// many bytes.
-    pub(crate) fn estimate(&mut self, newest: Offset, bytes_of_one: u64) {
+    /// After a restart: the newest run goes on to the newest event, which was accepted about then,
+    /// and each of which takes about so many bytes. P6: its row tells when it began, and none of it
+    /// is to go before its time.
+    pub(crate) fn estimate(&mut self, newest: Offset, newest_ms: u64, bytes_of_one: u64) {
+        let span_ms = self.span_ms();
         if let Some(mark) = self.marks.back_mut() {
+            mark.newest_ms = newest_ms.max(self.since_ms.saturating_add(span_ms));
             self.bytes -= mark.bytes;
             mark.bytes = (newest.0 + 1).saturating_sub(mark.first.0) * bytes_of_one;
             self.bytes += mark.bytes;
         }
+    }
+
+    /// When its newest event was accepted.
+    pub(crate) fn newest_ms(&self) -> u64 {
+        self.marks.back().map_or(0, |mark| mark.newest_ms)
     }
 
     /// Bytes of its rows.
@@ -80,6 +96,7 @@ impl Kept {
         self.bytes += bytes;
         let begins = self.marks.back().is_none_or(|mark| self.is_full(mark, offset, at_ms));
         if begins {
+            self.since_ms = at_ms;
             self.marks.push_back(Mark { first: offset, newest_ms: at_ms, bytes });
         } else if let Some(mark) = self.marks.back_mut() {
             mark.newest_ms = mark.newest_ms.max(at_ms);
@@ -89,10 +106,15 @@ impl Kept {
     }
 
     fn is_full(&self, mark: &Mark, next: Offset, at_ms: u64) -> bool {
-        let Keep { age_ms, events, bytes } = self.keep;
+        let Keep { events, bytes, .. } = self.keep;
         next.0 - mark.first.0 >= (events / PARTS).max(1)
             || mark.bytes >= bytes / PARTS
-            || at_ms.saturating_sub(mark.newest_ms) > age_ms / PARTS
+            || at_ms.saturating_sub(self.since_ms) > self.span_ms()
+    }
+
+    /// How long a mark lasts.
+    fn span_ms(&self) -> u64 {
+        self.keep.age_ms / PARTS
     }
 
     /// The events that are to go now, of a channel that is seen up to `top`.
@@ -182,6 +204,35 @@ mod tests {
         assert_eq!(expired(&mut kept, 2, 0), Some((1, 1)), "one is kept of those seen");
         assert_eq!(expired(&mut kept, 2, 99), Some((2, 2)));
         assert_eq!(expired(&mut kept, 2, 99), None);
+    }
+
+    #[test]
+    fn a_channel_that_never_falls_silent_loses_what_is_too_old_and_no_more() {
+        let mut kept = kept(25_600, u64::MAX, u64::MAX);
+        for o in 1..=1_000 {
+            kept.note(Offset(o), 1, o * 90);
+            kept.expire(Offset(o), Offset(o), o * 90);
+        }
+        let oldest_ms = kept.first(Offset(1_000)).0 * 90;
+        assert!((90_000 - 25_600 - 200..=90_000 - 25_600).contains(&oldest_ms), "{oldest_ms}");
+    }
+
+    #[test]
+    fn after_a_restart_the_newest_run_is_as_old_as_its_newest_event() {
+        let keep = Keep { age_ms: 25_600, events: u64::MAX, bytes: u64::MAX };
+        let mut kept = Kept::new(1, keep);
+        for o in 1..=20 {
+            kept.note(Offset(o), 1, 1_000 + o * 4);
+        }
+        let mut again = Kept::restored(1, keep, kept.marks().collect());
+        assert_eq!(again.marks().last().map(|mark| mark.newest_ms), Some(1_004));
+        again.estimate(Offset(20), 1_004, 1);
+        assert!(!again.note(Offset(21), 1, 1_100), "the run goes on");
+        assert_eq!(expired(&mut again.clone(), 21, 1_100 + 25_600), None);
+        assert_eq!(expired(&mut again.clone(), 21, 1_105 + 25_600), Some((1, 21)));
+        again.estimate(Offset(21), 2_000, 1);
+        assert_eq!(expired(&mut again.clone(), 21, 2_000 + 25_600), None);
+        assert!(again.note(Offset(22), 1, 1_105), "and ends as it would have");
     }
 
     #[test]

@@ -67,7 +67,8 @@ impl World {
         Ok(Self { rules, ..Self::open(config, shelf)? })
     }
 
-    /// Returns when the newest event that is known was accepted.
+    /// Returns a time that was reached when the newest event was accepted. Not what that event says
+    /// itself: it tells the server's clock, which may have been put forward for a while.
     fn restore_channels(&mut self, shelf: &dyn Shelf) -> Result<u64, ShelfError> {
         let mut found = Vec::new();
         each_row(shelf, Table::Channel, everything(), |key, value| found.push((key, value)))?;
@@ -98,13 +99,14 @@ impl World {
             self.channels.restore_damaged(name, namespace);
             return Ok(0);
         };
-        let newest_ms = row.marks.last().map_or(0, |mark| mark.newest_ms);
+        let known_ms = row.marks.last().map_or(0, |mark| mark.newest_ms);
         let tail = tails.of(&row)?;
+        let newest_ms = known_ms.max(tail.newest_ms());
         let mut log = Log::go_on_after(tail.newest, ChannelPolicy::of(&namespace));
         let mut kept = Kept::restored(row.id, namespace.keep, row.marks);
         kept.damaged = tail.damaged;
         self.counters.channels_damaged += u64::from(tail.damaged);
-        kept.estimate(tail.newest.offset, tail.bytes_of_one());
+        kept.estimate(tail.newest.offset, newest_ms, tail.bytes_of_one());
         for (_, record) in tail.events {
             if !log.recall(record) {
                 break;
@@ -117,7 +119,7 @@ impl World {
             self.channels.damage(idx);
             self.counters.channels_damaged += 1;
         }
-        Ok(newest_ms)
+        Ok(known_ms)
     }
 
     fn restore_seen(&mut self, shelf: &dyn Shelf) -> Result<(), ShelfError> {
@@ -146,6 +148,10 @@ struct Tail {
 }
 
 impl Tail {
+    fn newest_ms(&self) -> u64 {
+        self.events.first().map_or(0, |(_, record)| record.unix_ms)
+    }
+
     fn bytes_of_one(&self) -> u64 {
         (self.bytes / self.events.len().max(1)) as u64
     }

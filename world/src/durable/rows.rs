@@ -47,13 +47,13 @@ pub(crate) struct ChannelRow {
 }
 
 /// The value of a channel's row.
-pub(crate) fn channel<'a>(
+pub(crate) fn channel(
     id: u64,
     newest: ChannelPosition,
-    marks: impl Iterator<Item = &'a Mark>,
+    marks: impl Iterator<Item = Mark>,
 ) -> Vec<u8> {
     let pen = RowPen::new(V1).number(id).number(newest.epoch.0).number(newest.offset.0);
-    let write = |pen: RowPen, mark: &Mark| {
+    let write = |pen: RowPen, mark: Mark| {
         pen.number(mark.first.0).number(mark.newest_ms).number(mark.bytes)
     };
     marks.fold(pen, write).done()
@@ -286,7 +286,7 @@ mod tests {
         let at = ChannelPosition { epoch: Epoch(8), offset: Offset(99) };
         let marks = [1, 50].map(|o| Mark { first: Offset(o), newest_ms: 5, bytes: 6 });
         let row = ChannelRow { id: 3, newest: at, marks: marks.to_vec() };
-        assert_eq!(read_channel(&channel(3, at, marks.iter())), Some(row));
+        assert_eq!(read_channel(&channel(3, at, marks.into_iter())), Some(row));
         assert_eq!(read_life(&life(Epoch(4))), Some(Epoch(4)));
         let stands = Stands { at, content: u64::MAX };
         assert_eq!(read_seen(&seen(stands)), Some(stands));

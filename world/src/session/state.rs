@@ -77,6 +77,7 @@ fn add_channel(channel: &Channel, sum: &mut Checksum) {
         for mark in kept.marks() {
             sum.add(mark.first.0).add(mark.newest_ms);
         }
+        sum.add(kept.newest_ms());
     }
     for member in channel.members.iter().flat_map(|list| list.iter()) {
         sum.add(member.session.0).add(member.since.0).add(member.state as u8);
