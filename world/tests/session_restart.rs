@@ -12,7 +12,7 @@ use starling_protocol::sample::Sample;
 use starling_protocol::space::Space;
 use starling_protocol::units::*;
 use starling_protocol::uplink::{SampleUp, UplinkWriter};
-use starling_world::journal::Table;
+use starling_world::journal::{Change, Health, News, Table};
 
 const NEWS: &str = "kept/news";
 
@@ -30,11 +30,18 @@ fn comes_back(
 
 /// Moves an entity of a guest.
 fn moves(stage: &mut Stage, guest: &Guest, handle: Handle, sequence: u16, to: [f64; 3]) {
+    move_all(stage, guest, &[handle], sequence, to);
+}
+
+/// Moves some of them to one place.
+fn move_all(stage: &mut Stage, guest: &Guest, all: &[Handle], sequence: u16, to: [f64; 3]) {
     let mut datagram = Vec::new();
     let label = stage.world.now() + 1;
-    let mut writer = UplinkWriter::new(&mut datagram, Space::Metric, 1, label);
+    let mut writer = UplinkWriter::new(&mut datagram, Space::Metric, sequence, label);
     let sample = Sample { position: metres(to), ..Sample::default() };
-    assert!(writer.sample(&SampleUp { handle, sequence, sample }));
+    for handle in all {
+        assert!(writer.sample(&SampleUp { handle: *handle, sequence, sample }));
+    }
     writer.finish();
     stage.datagram(guest.conn, &datagram);
 }
@@ -97,6 +104,55 @@ fn positions_and_sequences_are_those_of_a_few_seconds_ago() {
     assert_eq!(back.welcome.entities[0].sequence, 77);
     let entity = stage.world.entities().named("bus").expect("it is there again");
     assert_eq!(stage.world.entities().accepted(entity).position, metres([3., 4., 0.]));
+}
+
+/// Rows of sessions that wait for the disk.
+fn rows_waiting(stage: &Stage) -> usize {
+    let all = stage.disk.waiting.iter().flatten();
+    all.filter(|change| matches!(change, Change::Put { table: Table::Session, .. })).count()
+}
+
+#[test]
+fn positions_wait_for_a_full_disk_and_none_is_forgotten() {
+    let mut stage = Stage::durable();
+    let ann = stage.guest_named("ann");
+    let (bus, _) = stage.spawn(ann.conn, spawn_at("bus", [0.; 3])).expect("room");
+    stage.commit();
+    stage.news(News::Health(Health::Full));
+    for round in 1..=3 {
+        moves(&mut stage, &ann, bus, round, [f64::from(round), 0., 0.]);
+        stage.ticks_with(81, &[ann.conn]);
+    }
+    stage.ticks_with(81, &[ann.conn]);
+    assert_eq!(rows_waiting(&stage), 0, "nothing piles up");
+    stage.news(News::Health(Health::Well));
+    stage.ticks_with(81, &[ann.conn]);
+    assert_eq!(rows_waiting(&stage), 1, "its turn came, long after it stood still");
+    stage.commit();
+    stage.ticks_with(161, &[ann.conn]);
+    assert_eq!(rows_waiting(&stage), 0, "and once");
+    stage.crash(0);
+    let entity = comes_back(&mut stage, "ann", &ann, &[]).welcome.entities[0].sequence;
+    assert_eq!(entity, 3);
+}
+
+#[test]
+fn positions_wait_for_a_disk_that_hangs() {
+    let mut stage = Stage::durable();
+    let ann = stage.guest_named("ann");
+    let at = |number: u16| spawn_at(&format!("bus {number}"), [f64::from(number), 0., 0.]);
+    let all: Vec<_> = (0..32).map(|n| stage.spawn(ann.conn, at(n)).expect("room").0).collect();
+    stage.commit();
+    let drive = |stage: &mut Stage, round: u16| {
+        move_all(stage, &ann, &all, round, [1., f64::from(round % 2), 0.]);
+        stage.ticks_with(80, &[ann.conn]);
+    };
+    (1..=160).for_each(|round| drive(&mut stage, round));
+    let piled = rows_waiting(&stage);
+    assert!((4_096..4_200).contains(&piled), "{piled} of 5120 positions");
+    stage.commit();
+    drive(&mut stage, 161);
+    assert_eq!(rows_waiting(&stage), 32, "it goes on once the disk does");
 }
 
 #[test]

@@ -30,8 +30,9 @@ impl Pen {
         }
     }
 
-    /// Does more wait than may? Then no more commands are taken in for now, so that what waits
-    /// never grows by more than one step of each room.
+    /// Does more wait than may? Then no more commands are taken in for now; and what a world keeps
+    /// of itself, its positions, stops as soon as it hears of trouble, or of nothing for a while. So
+    /// what waits never grows by more than one step and a few thousand positions of each room.
     #[must_use]
     pub fn is_crowded(&self) -> bool {
         self.desk.is_crowded()

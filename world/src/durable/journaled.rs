@@ -62,6 +62,11 @@ impl Journaled {
         self.written
     }
 
+    /// Changes that are not on stable storage, as far as the store said.
+    pub(crate) const fn under_way(&self) -> u64 {
+        self.written - self.committed
+    }
+
     /// Is everything up to this change on stable storage?
     pub(crate) const fn has(&self, change: u64) -> bool {
         change <= self.committed

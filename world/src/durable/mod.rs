@@ -46,10 +46,19 @@ pub(crate) struct Durable {
     /// How the store is.
     pub(crate) health: Health,
     pub(crate) clock: Clock,
+    /// Positions whose turn passed while the store did not take them.
+    pub(crate) missed: Option<MissedTurns>,
     /// Who came before this life's epoch was on stable storage.
     early: VecDeque<Box<Attach>>,
     /// The number of the change that tells this life's epoch, until it is on stable storage.
     opening: Option<u64>,
+}
+
+/// The first and the last of some ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MissedTurns {
+    pub(crate) first: Tick,
+    pub(crate) last: Tick,
 }
 
 /// Milliseconds since 1970, as the server's clock said at the first tick, and by ticks from there:
@@ -180,6 +189,9 @@ impl Durable {
         self.seen.add_to(sum);
         self.reads.add_to(sum);
         sum.add(self.health as u8).add(self.clock.base_ms).add(self.clock.base.0);
+        if let Some(missed) = self.missed {
+            sum.add(missed.first.0).add(missed.last.0);
+        }
         for attach in &self.early {
             sum.add(attach.conn.0);
         }

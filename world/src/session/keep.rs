@@ -8,17 +8,20 @@ use super::SessionIdx;
 use super::rows::{self, EntityRow, Part, SessionRow, SubscriptionRow};
 use crate::World;
 use crate::channel::subscription::Source;
+use crate::durable::MissedTurns;
 use crate::entity::{EntityIdx, Owner};
-use crate::journal::Table;
+use crate::journal::{Health, Table};
 use starling_protocol::message::control::Spawn;
 use starling_protocol::message::interest::{Interest, Shape, Target};
 use starling_protocol::sample::Sample;
-use starling_protocol::units::{ChannelKey, SessionId};
+use starling_protocol::units::{ChannelKey, SessionId, Tick};
 
 /// A position that changed is written this often.
 const POSITIONS_MS: u64 = 4_000;
 /// At the end of a server so many more are: one group of changes must stay of a size.
 const POSITIONS_AT_ONCE_MAX: u64 = 16_384;
+/// With more on its way to the store no position is added: a store that hangs must not fill memory.
+const UNDER_WAY_MAX: u64 = 4_096;
 
 impl World {
     /// Is this session one that outlives the process?
@@ -113,15 +116,23 @@ impl World {
         self.durable.journal.put(Table::Session, key, rows::interest(&interest));
     }
 
-    /// Once a tick: positions whose turn it is, if they changed since their last.
+    /// Once a tick: positions whose turn it is, if they changed since their last. While the store
+    /// does not take them they miss their turn, so that nothing piles up before it.
     pub(crate) fn keep_positions(&mut self) {
         if !self.durable.journal.is_on() {
             return;
         }
-        let period = self.config.tick_rate.ticks_in_ms(POSITIONS_MS).max(1);
+        let crowded = self.durable.journal.under_way() > UNDER_WAY_MAX;
+        if crowded || self.durable.health != Health::Well {
+            let first = self.durable.missed.map_or(self.now, |missed| missed.first);
+            self.durable.missed = Some(MissedTurns { first, last: self.now });
+            return;
+        }
+        let period = self.position_period();
+        let since = self.changed_since(period);
         let first = self.now.0 % period;
         for row in (first as usize..self.entities.rows()).step_by(period as usize) {
-            self.keep_position(EntityIdx(row as u32), period);
+            self.keep_position(EntityIdx(row as u32), since);
         }
     }
 
@@ -130,18 +141,31 @@ impl World {
         if !self.durable.journal.is_on() {
             return;
         }
-        let period = self.config.tick_rate.ticks_in_ms(POSITIONS_MS).max(1);
+        let since = self.changed_since(self.position_period());
         let most = self.durable.journal.written() + POSITIONS_AT_ONCE_MAX;
         for row in 0..self.entities.rows() {
             if self.durable.journal.written() >= most {
                 return; // what is left is as its last turn had it
             }
-            self.keep_position(EntityIdx(row as u32), period);
+            self.keep_position(EntityIdx(row as u32), since);
         }
     }
 
-    fn keep_position(&mut self, entity: EntityIdx, period: u32) {
-        let changed = self.entities.accepted(entity).tick.0 + period > self.now.0;
+    fn position_period(&self) -> u32 {
+        self.config.tick_rate.ticks_in_ms(POSITIONS_MS).max(1)
+    }
+
+    /// What changed after this tick has its turn: a period ago, or before the turns that were missed
+    /// for as long as some of them were not made good.
+    fn changed_since(&mut self, period: u32) -> i64 {
+        let ago = |tick: Tick| i64::from(tick.0) - i64::from(period);
+        let missed = self.durable.missed;
+        self.durable.missed = missed.filter(|missed| ago(self.now) <= i64::from(missed.last.0));
+        ago(self.durable.missed.map_or(self.now, |missed| missed.first))
+    }
+
+    fn keep_position(&mut self, entity: EntityIdx, since: i64) {
+        let changed = i64::from(self.entities.accepted(entity).tick.0) > since;
         if changed && self.entities.is_live(entity) {
             self.keep_entity(entity);
         }
