@@ -9,7 +9,7 @@ use crate::exchange::Mailbox;
 use crate::room::gauge::Histogram;
 use starling_protocol::units::Nanos;
 use starling_world::journal::{Change, Health, News, Query, RowRange};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ struct Queue {
     retry_at: Nanos,
     /// Whose groups the keeper has in its hands.
     in_hand: Vec<Arc<str>>,
+    /// The lives whose groups were taken and may come back: those that no other has followed.
+    taken: BTreeSet<(LifeId, Arc<str>)>,
     stopping: bool,
     totals: Totals,
 }
@@ -257,16 +259,24 @@ impl Desk {
         news
     }
 
-    /// There was no room: the batch waits on, in front.
+    /// There was no room: the batch waits on, in front, but for lives that another has followed,
+    /// which began without what is in it.
     pub(super) fn put_back(&self, batch: Batch, now: Nanos) {
         let mut queue = self.lock();
+        let taken = std::mem::take(&mut queue.taken);
         for (group, slip) in batch.groups.into_iter().zip(batch.slips).rev() {
             let Slip { life, at, bytes } = slip;
-            queue.groups.push_front(Waiting { life, at, bytes, group });
+            if taken.contains(&(life, Arc::clone(&group.world))) {
+                queue.groups.push_front(Waiting { life, at, bytes, group });
+            } else {
+                queue.changes -= group.changes.len();
+                queue.bytes -= bytes;
+            }
         }
         queue.totals.times_full += 1;
         queue.retry_at = now + RETRY_NS;
-        queue.pulse.set_full(true);
+        let full = queue.changes > 0; // else nobody would try again
+        queue.pulse.set_full(full);
         let bells = queue.look();
         drop(queue);
         bells.iter().for_each(|bell| bell());
@@ -279,6 +289,7 @@ impl Desk {
         queue.totals.lost += queue.changes as u64;
         queue.groups.clear();
         queue.in_hand.clear();
+        queue.taken.clear();
         (queue.changes, queue.bytes) = (0, 0);
         let bells = queue.look();
         drop(queue);
@@ -370,6 +381,7 @@ impl Queue {
     /// Takes out what earlier lives of a world left behind.
     fn forget(&mut self, world: &str) {
         self.lives.retain(|_, life| *life.world != *world);
+        self.taken.retain(|(_, taken)| **taken != *world);
         self.questions.retain(|question| *question.world != *world);
         let (changes, bytes) = (&mut self.changes, &mut self.bytes);
         self.groups.retain(|waiting| {
@@ -428,6 +440,7 @@ impl Queue {
                 self.groups.pop_front().expect("one was seen in front");
             batch.slips.push(Slip { life, at, bytes });
             self.in_hand.push(Arc::clone(&group.world));
+            self.taken.insert((life, Arc::clone(&group.world)));
             batch.groups.push(group);
         }
         batch
@@ -435,6 +448,7 @@ impl Queue {
 
     fn written(&mut self, batch: &Batch, took_ns: u64) -> Vec<(LifeId, News)> {
         self.pulse.set_full(false);
+        self.taken.clear();
         self.totals.commits += 1;
         self.totals.durations.record(took_ns);
         let mut news = BTreeMap::new();

@@ -308,6 +308,31 @@ fn a_world_that_begins_again_hears_nothing_of_its_earlier_life() {
     assert_eq!(stage.keeper.desk().figures().waiting_changes, 0);
 }
 
+/// P5: a world begins after the disk was found full and before what waited was put back: none of it
+/// is written any more, for it was not there when the new life read what is kept.
+#[test]
+fn what_found_no_room_is_not_written_after_a_later_life_began() {
+    let mut stage = Stage::new();
+    let (first, other) = (stage.world("a"), stage.world("b"));
+    stage.memory.set_trouble(Trouble::Full);
+    stage.takes_ns.set(5 * MS);
+    first.write(stage.now, 2, 10);
+    other.write(stage.now, 1, 10);
+    stage.now = stage.now + 2 * MS;
+    stage.poll(); // tried, and not told yet
+    let second = stage.world("a");
+    stage.memory.set_trouble(Trouble::None);
+    stage.takes_ns.set(0);
+    stage.pass(6 * MS);
+    assert_eq!(stage.keeper.desk().figures().waiting_changes, 1, "the other world's");
+    stage.pass(500 * MS);
+    assert_eq!((stage.kept("a"), stage.kept("b")), (0, 1));
+    second.write(stage.now, 1, 10);
+    stage.pass(3 * MS);
+    assert!(second.news().ends_with(&[News::Committed { changes: 1 }]));
+    assert_eq!(stage.keeper.desk().figures().waiting_changes, 0);
+}
+
 #[test]
 fn a_world_that_ends_has_what_it_handed_in_written() {
     let mut stage = Stage::new();
