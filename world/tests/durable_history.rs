@@ -8,6 +8,7 @@ use starling_protocol::close::CloseCode;
 use starling_protocol::message::events::*;
 use starling_protocol::units::Offset;
 use starling_world::journal::Table;
+use std::ops::RangeInclusive;
 
 const CHAT: &str = "kept/chat";
 /// More than memory holds of them.
@@ -17,7 +18,12 @@ const LARGE: usize = 14 * 1024;
 fn said() -> (Stage, Guest) {
     let mut stage = Stage::durable();
     let guest = stage.guest_named("alice");
-    for id in 1..=MANY {
+    say_large(&mut stage, &guest, 1..=MANY);
+    (stage, guest)
+}
+
+fn say_large(stage: &mut Stage, guest: &Guest, ids: RangeInclusive<u64>) {
+    for id in ids {
         let large = Publish { payload: vec![id as u8; LARGE], ..message(CHAT, id) };
         stage.event(guest.conn, EventUp::Publish(Box::new(large)));
         stage.commit();
@@ -26,7 +32,6 @@ fn said() -> (Stage, Guest) {
         stage.breathe(guest.conn);
         stage.tick();
     }
-    (stage, guest)
 }
 
 fn ask(stage: &mut Stage, guest: &Guest, range: HistoryRange) -> Vec<EventDown> {
@@ -79,4 +84,38 @@ fn a_damaged_event_is_told_and_never_delivered() {
     let code = CloseCode::STORE_DAMAGED;
     let refused = EventDown::RequestRefused { request: 7, code, retry_after_ms: None };
     assert_eq!(told, [refused]);
+}
+
+/// What changed while memory held it is told once, and behind memory by what changed it alone,
+/// before a restart and after it.
+#[test]
+fn what_is_on_disk_only_is_shown_as_it_was_said() {
+    let (mut stage, guest) = said();
+    let (action, payload) = (Action::Append(Offset(80)), b" and more".to_vec());
+    let append = Publish { action, payload: payload.clone(), ..message(CHAT, 91) };
+    let answer = Publish { parent: Some(Offset(80)), ..message(CHAT, 92) };
+    for publish in [append, answer] {
+        stage.event(guest.conn, EventUp::Publish(Box::new(publish)));
+        stage.commit();
+        assert!(matches!(stage.events(guest.conn)[..], [EventDown::Published { .. }]));
+    }
+    let shown = |stage: &mut Stage, guest: &Guest| {
+        let one = |o| HistoryRange::Offsets { from: Offset(o), to: Offset(o) };
+        [80, 91].map(|o| page(ask(stage, guest, one(o))).entries)
+    };
+    let [said, append] = shown(&mut stage, &guest);
+    let long = [vec![80; LARGE], payload.clone()].concat();
+    assert_eq!((&said[0].event.payload, said[0].replies, append.len()), (&long, 1, 0));
+    let is_as_said = |[said, append]: [Vec<Entry>; 2]| {
+        assert_eq!(said[0].event.payload.len(), LARGE, "nothing but what was said then");
+        assert_eq!((&said[0].version, said[0].replies), (&None, 0));
+        assert_eq!(append[0].event.payload, payload);
+    };
+    let disk = stage.disk.clone();
+    say_large(&mut stage, &guest, 93..=180);
+    is_as_said(shown(&mut stage, &guest));
+    stage.disk = disk; // of which the next life brings less into memory
+    stage.crash(usize::MAX);
+    let guest = stage.guest_named("alice");
+    is_as_said(shown(&mut stage, &guest));
 }

@@ -94,7 +94,8 @@ impl Beside {
         Entry { version, notes, replies: self.versions.replies(event.offset), event }
     }
 
-    /// Forgets what is known of events before this one, which are kept no longer.
+    /// Forgets what is known of events before this one, which memory does not hold any more. P10:
+    /// history shows such as they were said, in this life as in the next.
     pub(crate) fn retire(&mut self, first: Offset) {
         self.versions.retire(first);
         self.notes.retire(first);
@@ -175,9 +176,9 @@ impl Channels {
         self.with_beside_and_log(idx, |beside, _| change(beside))
     }
 
-    /// Forgets what a channel knows of events that it keeps no longer.
+    /// Forgets what a channel knows of events that memory does not hold any more.
     pub(super) fn retire(&mut self, idx: ChannelIdx) {
-        let first = self[idx].first_kept();
+        let first = self[idx].log.first();
         self.with_beside(idx, |beside| beside.retire(first));
     }
 

@@ -296,10 +296,13 @@ impl Channels {
     /// Does something to a log, and knows what all of them weigh after it.
     fn weigh<T>(&mut self, idx: ChannelIdx, act: impl FnOnce(&mut Log) -> T) -> T {
         let log = &mut self[idx].log;
-        let before = log.bytes();
+        let (before, first) = (log.bytes(), log.first());
         let done = act(log);
-        let after = log.bytes();
+        let (after, moved) = (log.bytes(), log.first() > first);
         self.bytes = self.bytes + after - before;
+        if moved {
+            self.retire(idx);
+        }
         done
     }
 
@@ -318,6 +321,7 @@ impl Channels {
             let before = channel.log.bytes();
             channel.log.forget_half();
             self.bytes -= before - channel.log.bytes();
+            self.retire(ChannelIdx(self.squeezed as u32));
         }
         if self.bytes <= CHANNELS_BYTES_MAX { Ok(()) } else { Err(CloseCode::OVERLOADED) }
     }

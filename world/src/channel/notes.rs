@@ -295,7 +295,7 @@ impl Notes {
         self.bytes -= kinds.iter().flat_map(BTreeMap::values).map(Kind::cost).sum::<usize>();
     }
 
-    /// Forgets the notes on events before this one, which are kept no longer.
+    /// Forgets the notes on events before this one, which memory does not hold any more.
     pub(crate) fn retire(&mut self, first: Offset) {
         while let Some(target) = self.by_target.keys().next().copied().filter(|t| *t < first) {
             self.end(target);

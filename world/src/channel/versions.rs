@@ -97,9 +97,9 @@ impl Versions {
     }
 
     fn apply(&mut self, offset: Offset, record: &Record, log: &Log) {
-        let target = target_of(record.action).and_then(|target| log.get(target));
-        if target.is_some_and(|earlier| !is_message(earlier)) {
-            return; // it was erased meanwhile
+        let target = target_of(record.action);
+        if target.is_some_and(|target| !log.get(target).is_some_and(is_message)) {
+            return; // it was erased meanwhile, or is on disk only
         }
         match record.action {
             Action::Update(target) => self.change(target, offset, record, record.payload.clone()),
@@ -113,7 +113,7 @@ impl Versions {
             }
             Action::Delete(target) => self.change(target, offset, record, Vec::new()),
             Action::Message => {
-                if let Some(parent) = record.parent {
+                if let Some(parent) = record.parent.filter(|parent| *parent >= log.first()) {
                     *self.replies.entry(parent).or_default() += 1;
                 }
             }
@@ -160,7 +160,7 @@ impl Versions {
         self.bytes -= self.by_target.remove(&target).map_or(0, |changed| changed.bytes());
     }
 
-    /// Forgets what is known of events before this one, which are kept no longer.
+    /// Forgets what is known of events before this one, which memory does not hold any more.
     pub(crate) fn retire(&mut self, first: Offset) {
         while let Some(entry) = self.by_target.first_entry().filter(|e| *e.key() < first) {
             self.bytes -= entry.remove().bytes();
