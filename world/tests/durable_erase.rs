@@ -363,3 +363,39 @@ fn ticks_again(frames: &[u8]) -> usize {
     }
     ticks
 }
+
+/// The notes of others make the same sums in the next life as in this one.
+#[test]
+fn a_kind_that_an_erasure_emptied_may_be_made_anew_and_is_there_after_a_restart() {
+    let mut stage = Stage::durable();
+    let (ann, bob) = (stage.guest_named("ann"), stage.guest_named("bob"));
+    offer(&mut stage, &bob, message(CHAT, 1));
+    stage.commit();
+    let note = |stage: &mut Stage, who: &Guest, id: u64, rule: NoteRule, remove: bool| {
+        let (message, channel, target) = (MessageId(id), CHAT.to_string(), Offset(1));
+        let (kind, name) = ("mood".to_string(), "glad".to_string());
+        let said = Annotate { message, channel, target, rule, kind, name, count: 1, remove };
+        stage.events(who.conn);
+        stage.event(who.conn, EventUp::Annotate(Box::new(said)));
+        stage.commit();
+        let told = stage.events(who.conn);
+        assert!(matches!(told[..], [EventDown::Published { .. }]), "{told:?}");
+    };
+    note(&mut stage, &bob, 2, NoteRule::Distinct, false);
+    note(&mut stage, &ann, 3, NoteRule::Distinct, false);
+    note(&mut stage, &bob, 4, NoteRule::Distinct, true);
+    let admin = admin(&mut stage);
+    ask(&mut stage, &admin);
+    assert_eq!(wait(&mut stage, &admin), Ok(1));
+    note(&mut stage, &bob, 5, NoteRule::Unique, false);
+    stage.crash(usize::MAX);
+    let eve = stage.guest_named("eve");
+    let (channel, range) = (CHAT.into(), HistoryRange::Newest);
+    let query = HistoryQuery { request: 7, channel, range, thread: None, limit: 200 };
+    stage.event(eve.conn, EventUp::History(Box::new(query)));
+    stage.ticks_with(3, &[eve.conn]);
+    let told = stage.events(eve.conn);
+    let [EventDown::History(page)] = &told[..] else { panic!("no page: {told:?}") };
+    let notes: Vec<_> = page.entries[0].notes.iter().map(|n| (n.rule, n.total)).collect();
+    assert_eq!(notes, [(NoteRule::Unique, 1)]);
+}

@@ -202,6 +202,21 @@ fn kinds_on_a_message_and_names_in_a_summary_are_bounded() {
 }
 
 #[test]
+fn a_kind_of_which_nothing_is_left_may_have_another_rule() {
+    let (mut stage, [ann, bob, eve]) = room();
+    let kind = |said: Annotate| Annotate { kind: "mood".into(), ..said };
+    let flag = kind(note(10, 1, NoteRule::Flag, ""));
+    says(&mut stage, &ann, flag.clone()).expect("accepted");
+    let unique = |id| kind(note(id, 1, NoteRule::Unique, "glad"));
+    assert_eq!(says(&mut stage, &bob, unique(11)), Err(CloseCode::CONFLICT));
+    let message = MessageId(12);
+    says(&mut stage, &ann, back(Annotate { message, ..flag })).expect("accepted");
+    says(&mut stage, &bob, unique(13)).expect("accepted");
+    let (_, last) = heard(&mut stage, &eve).pop().expect("told");
+    assert_eq!((last.summary.rule, last.summary.total), (NoteRule::Unique, 1));
+}
+
+#[test]
 fn the_end_of_a_message_is_the_end_of_its_notes() {
     let (mut stage, [ann, bob, _]) = room();
     says(&mut stage, &bob, note(10, 1, NoteRule::Flag, "")).expect("accepted");

@@ -90,6 +90,10 @@ impl Kind {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.notes == 0 && self.total == 0
+    }
+
     fn of(&self, user: &User, name: &str) -> u32 {
         self.by_user.get(user).and_then(|names| names.get(name)).copied().unwrap_or(0)
     }
@@ -207,16 +211,23 @@ impl Notes {
     /// `LIMIT` for too many kinds, notes or bytes.
     fn apply(&mut self, user: &User, said: &Annotate) -> Result<Option<NoteSummary>, CloseCode> {
         self.check(user, said)?;
+        Ok(self.note(user, said))
+    }
+
+    /// Sets or takes back. A kind of which nothing is left is as if it had never been: what the
+    /// next life makes of the events is the same, whatever was erased of them.
+    fn note(&mut self, user: &User, said: &Annotate) -> Option<NoteSummary> {
         if said.remove && self.find(said).is_none() {
-            return Ok(None);
+            return None;
         }
         let before = self.cost(said);
         let kinds = self.by_target.entry(said.target).or_default();
         let kind = kinds.entry(said.kind.clone()).or_insert_with(|| Kind::new(said.rule));
         let changed = kind.apply(user, said);
         let summary = kind.summary(&said.kind);
+        self.drop_if_empty(said.target, &said.kind);
         self.bytes = self.bytes + self.cost(said) - before;
-        Ok(changed.then_some(summary))
+        changed.then_some(summary)
     }
 
     /// Makes again what an event of an earlier life set or took back.
@@ -230,8 +241,7 @@ impl Notes {
         let NoteSummary { kind, rule, .. } = summary;
         let (message, channel) = (record.message, String::new());
         let said = Annotate { message, channel, target, rule, kind, name, count, remove };
-        let done = self.apply(&User::of(publisher), &said);
-        debug_assert!(done.is_ok(), "it was done before");
+        self.note(&User::of(publisher), &said); // it was allowed before
     }
 
     /// An event that set or took back a note is erased. What its user said else goes with the user;
@@ -245,8 +255,25 @@ impl Notes {
         if let Some(kind) = kinds.and_then(|kinds| kinds.get_mut(&summary.kind))
             && kind.rule == NoteRule::Total
         {
+            let cost = kind.cost();
             kind.total = kind.total.saturating_sub(count.into());
+            if self.drop_if_empty(target, &summary.kind) {
+                self.bytes -= cost;
+            }
         }
+    }
+
+    /// Forgets a kind of which nothing is left; returns whether it did.
+    fn drop_if_empty(&mut self, target: Offset, name: &str) -> bool {
+        let Some(kinds) = self.by_target.get_mut(&target) else { return false };
+        let empty = kinds.get(name).is_some_and(Kind::is_empty);
+        if empty {
+            kinds.remove(name);
+            if kinds.is_empty() {
+                self.by_target.remove(&target);
+            }
+        }
+        empty
     }
 
     /// Forgets everything that a user noted.
@@ -258,7 +285,7 @@ impl Notes {
                 }
                 let before = kind.cost();
                 kind.forget(user);
-                let empty = kind.notes == 0 && kind.total == 0;
+                let empty = kind.is_empty();
                 self.bytes = self.bytes + if empty { 0 } else { kind.cost() } - before;
                 !empty
             });
