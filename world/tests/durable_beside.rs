@@ -203,3 +203,34 @@ fn a_damaged_value_stops_its_channel() {
     let answer = stage.subscribe(ann.conn, 1, ROOM);
     assert_eq!(answer, Answer::Denied(CloseCode::STORE_DAMAGED));
 }
+
+/// P5: history tells sums of notes that are on stable storage.
+#[test]
+fn a_note_is_told_in_history_when_it_is_on_stable_storage() {
+    let mut stage = Stage::durable();
+    let (ann, bob) = (stage.guest_named("ann"), stage.guest_named("bob"));
+    assert_eq!(kept(&mut stage, &ann, message(ROOM, 1)), Ok(1));
+    let hearts = |stage: &mut Stage| {
+        let (channel, range) = (ROOM.into(), HistoryRange::Newest);
+        let query = HistoryQuery { request: 7, channel, range, thread: None, limit: 200 };
+        stage.events(bob.conn);
+        stage.event(bob.conn, EventUp::History(Box::new(query)));
+        stage.ticks_with(3, &[ann.conn, bob.conn]);
+        let told = stage.events(bob.conn).into_iter().find_map(|event| match event {
+            EventDown::History(page) => Some(page.entries),
+            _ => None,
+        });
+        told.expect("a page")[0].notes.iter().map(|sum| sum.total).collect::<Vec<_>>()
+    };
+    stage.event(ann.conn, EventUp::Annotate(Box::new(heart(2))));
+    assert_eq!(hearts(&mut stage), []);
+    stage.commit();
+    assert_eq!(hearts(&mut stage), [1]);
+    stage.event(bob.conn, EventUp::Annotate(Box::new(heart(3))));
+    stage.event(ann.conn, EventUp::Annotate(Box::new(Annotate { remove: true, ..heart(4) })));
+    assert_eq!(hearts(&mut stage), [1]);
+    stage.commit_some(1);
+    assert_eq!(hearts(&mut stage), [2]);
+    stage.commit();
+    assert_eq!(hearts(&mut stage), [1]);
+}

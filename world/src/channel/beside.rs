@@ -4,7 +4,7 @@ use super::cursors::Cursors;
 use super::deltas::MadeLast;
 use super::leases::Leases;
 use super::log::{Log, Record};
-use super::notes::{Notes, User};
+use super::notes::{Notes, Unseen, User};
 use super::state::Values;
 use super::versions::{Versions, is_message};
 use super::{Channel, ChannelIdx, Channels};
@@ -80,7 +80,7 @@ impl Beside {
 
     /// An event as it stands now, for history: with its newest content, its notes and how many
     /// answer it.
-    pub(crate) fn entry(&self, mut event: Event) -> Entry {
+    pub(super) fn entry(&self, mut event: Event, unseen: &Unseen) -> Entry {
         if event.action == Action::Tombstone {
             let replies = self.versions.replies(event.offset);
             return Entry { version: None, notes: Vec::new(), replies, event };
@@ -90,7 +90,7 @@ impl Beside {
             event.payload.clone_from(&changed.content);
         }
         let version = changed.map(|changed| changed.version.clone());
-        let notes = self.notes.summaries(event.offset);
+        let notes = unseen.told(event.offset, &self.notes).summaries(event.offset);
         Entry { version, notes, replies: self.versions.replies(event.offset), event }
     }
 

@@ -8,6 +8,7 @@
 //! P12: a page is made in the moment in which it is written, and only if a grant covers it then.
 
 use super::log::Record;
+use super::notes::Unseen;
 use super::pen::Pen;
 use super::versions::target_of;
 use super::{Channel, ChannelIdx};
@@ -219,7 +220,8 @@ impl World {
         let top = channel.log.top();
         let page = empty(query.request, top.epoch, top.offset);
         let asked = Asked::of(query.range, channel);
-        let mut book = Book { channel, query, asked, page, room: HISTORY_BYTES_MAX };
+        let unseen = Unseen::of(&channel.log);
+        let mut book = Book { channel, query, asked, page, unseen, room: HISTORY_BYTES_MAX };
         let need = match query.range {
             HistoryRange::Newest => book.fill_backwards(run),
             _ => book.fill(run),
@@ -238,6 +240,7 @@ struct Book<'a> {
     query: &'a HistoryQuery,
     asked: Asked,
     page: HistoryPage,
+    unseen: Unseen,
     /// Bytes that still fit.
     room: usize,
 }
@@ -325,7 +328,7 @@ impl Book<'_> {
         }
         let seen_there =
             target_of(record.action).is_some_and(|target| target >= self.channel.log.first());
-        (!seen_there).then(|| self.channel.beside.entry(record.event(NO_KEY, offset)))
+        (!seen_there).then(|| self.channel.beside.entry(record.event(NO_KEY, offset), &self.unseen))
     }
 }
 

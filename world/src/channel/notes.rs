@@ -2,7 +2,7 @@
 //! keeps the sum, so that nobody has to add up what others said.
 
 use super::ChannelIdx;
-use super::log::Record;
+use super::log::{Log, Record};
 use super::name::{self, Name};
 use super::publish::{Accepted, Refusal};
 use super::versions::is_message;
@@ -336,6 +336,39 @@ impl Notes {
                 kind.add_to(sum);
             }
         }
+    }
+}
+
+/// Events on which notes are on their way to the disk, and what the others on them come to.
+#[derive(Debug, Default)]
+pub(super) struct Unseen {
+    targets: BTreeSet<Offset>,
+    others: Notes,
+}
+
+impl Unseen {
+    /// P5: a note decides what comes after it as soon as it has its number, and is told when it is
+    /// on stable storage. What is told until then is made from the events that are.
+    pub(super) fn of(log: &Log) -> Self {
+        let about = |record: &Record| match record.action {
+            Action::Annotate(target) => Some(target),
+            _ => None,
+        };
+        let (top, newest) = (log.top().offset.0, log.newest().0);
+        let unseen = (top + 1..=newest).filter_map(|o| log.any(Offset(o)).and_then(about));
+        let mut all = Self { targets: unseen.collect(), others: Notes::default() };
+        let Some(first) = all.targets.first().copied() else { return all };
+        for record in (first.0..=top).filter_map(|o| log.get(Offset(o))) {
+            if about(record).is_some_and(|target| all.targets.contains(&target)) {
+                all.others.replay(record);
+            }
+        }
+        all
+    }
+
+    /// The notes on an event that may be told.
+    pub(super) fn told<'a>(&'a self, target: Offset, notes: &'a Notes) -> &'a Notes {
+        if self.targets.contains(&target) { &self.others } else { notes }
     }
 }
 
