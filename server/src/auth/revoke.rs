@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use starling_protocol::units::SessionId;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
 /// Revocations that are remembered at once; each until the tokens that it bars have ended.
@@ -100,8 +100,17 @@ pub enum Barring {
 /// Requests on their way to the Front.
 pub struct Revoker {
     waiting: Mutex<Vec<(Revocation, Sender<Outcome>)>>,
+    late: Mutex<Late>,
     bars: Option<Bars>,
     ring: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Bars that came to be when nobody waited to keep them: at most as many as can be barred at all.
+#[derive(Debug, Default)]
+struct Late {
+    bars: Vec<Bar>,
+    /// A thread writes them down.
+    running: bool,
 }
 
 impl fmt::Debug for Revoker {
@@ -113,7 +122,8 @@ impl fmt::Debug for Revoker {
 impl Revoker {
     /// `ring` wakes the Front.
     pub fn new(ring: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { waiting: Mutex::default(), bars: None, ring: Box::new(ring) }
+        let (waiting, late) = Default::default();
+        Self { waiting, late, bars: None, ring: Box::new(ring) }
     }
 
     /// Keeps bars here until they end.
@@ -140,6 +150,45 @@ impl Revoker {
             tracing::error!(%error, "revocations cannot be written");
             NotRevoked::NotKept
         })
+    }
+
+    /// Keeps bars that nobody waits for, such as that of a session that was parked, which its world
+    /// tells of later: on a thread of their own, for the Front does not wait for a disk.
+    pub(crate) fn keep_soon(self: &Arc<Self>, bars: Vec<Bar>) {
+        if bars.is_empty() || self.bars.is_none() {
+            return;
+        }
+        let mut late = self.late();
+        late.bars.extend(bars);
+        if std::mem::replace(&mut late.running, true) {
+            return;
+        }
+        drop(late);
+        let own = Arc::clone(self);
+        let spawned =
+            std::thread::Builder::new().name("bars".into()).spawn(move || own.keep_late());
+        if let Err(error) = spawned {
+            self.late().running = false;
+            tracing::error!(%error, "revocations cannot be written");
+        }
+    }
+
+    fn keep_late(&self) {
+        loop {
+            let mut late = self.late();
+            let bars = std::mem::take(&mut late.bars);
+            late.running = !bars.is_empty();
+            if !late.running {
+                return;
+            }
+            drop(late);
+            // What cannot be written is in the log, and is tried again with the next.
+            let _told = self.keep(&bars);
+        }
+    }
+
+    fn late(&self) -> MutexGuard<'_, Late> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for a revocation; `None` when too many wait. It is in force once the answer says so.
@@ -256,6 +305,7 @@ impl Barred {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Folder;
 
     fn verified(subject: &str, issued_s: u64) -> Verified {
         Verified {
@@ -293,6 +343,22 @@ mod tests {
         let eve = Verified { tenant: "acme".into(), ..verified("eve", 99) };
         assert!(next.holds(&eve) && next.holds(&verified("bob", 99)));
         assert!(!next.holds(&Verified { issued_s: Some(101), ..eve }));
+    }
+
+    #[test]
+    fn bars_that_nobody_waits_for_are_kept_soon() {
+        let place = tempfile::tempdir().expect("a folder can be made");
+        let folder = Folder::open(place.path()).expect("a folder can be had");
+        let bars = folder.bars().expect("none yet");
+        let revoker = Arc::new(Revoker::new(|| {}).keeping(Some(bars)));
+        let mut barred = Barred::default();
+        for name in ["eve-1", "eve-2"] {
+            assert_eq!(barred.token(name, 100, 4_000), Ok(()));
+            revoker.keep_soon(barred.take_fresh());
+        }
+        while folder.bars().expect("readable").all().len() < 2 {
+            std::thread::yield_now();
+        }
     }
 
     #[test]

@@ -17,12 +17,13 @@ const ORDER_BYTES: usize = 64;
 impl<T: Transport, L: Lender> Front<T, L> {
     /// Takes in the revocations that were asked for, before anyone is let in.
     pub(super) fn take_revocations(&mut self, now: Nanos) {
-        let Some(revoker) = &self.revoker else { return };
+        let Some(revoker) = self.revoker.clone() else { return };
         for (revocation, answer) in revoker.take() {
             let done = self.revoke(now, &revocation);
             let bars = self.gate.barred.take_fresh();
-            if let Err(outcome) = answer.send(Outcome { done, bars }) {
-                tracing::warn!(?outcome, "nobody waits for a revocation, to keep it");
+            if let Err(Outcome { bars, .. }) = answer.send(Outcome { done, bars }) {
+                tracing::debug!("nobody waits for a revocation any more");
+                revoker.keep_soon(bars);
             }
         }
     }
