@@ -165,6 +165,24 @@ fn an_acknowledged_event_that_nobody_heard_breaks_p6() {
 }
 
 #[test]
+fn a_gap_excuses_what_is_lost_in_its_own_channel_and_life_alone() {
+    let lost = |channel: &str, epoch| {
+        let mut witness = Witness::default();
+        let from = |epoch| ChannelPosition { epoch: Epoch(epoch), offset: Offset(0) };
+        witness.starts(1, ChannelKey(1), channel, from(epoch));
+        witness.gap(1, ChannelKey(1), channel, Offset(1), Offset(1));
+        witness.starts(0, ChannelKey(1), "a", from(2));
+        let position = ChannelPosition { epoch: Epoch(2), offset: Offset(1) };
+        witness.published("a", MessageId(7), Receipt::Channel(position));
+        witness.end();
+        witness
+    };
+    assert!(lost("a", 2).broken.is_empty(), "it was told");
+    breaks(&lost("b", 2), "P6");
+    breaks(&lost("a", 1), "P6");
+}
+
+#[test]
 fn a_listener_that_stops_short_of_the_top_breaks_p6() {
     let mut witness = Witness::default();
     let position = |offset| ChannelPosition { epoch: Epoch(1), offset: Offset(offset) };
