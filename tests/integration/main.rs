@@ -14,3 +14,4 @@ mod revoking;
 mod rudeness;
 mod stage;
 mod talking;
+mod tenants;

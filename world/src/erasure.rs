@@ -8,7 +8,6 @@
 use crate::World;
 use crate::channel::ChannelIdx;
 use crate::checksum::Checksum;
-use crate::config::Owner;
 use crate::counters::count;
 use crate::durable::open::each_row;
 use crate::durable::read::{EventRun, Reader};
@@ -131,14 +130,7 @@ impl World {
 
     /// P12: where tenants meet, one names its own people, whose subjects begin with its name there.
     fn subject_of_theirs(&self, idx: SessionIdx, subject: String) -> String {
-        let own = &self.sessions[idx].principal.subject;
-        match (&self.config.owner, own.split_once('/')) {
-            (Owner::Shared, Some((tenant, _))) if !subject.is_empty() => {
-                format!("{tenant}/{subject}")
-            }
-            (Owner::Shared, _) => String::new(),
-            _ => subject,
-        }
+        self.realm(idx).subject(subject).unwrap_or_default()
     }
 
     fn check_erase(&mut self, idx: SessionIdx, subject: &str) -> Result<(), CloseCode> {

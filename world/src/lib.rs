@@ -29,6 +29,7 @@ mod mail;
 pub mod namespace;
 pub mod output;
 mod presence;
+mod realm;
 pub mod recording;
 mod replicate;
 pub mod session;

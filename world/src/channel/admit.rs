@@ -21,17 +21,18 @@ impl World {
     /// `BAD_NAME`, `UNKNOWN_CHANNEL`, `FORBIDDEN`.
     pub(crate) fn check_subscribe(&self, idx: SessionIdx, name: &str) -> Result<(), CloseCode> {
         let grants = &self.sessions[idx].principal.grants;
-        match name::parse(name)? {
+        match name::parse(name, self.realm(idx))? {
             Name::Plain(channel) => {
                 let namespace = self.channels.namespace(channel)?;
                 allowed(namespace.subscribe, grants.may_subscribe(channel))
             }
             // What is for a user needs no grant of that user, and of another one that says `user/`:
-            // a grant of all channels is none of everybody's mail.
+            // a grant of all channels is none of everybody's mail. P12: of another tenant's no grant
+            // is any, for that is no user here.
             Name::User(user) => {
                 let subject = &self.sessions[idx].principal.subject;
                 let by_name = !subject.is_empty() && grants.may_subscribe_by_name(name);
-                allowed(Access::Granted, user == subject || by_name)
+                allowed(Access::Granted, user.is(subject) || by_name)
             }
             Name::Presence("") | Name::Count("") => {
                 allowed(Access::Granted, grants.may_see_members(WORLD_PRESENCE, name))
@@ -73,7 +74,7 @@ impl World {
     /// # Errors
     /// `BAD_NAME`, `UNKNOWN_CHANNEL`, `FORBIDDEN`.
     pub(crate) fn check_read(&self, idx: SessionIdx, name: &str) -> Result<(), CloseCode> {
-        let channel = match name::parse(name)? {
+        let channel = match name::parse(name, self.realm(idx))? {
             Name::Plain(channel) => channel,
             Name::User(_) => return self.check_subscribe(idx, name),
             Name::Presence(_) | Name::Count(_) => return Err(CloseCode::UNKNOWN_CHANNEL),
@@ -108,7 +109,7 @@ impl World {
         publish: &Publish,
     ) -> Result<(), CloseCode> {
         let Principal { subject, grants, .. } = &self.sessions[idx].principal;
-        let granted = match name::parse(channel)? {
+        let granted = match name::parse(channel, self.realm(idx))? {
             Name::Plain(_) => grants.may_publish(channel),
             // Where nobody has a name there are no users.
             Name::User(_) if subject.is_empty() => return Err(CloseCode::UNKNOWN_CHANNEL),

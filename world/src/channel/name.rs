@@ -9,6 +9,7 @@
 //! | `session/...` | inboxes: each is its own session's, under key 0, and nobody else's |
 //! | anything else | a plain channel |
 
+use crate::realm::{Realm, User};
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::CHANNEL_NAME_BYTES_MAX;
 
@@ -30,21 +31,23 @@ pub(crate) enum Name<'a> {
     Presence(&'a str),
     /// How many members this channel has; the world where empty.
     Count(&'a str),
-    /// What is for this subject.
-    User(&'a str),
+    /// What is for this user, who exists for the subscriber.
+    User(User<'a>),
 }
 
-/// Reads a name that a client gave.
+/// Reads a name that somebody of this realm gave.
 ///
 /// # Errors
 /// [`CloseCode::BAD_NAME`] when it is empty, too long or has characters that names may not have;
-/// [`CloseCode::UNKNOWN_CHANNEL`] for an inbox, whether it exists or not.
-pub(crate) fn parse(name: &str) -> Result<Name<'_>, CloseCode> {
+/// [`CloseCode::UNKNOWN_CHANNEL`] for an inbox, whether it exists or not; [`CloseCode::FORBIDDEN`] for
+/// a user of another tenant, whether it exists or not (P12).
+pub(crate) fn parse<'a>(name: &'a str, realm: Realm<'_>) -> Result<Name<'a>, CloseCode> {
     if name.starts_with(INBOXES) {
         return Err(CloseCode::UNKNOWN_CHANNEL);
     }
     if let Some(subject) = name.strip_prefix(USERS) {
-        return if is_text(subject) { Ok(Name::User(subject)) } else { Err(CloseCode::BAD_NAME) };
+        let user = realm.user(subject).map(Name::User).ok_or(CloseCode::FORBIDDEN);
+        return if is_text(subject) { user } else { Err(CloseCode::BAD_NAME) };
     }
     if let Some(channel) = name.strip_prefix(COUNTS) {
         return of_channel(channel).map(Name::Count);
@@ -98,6 +101,10 @@ fn is_text(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn parse(name: &str) -> Result<Name<'_>, CloseCode> {
+        super::parse(name, Realm::World)
+    }
+
     #[test]
     fn names_say_what_they_are() {
         assert_eq!(parse("chat/lobby"), Ok(Name::Plain("chat/lobby")));
@@ -105,7 +112,7 @@ mod tests {
         assert_eq!(parse("presence/"), Ok(Name::Presence("")));
         assert_eq!(parse("count/chat"), Ok(Name::Count("chat")));
         assert_eq!(parse("count/"), Ok(Name::Count("")));
-        assert_eq!(parse("user/bob"), Ok(Name::User("bob")));
+        assert!(matches!(parse("user/bob"), Ok(Name::User(user)) if user.is("bob")));
         assert_eq!(parse("session/7"), Err(CloseCode::UNKNOWN_CHANNEL));
     }
 

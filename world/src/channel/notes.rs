@@ -419,7 +419,7 @@ impl World {
 
     /// The channel of an event that may be noted on.
     fn notable(&self, idx: SessionIdx, said: &Annotate) -> Result<ChannelIdx, CloseCode> {
-        let Name::Plain(name) = name::parse(&said.channel)? else {
+        let Name::Plain(name) = name::parse(&said.channel, self.realm(idx))? else {
             return Err(CloseCode::UNKNOWN_CHANNEL);
         };
         self.check_annotate(idx, name)?;

@@ -8,6 +8,7 @@ use crate::World;
 use crate::counters::count;
 use crate::durable::pending::Asked;
 use crate::durable::seen::{self, Author, Fate};
+use crate::realm::Realm;
 use crate::session::SessionIdx;
 use starling_protocol::close::{CloseCode, Retry};
 use starling_protocol::limits::{CHANNEL_NAME_BYTES_MAX, EVENT_BYTES_MAX};
@@ -189,7 +190,7 @@ impl World {
             let recipients = self.recipients(None, scope)?;
             return Ok(Receipt::Inboxes(self.append_to_inboxes(&recipients, record)));
         };
-        match name::parse(&channel)? {
+        match name::parse(&channel, Realm::World)? {
             Name::Plain(_) | Name::User(_) => {
                 if self.channels.is_durable(&channel) {
                     self.may_keep(self.channels.find(&channel))?;

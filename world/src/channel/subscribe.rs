@@ -139,7 +139,7 @@ impl World {
             self.spare(step::READERS)?;
         }
         self.check_subscribe(idx, &request.channel)?;
-        match name::parse(&request.channel)? {
+        match name::parse(&request.channel, self.realm(idx))? {
             Name::Plain(name) if request.presence => {
                 self.check_member(idx, name).map(|()| ChannelKind::Plain)
             }

@@ -137,7 +137,7 @@ impl World {
     }
 
     fn restore_subscription(&mut self, idx: SessionIdx, key: ChannelKey, row: &SubscriptionRow) {
-        let kind = match name::parse(&row.channel) {
+        let kind = match name::parse(&row.channel, self.realm(idx)) {
             Ok(Name::Plain(_) | Name::User(_)) => ChannelKind::Plain,
             Ok(Name::Presence(_)) => ChannelKind::Presence,
             Ok(Name::Count(_)) | Err(_) => return,
