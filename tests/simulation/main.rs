@@ -6,3 +6,4 @@
 mod quiet;
 mod restarts;
 mod seeds;
+mod snapshots;

@@ -35,6 +35,8 @@ struct Written {
     missed: u64,
     /// What is to be read from the disk before more can be written.
     asks: Vec<Ask>,
+    /// Subscriptions that begin somewhere else now.
+    moved: Vec<ChannelKey>,
 }
 
 /// Events of a channel that one subscription needs next.
@@ -93,6 +95,9 @@ impl World {
         self.counters.events_missed += written.missed;
         for Ask { key, channel, offsets } in written.asks {
             self.ask_ahead(idx, key, channel, offsets);
+        }
+        for key in written.moved {
+            self.keep_subscription(idx, key);
         }
     }
 }
@@ -354,6 +359,7 @@ impl Written {
             EventDown::Deliver(_) | EventDown::DeliverDelta { .. } => self.delivered += 1,
             EventDown::MembersChanged { from, to, .. } => self.delivered += to.0 - from.0 + 1,
             EventDown::Gap { from, to, .. } => self.missed += to.0 - from.0 + 1,
+            EventDown::Subscribed { key, .. } => self.moved.push(*key),
             _ => {}
         }
     }

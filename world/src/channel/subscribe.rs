@@ -106,14 +106,23 @@ impl World {
     }
 
     /// What the client follows and this life of the world does not know, as the process died before
-    /// it was kept: it asks again.
+    /// it was kept: it asks again, from a place where it may not have got all pages.
     fn tell_unknown(&mut self, idx: SessionIdx, seen: &[(ChannelKey, ChannelPosition)]) {
+        self.sessions[idx].subscriptions.lost.clear();
         for (key, _) in seen.iter().filter(|(key, _)| *key != INBOX).take(SUBSCRIPTIONS_MAX) {
             if self.sessions[idx].subscriptions.get(*key).is_none() {
                 let lost = EventDown::Unsubscribed { key: *key, code: CloseCode::LOST };
                 self.sessions.event(idx, &lost, self.now);
+                self.sessions[idx].subscriptions.lost.insert(*key);
             }
         }
+    }
+
+    /// Where a subscription stands that the last life of the world forgot and that is asked for
+    /// again. What it was promised there was told to nobody: the disk had not got that far.
+    fn was_lost(&mut self, idx: SessionIdx, request: &Request) -> Option<ChannelPosition> {
+        let lost = self.sessions[idx].subscriptions.lost.remove(&request.key);
+        request.resume.filter(|_| lost)
     }
 
     /// Ends every subscription, as when the session is gone.
@@ -168,12 +177,15 @@ impl World {
         self.channels[channel].subscribers.insert(idx, request.key);
         let source = Source::Channel(channel);
         let start = self.start(idx, source, request.resume);
-        let was_here = self.sessions[idx]
-            .subscriptions
-            .get(request.key)
-            .is_some_and(|subscription| subscription.presence);
-        let subscription =
+        let old = self.sessions[idx].subscriptions.get(request.key);
+        let was_here = old.is_some_and(|old| old.presence);
+        let promised = old.filter(|old| old.paged).map(|old| old.base);
+        let promised = promised.or_else(|| self.was_lost(idx, &request));
+        let mut subscription =
             Subscription::new(source, ChannelPosition::default(), request.presence, self.now);
+        if let Some(base) = promised {
+            (subscription.base, subscription.paged) = (base, true);
+        }
         self.sessions[idx].subscriptions.insert(request.key, subscription);
         self.begin(idx, request.key, source, start);
         self.keep_subscription(idx, request.key);
@@ -243,10 +255,13 @@ impl World {
             let base = ChannelPosition { epoch: top.epoch, offset: start.after };
             subscription.base = base;
             subscription.read = start.after;
-            subscription.paged |= pages.is_some();
+            subscription.paged = pages.is_some();
             subscription.bases.clear();
             subscription.pages = pages;
             subscription.ahead = None;
+            if subscription.paged {
+                self.keep_subscription(idx, key);
+            }
         }
         if let Source::Channel(channel) = source {
             let start = self.channels[channel].beside.cursors.start();

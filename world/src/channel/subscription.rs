@@ -31,7 +31,8 @@ pub(crate) struct Subscription {
     pub(crate) read: Offset,
     /// What is still to be written before the next event.
     pub(crate) pages: Option<Pages>,
-    /// It began with pages, so that one who stands where it began may not have got them.
+    /// It began with pages, or an earlier life of the world may have begun it so: one who stands
+    /// where it began may not have got them.
     pub(crate) paged: bool,
     /// What the next values may be told as differences to.
     pub(crate) bases: Bases,
@@ -69,6 +70,8 @@ pub(crate) struct Subscriptions {
     by_key: BTreeMap<ChannelKey, Subscription>,
     /// Those with something to write.
     pub(crate) ready: BTreeSet<ChannelKey>,
+    /// Those that its client was told are lost, until it asks for them again.
+    pub(crate) lost: BTreeSet<ChannelKey>,
     /// The one that wrote last: the next in order has the next turn.
     turn: ChannelKey,
 }
@@ -77,7 +80,8 @@ impl Subscriptions {
     /// The inbox alone, which every session follows from its start.
     pub(crate) fn with_inbox(at: ChannelPosition) -> Self {
         let inbox = Subscription::new(Source::Inbox, at, false, Tick(0));
-        Self { by_key: BTreeMap::from([(INBOX, inbox)]), ready: BTreeSet::new(), turn: INBOX }
+        let by_key = BTreeMap::from([(INBOX, inbox)]);
+        Self { by_key, ready: BTreeSet::new(), lost: BTreeSet::new(), turn: INBOX }
     }
 
     pub(crate) fn get(&self, key: ChannelKey) -> Option<&Subscription> {

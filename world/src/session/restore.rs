@@ -145,8 +145,10 @@ impl World {
         // Without its channel the client is told so when it comes, and asks again.
         let Ok(channel) = self.channel_for(idx, &row.channel, kind) else { return };
         self.channels[channel].subscribers.insert(idx, key);
-        let subscription =
+        let mut subscription =
             Subscription::new(Source::Channel(channel), row.base, row.presence, self.now);
+        // P6: nobody knows what of its first pages was written before the process died.
+        subscription.paged = true;
         self.sessions[idx].subscriptions.insert(key, subscription);
     }
 

@@ -64,8 +64,11 @@ fn add_subscriptions(subscriptions: &Subscriptions, channels: &Channels, sum: &m
         };
         sum.add(key.0).add_bytes(name.as_bytes());
         sum.add(subscription.read.0).add(u64::from(subscription.presence));
-        sum.add(u64::from(subscription.unnamed));
+        sum.add(u64::from(subscription.unnamed)).add(u64::from(subscription.paged));
         sum.add(subscription.ahead.as_ref().map_or(0, Ahead::weight));
+    }
+    for key in &subscriptions.lost {
+        sum.add(key.0);
     }
 }
 
