@@ -10,7 +10,7 @@ use starling_protocol::frame::{FrameError, Frames};
 use starling_protocol::limits::MESSAGE_BYTES_MAX;
 use starling_protocol::message::bulk::{BulkDown, BulkUp};
 use starling_protocol::message::control::{ControlDown, ControlUp, Rejection};
-use starling_protocol::message::events::{EventDown, EventUp};
+use starling_protocol::message::events::EventDown;
 use starling_protocol::message::host::HostDown;
 use starling_protocol::stream::StreamKind;
 use starling_protocol::units::{MessageId, Nanos, Tick};
@@ -182,11 +182,6 @@ impl Session {
     fn handle_event(&mut self, now: Nanos, message: EventDown) {
         let heard = match message {
             EventDown::Subscribed { key, answer, top, class } => {
-                if self.subscriptions.get(key).is_none() {
-                    // Ended here while the connection was down; the server still has it.
-                    let ended = self.outbox.event(&EventUp::Unsubscribe { key });
-                    self.counts.breaches += u64::from(ended.is_err());
-                }
                 self.subscriptions.subscribed(now, key, answer, top, class)
             }
             EventDown::Members { key, members, last } => {

@@ -13,7 +13,6 @@ use crate::session::own::{OwnKey, OwnState, SpawnSpec};
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::TOKEN_BYTES_MAX;
 use starling_protocol::message::control::ControlUp;
-use starling_protocol::message::events::EventUp;
 use starling_protocol::message::host::HostUp;
 use starling_protocol::message::interest::{Interest, Shape};
 use starling_protocol::sample::Sample;
@@ -276,10 +275,9 @@ impl Session {
         if !room {
             return Err(RequestError::Busy);
         }
+        self.subscriptions.drop_key(key)?;
         self.receipts.forget(key);
-        if self.subscriptions.drop_key(key)? && self.is_live() {
-            self.outbox.event(&EventUp::Unsubscribe { key })?;
-        }
+        self.flush();
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! cargo run --release -p starling-tests --bin simulate -- --seeds 1000..2000
 //! cargo run --release -p starling-tests --bin simulate -- --seeds 0..5000 --core --twice
 //! cargo run --release -p starling-tests --bin simulate -- --options "whole seed=7 clients=3"
+//! cargo run --release -p starling-tests --bin simulate -- --draw 471
 //! cargo run --release -p starling-tests --features planted --bin simulate -- --planted all
 //! ```
 #![forbid(unsafe_code)]
@@ -25,6 +26,8 @@ struct Arguments {
     level: Level,
     twice: bool,
     options: Option<Options>,
+    /// The seed whose options are printed.
+    drawn: Option<u64>,
     /// The bug to plant, or `all`.
     planted: Option<String>,
 }
@@ -35,6 +38,7 @@ fn arguments() -> Result<Arguments> {
         level: Level::Whole,
         twice: false,
         options: None,
+        drawn: None,
         planted: None,
     };
     let mut given = std::env::args().skip(1);
@@ -44,6 +48,10 @@ fn arguments() -> Result<Arguments> {
             "--twice" => read.twice = true,
             "--planted" => {
                 read.planted = Some(given.next().context("--planted wants all, or a bug")?)
+            }
+            "--draw" => {
+                let seed = given.next().context("--draw wants a seed")?.parse()?;
+                read.drawn = Some(seed);
             }
             "--seeds" => {
                 let text = given.next().context("--seeds wants 1000..2000")?;
@@ -71,7 +79,11 @@ fn main() -> ExitCode {
 }
 
 fn work() -> Result<()> {
-    let Arguments { seeds: range, level, twice, options, planted } = arguments()?;
+    let Arguments { seeds: range, level, twice, options, drawn, planted } = arguments()?;
+    if let Some(seed) = drawn {
+        println!("{}", Options::draw(level, seed));
+        return Ok(());
+    }
     if let Some(bug) = planted {
         return find_planted(&bug);
     }

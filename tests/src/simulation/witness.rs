@@ -389,7 +389,10 @@ impl Witness {
             }
         };
         if !meant {
-            self.broken.push(format!("P17 client {client} heard cue {id}, not meant for it"));
+            let sent = self.sent_cues.get(&id).map(|(sender, reach, _)| (*sender, *reach));
+            self.broken.push(format!(
+                "P17 client {client} heard cue {id}, not meant for it: {cue:?}, sent {sent:?}"
+            ));
         }
     }
 
@@ -406,9 +409,10 @@ impl Witness {
         };
         // The tick before may have been long ago: a process that did not run skips ticks.
         let before = self.accepted.range(..tick).next_back();
-        let start = before.and_then(|(_, all)| of(all)).unwrap_or(end);
+        // Who was not there then began with its first sample, and may have gone on in the same tick.
+        let start = before.and_then(|(_, all)| of(all));
         let is = |place| move |sample: &[f64; 3]| away_m(*sample, place) < SNAP_M;
-        let first = way.iter().position(is(start)).unwrap_or(0);
+        let first = start.and_then(|start| way.iter().position(is(start))).unwrap_or(0);
         let last = way.iter().rposition(is(end)).unwrap_or(way.len() - 1);
         let mut between = way[first.min(last)..=last].iter();
         between.any(|sample| away_m(*sample, place) <= within_m + BOUND_M)

@@ -18,8 +18,14 @@ impl Subscriptions {
         top: ChannelPosition,
         class: DeliveryClass,
     ) -> Heard {
-        // One that was ended here while its answer was under way.
-        let Some(subscription) = self.by_key.get_mut(&key) else { return Heard::Nothing };
+        let Some(subscription) = self.by_key.get_mut(&key) else {
+            // It ended here while its answer was under way, or the server was restarted before it
+            // had kept the end and has it again.
+            if !matches!(answer, Answer::Denied(_)) {
+                self.end_there(key);
+            }
+            return Heard::Nothing;
+        };
         match answer {
             Answer::Denied(_) if key == INBOX => return Heard::Breach,
             Answer::Denied(code) if code.retry() == Retry::Later => {
@@ -153,6 +159,7 @@ impl Subscriptions {
         if key == INBOX {
             return Heard::Breach;
         }
+        self.ending.remove(&key);
         if code == CloseCode::LOST {
             // The server was restarted before it had kept it: asked for again, from its position.
             if let Some(subscription) = self.by_key.get_mut(&key) {

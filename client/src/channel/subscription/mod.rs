@@ -81,6 +81,8 @@ pub struct Subscription {
     channel: String,
     presence: bool,
     state: SubscriptionState,
+    /// The server may know it: it was asked for in this session.
+    asked: bool,
     position: Option<ChannelPosition>,
     /// Up to there events may come again, after a second answer to one subscription.
     known_to: Offset,
@@ -225,7 +227,10 @@ pub(crate) enum Heard {
 pub(crate) struct Subscriptions {
     by_key: BTreeMap<ChannelKey, Subscription>,
     next_key: u32,
-    /// Some are not asked for yet.
+    /// Those that ended here, until the server says that it knows; `true` once it was told on this
+    /// connection.
+    ending: BTreeMap<ChannelKey, bool>,
+    /// Some are not asked for yet, or not told to have ended.
     wanted: bool,
     again_at: Option<Nanos>,
 }
@@ -234,7 +239,8 @@ impl Subscriptions {
     pub(crate) fn new() -> Self {
         let mut by_key = BTreeMap::new();
         by_key.insert(INBOX, inbox());
-        Self { by_key, next_key: INBOX.0 + 1, wanted: false, again_at: None }
+        let (ending, next_key) = (BTreeMap::new(), INBOX.0 + 1);
+        Self { by_key, next_key, ending, wanted: false, again_at: None }
     }
 
     pub(crate) fn want(
@@ -257,6 +263,7 @@ impl Subscriptions {
                 channel: channel.to_owned(),
                 presence: options.presence,
                 state: SubscriptionState::Wanted,
+                asked: false,
                 position: options.resume,
                 top: Offset(0),
                 known_to: Offset(0),
@@ -271,13 +278,27 @@ impl Subscriptions {
         Ok(key)
     }
 
-    /// Ends a subscription; true when the server has to be told.
-    pub(crate) fn drop_key(&mut self, key: ChannelKey) -> Result<bool, RequestError> {
+    /// Ends a subscription.
+    pub(crate) fn drop_key(&mut self, key: ChannelKey) -> Result<(), RequestError> {
         if key == INBOX {
             return Err(RequestError::Unknown);
         }
-        let ended = self.by_key.remove(&key).ok_or(RequestError::Unknown)?;
-        Ok(ended.state != SubscriptionState::Wanted)
+        let asked = self.by_key.get(&key).ok_or(RequestError::Unknown)?.asked;
+        if asked && self.ending.len() >= SUBSCRIPTIONS_MAX {
+            return Err(RequestError::Busy);
+        }
+        self.by_key.remove(&key);
+        if asked {
+            self.end_there(key);
+        }
+        Ok(())
+    }
+
+    /// The server has to be told that this one ended, on every connection until it says so: while
+    /// it stands there, its channel can have no other key, and its member is in the list (P8).
+    fn end_there(&mut self, key: ChannelKey) {
+        self.ending.entry(key).or_insert(false);
+        self.wanted = true;
     }
 
     pub(crate) fn get(&self, key: ChannelKey) -> Option<&Subscription> {
@@ -288,10 +309,16 @@ impl Subscriptions {
         self.by_key.iter().map(|(key, subscription)| (*key, subscription))
     }
 
-    /// Asks for what is wanted, as far as there is room.
+    /// Tells what ended, then asks for what is wanted, as far as there is room.
     pub(crate) fn flush(&mut self, outbox: &mut Outbox) {
         if !self.wanted {
             return;
+        }
+        for (key, told) in self.ending.iter_mut().filter(|(_, told)| !**told) {
+            if outbox.event(&EventUp::Unsubscribe { key: *key }).is_err() {
+                return;
+            }
+            *told = true;
         }
         let wanted = |s: &Subscription| s.state == SubscriptionState::Wanted;
         for (key, subscription) in self.by_key.iter_mut().filter(|(_, s)| wanted(s)) {
@@ -300,6 +327,7 @@ impl Subscriptions {
             }
             if outbox.event(&subscription.request(*key)).is_ok() {
                 subscription.state = SubscriptionState::Asked;
+                subscription.asked = true;
             }
         }
         self.wanted = false;
@@ -330,8 +358,10 @@ impl Subscriptions {
     }
 
     /// The session goes on: what was live is still subscribed and the server answers for each;
-    /// what was not answered is asked for again.
+    /// what was not answered is asked for again. What ended since the Hello named it, or so late that
+    /// its end may not have arrived or not have been kept, is told again before anything is asked.
     pub(crate) fn resume(&mut self) {
+        self.ending.values_mut().for_each(|told| *told = false);
         for subscription in self.by_key.values_mut() {
             if subscription.state == SubscriptionState::Asked {
                 subscription.state = SubscriptionState::Wanted;
@@ -343,8 +373,10 @@ impl Subscriptions {
     /// A new session begins: everything is asked for again, each from its own position, and the
     /// inbox is new.
     pub(crate) fn restart(&mut self, epoch: Epoch) {
+        self.ending.clear();
         for subscription in self.by_key.values_mut() {
             subscription.state = SubscriptionState::Wanted;
+            subscription.asked = false;
         }
         let mut own = inbox();
         own.position = Some(ChannelPosition { epoch, offset: Offset(0) });
@@ -358,6 +390,7 @@ fn inbox() -> Subscription {
         channel: String::new(),
         presence: false,
         state: SubscriptionState::Live,
+        asked: false,
         position: None,
         top: Offset(0),
         known_to: Offset(0),

@@ -1,4 +1,7 @@
 use super::*;
+use starling_protocol::codec::decode;
+use starling_protocol::frame::Frames;
+use starling_protocol::limits::MESSAGE_BYTES_MAX;
 use starling_protocol::message::events::Action;
 use starling_protocol::units::{MessageId, Tick};
 
@@ -153,4 +156,56 @@ fn a_run_of_changes_counts_as_all_of_its_events() {
     assert_eq!(told(run(63, 70)), Heard::Breach, "a hole");
     assert_eq!(offset(&subscriptions, key), 61);
     assert_eq!(subscriptions.get(key).map(Subscription::state), Some(SubscriptionState::Wanted));
+}
+
+/// What is told of ends and asked for, in order.
+fn said(subscriptions: &mut Subscriptions) -> Vec<EventUp> {
+    let mut outbox = Outbox::default();
+    subscriptions.flush(&mut outbox);
+    let mut frames = Frames::new(MESSAGE_BYTES_MAX);
+    frames.push(outbox.unsent(StreamKind::Events));
+    let mut said = Vec::new();
+    while let Some(body) = frames.next_frame().expect("frames of our own") {
+        said.push(decode(body).expect("a message of our own"));
+    }
+    said
+}
+
+#[test]
+fn what_ended_since_the_hello_named_it_is_ended_there_before_another_key_asks_for_its_channel() {
+    let (mut subscriptions, key) = live();
+    assert_eq!(subscriptions.positions().len(), 1, "the Hello names it");
+    subscriptions.drop_key(key).expect("it stands");
+    let again = subscriptions.want("lobby", SubscribeOptions::default()).expect("room");
+    subscriptions.resume();
+    let told = said(&mut subscriptions);
+    assert_eq!(told[0], EventUp::Unsubscribe { key });
+    assert!(matches!(&told[1], EventUp::Subscribe { key, .. } if *key == again), "{told:?}");
+    assert_eq!(said(&mut subscriptions), [], "once on each connection");
+    subscriptions.resume();
+    assert_eq!(said(&mut subscriptions)[0], EventUp::Unsubscribe { key }, "nobody said it arrived");
+    assert_eq!(subscriptions.ended(key, CloseCode::GOODBYE), Heard::Nothing);
+    subscriptions.resume();
+    assert!(!said(&mut subscriptions).contains(&EventUp::Unsubscribe { key }));
+}
+
+#[test]
+fn one_that_a_restarted_server_has_again_is_ended_again() {
+    let (mut subscriptions, key) = live();
+    subscriptions.drop_key(key).expect("it stands");
+    said(&mut subscriptions);
+    subscriptions.ended(key, CloseCode::GOODBYE);
+    subscriptions.resume();
+    subscriptions.subscribed(Nanos(0), key, Answer::Reset(at(4)), at(4), ORDERED);
+    assert_eq!(said(&mut subscriptions), [EventUp::Unsubscribe { key }]);
+}
+
+#[test]
+fn one_that_has_a_hole_is_known_to_the_server_and_one_that_was_never_asked_for_is_not() {
+    let (mut subscriptions, key) = live();
+    assert_eq!(subscriptions.deliver(event(key, 7)), Heard::Breach);
+    subscriptions.drop_key(key).expect("it stands");
+    let other = subscriptions.want("news", SubscribeOptions::default()).expect("room");
+    subscriptions.drop_key(other).expect("it stands");
+    assert_eq!(said(&mut subscriptions), [EventUp::Unsubscribe { key }]);
 }

@@ -248,6 +248,22 @@ fn whoever_catches_up_in_a_tick_was_everywhere_on_its_way() {
 }
 
 #[test]
+fn who_came_amid_a_tick_that_was_long_may_have_called_from_its_first_place() {
+    let mut witness = witness(39.0);
+    witness.cue_sent(2, 9, CueReach::Near, vec![0, 1]);
+    let newcomer = EntityId { index: 3, generation: 0 };
+    let mut all = witness.accepted[&Tick(5)].clone();
+    let position = IPos([(3.0 * STEPS) as i32, 0, 0]);
+    all.insert(newcomer, Accepted { position, tick: Tick(20), owner: Some(2) });
+    witness.tick(Tick(20), all);
+    [1.0, 2.0, 3.0].into_iter().for_each(|x| witness.sampled(2, [x, 0.0, 0.0]));
+    witness.cue(0, 9, &told(20, 1.0), Tick(20), 4);
+    assert_eq!(witness.broken.len(), 0, "{:?}", witness.broken);
+    witness.cue(1, 9, &told(20, 0.5), Tick(20), 4);
+    breaks(&witness, "P17");
+}
+
+#[test]
 fn a_cue_that_one_of_all_never_heard_breaks_p17() {
     let mut witness = witness(10.0);
     witness.cue_sent(1, 9, CueReach::World, vec![0, 1]);
