@@ -80,25 +80,16 @@ impl Beside {
 
     /// An event as it stands now, for history: with its newest content, its notes and how many
     /// answer it.
-    pub(super) fn entry(&self, mut event: Event, unseen: &Unseen) -> Entry {
-        if event.action == Action::Tombstone {
-            let replies = self.versions.replies(event.offset);
-            return Entry { version: None, notes: Vec::new(), replies, event };
-        }
-        let changed = self.versions.get(event.offset);
-        if let Some(changed) = changed {
-            event.payload.clone_from(&changed.content);
-        }
-        let version = changed.map(|changed| changed.version.clone());
-        let notes = unseen.told(event.offset, &self.notes).summaries(event.offset);
-        Entry { version, notes, replies: self.versions.replies(event.offset), event }
+    pub(super) fn entry(&self, event: Event, unseen: &Unseen) -> Entry {
+        let notes = unseen.told(event.offset, &self.notes);
+        entry(event, &self.versions, notes)
     }
 
-    /// Forgets what is known of events before this one, which memory does not hold any more. P10:
-    /// history shows such as they were said, in this life as in the next.
-    pub(crate) fn retire(&mut self, first: Offset) {
-        self.versions.retire(first);
-        self.notes.retire(first);
+    /// Forgets what is known of events that memory does not hold any more: what there is to know of
+    /// them is on disk (P10), where they are.
+    pub(crate) fn retire(&mut self, log: &Log) {
+        self.versions.retire(log);
+        self.notes.retire(log);
     }
 
     fn bytes(&self) -> usize {
@@ -116,6 +107,20 @@ impl Beside {
         self.cursors.add_to(sum);
         self.leases.add_to(sum);
     }
+}
+
+/// An event with what these know of it.
+pub(super) fn entry(mut event: Event, versions: &Versions, notes: &Notes) -> Entry {
+    let replies = versions.replies(event.offset);
+    if event.action == Action::Tombstone {
+        return Entry { version: None, notes: Vec::new(), replies, event };
+    }
+    let changed = versions.get(event.offset);
+    if let Some(changed) = changed {
+        event.payload.clone_from(&changed.content);
+    }
+    let version = changed.map(|changed| changed.version.clone());
+    Entry { version, notes: notes.summaries(event.offset), replies, event }
 }
 
 /// What of all channels is due when, and how much all of them keep beside their events.
@@ -178,8 +183,7 @@ impl Channels {
 
     /// Forgets what a channel knows of events that memory does not hold any more.
     pub(super) fn retire(&mut self, idx: ChannelIdx) {
-        let first = self[idx].log.first();
-        self.with_beside(idx, |beside| beside.retire(first));
+        self.with_beside_and_log(idx, |beside, log| beside.retire(log));
     }
 
     pub(super) fn with_beside_and_log<R>(

@@ -53,6 +53,10 @@ impl Channels {
 
     /// Takes back what an erased event did to others; what was not to be seen yet did nothing.
     fn undo(&mut self, idx: ChannelIdx, (offset, was): &Erased) {
+        // What was read again is read once more, as the disk has it then.
+        for message in target_of(was.action).into_iter().chain([*offset]) {
+            self.let_go(idx, message);
+        }
         self.with_beside_and_log(idx, |beside, log| {
             beside.notes.unsay(was);
             if *offset <= log.top().offset {
@@ -114,6 +118,7 @@ impl World {
         let Some(id) = self.channels[idx].kept.as_deref().map(|kept| kept.id) else { return };
         let row = rows::event(&was.erased());
         self.durable.journal.put(Table::Event, rows::event_key(id, *offset), row);
+        self.erase_aside(id, event);
         // One on its way to the disk had its value sent there before.
         let unseen = *offset > self.channels[idx].log.top().offset;
         let sets = unseen && was.action == Action::Message;

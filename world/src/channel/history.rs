@@ -2,8 +2,8 @@
 //!
 //! P10: a page holds every retained event of what was asked for, in order, and says which part of
 //! it is kept no longer. An event stands at its first place with its newest content, its notes and
-//! how many answer it; one that only changes an earlier one is not shown for itself, unless what it
-//! changes is not in memory any more. Erased events keep their place.
+//! how many answer it, whether memory has it or the disk; one that only changes an earlier one is not
+//! shown for itself, unless what it changes is kept no longer. Erased events keep their place.
 //!
 //! P12: a page is made in the moment in which it is written, and only if a grant covers it then.
 
@@ -11,7 +11,7 @@ use super::log::Record;
 use super::notes::Unseen;
 use super::pen::Pen;
 use super::versions::target_of;
-use super::{Channel, ChannelIdx};
+use super::{Channel, ChannelIdx, beside};
 use crate::World;
 use crate::checksum::Checksum;
 use crate::counters::count;
@@ -22,7 +22,7 @@ use starling_protocol::close::{CloseCode, Retry};
 use starling_protocol::codec;
 use starling_protocol::limits::{HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, HISTORY_IN_FLIGHT_MAX};
 use starling_protocol::message::events::{
-    Entry, EventDown, HistoryPage, HistoryQuery, HistoryRange,
+    Action, Entry, Event, EventDown, HistoryPage, HistoryQuery, HistoryRange,
 };
 use starling_protocol::units::{ChannelKey, Epoch, Offset, SessionId};
 use std::collections::VecDeque;
@@ -58,10 +58,33 @@ enum Disk {
 /// A run of events that memory does not hold.
 #[derive(Debug)]
 struct Run {
-    found: EventRun,
+    /// As they stand, in the order asked for.
+    entries: Vec<Entry>,
+    /// There are more of those asked for.
+    more: bool,
     /// It was asked for up to here, and without it.
     end: Offset,
     _permit: Permit,
+}
+
+impl Run {
+    /// As much of what was found as fits a page.
+    fn of(found: EventRun, end: Offset, _permit: Permit) -> Self {
+        let EventRun { events, mut more, asides } = found;
+        let mut entries = Vec::with_capacity(events.len());
+        let mut room = HISTORY_BYTES_MAX;
+        for (offset, record) in events {
+            if room == 0 {
+                more = true;
+                break;
+            }
+            let event = record.event(NO_KEY, offset);
+            let entry = beside::entry(event, &asides.versions, &asides.notes);
+            room = room.saturating_sub(codec::encode(&entry).len());
+            entries.push(entry);
+        }
+        Self { entries, more, end, _permit }
+    }
 }
 
 /// Why there is no page yet.
@@ -104,7 +127,7 @@ impl Reads {
             sum.add(match disk {
                 Disk::Nothing => 0,
                 Disk::Asked(ticket, _) => *ticket,
-                Disk::Found(run) => 1 << 63 | run.found.events.len() as u64,
+                Disk::Found(run) => 1 << 63 | run.entries.len() as u64,
             });
         }
     }
@@ -186,7 +209,7 @@ impl World {
         let Some(read) = self.sessions[idx].reads.0.iter_mut().find(asked) else { return };
         let Disk::Asked(_, end) = read.disk else { return };
         read.disk = match found {
-            Some((found, _permit)) => Disk::Found(Run { found, end, _permit }),
+            Some((found, permit)) => Disk::Found(Run::of(found, end, permit)),
             None => Disk::Nothing,
         };
         if self.sessions[idx].is_live() {
@@ -254,15 +277,15 @@ impl Book<'_> {
         let mut next = self.asked.from.max(kept);
         if next < held && next <= to {
             let Some(run) = run else { return Some(next..held.min(Offset(to.0 + 1))) };
-            let kept = run.found.events.iter().filter(|(offset, _)| *offset >= kept);
-            for (offset, record) in kept {
-                if !self.take(*offset, record) {
-                    self.page.next = Some(*offset);
+            for entry in run.entries.iter().filter(|entry| entry.event.offset >= kept) {
+                let offset = entry.event.offset;
+                if !self.take_found(entry) {
+                    self.page.next = Some(offset);
                     return None;
                 }
                 next = Offset(offset.0 + 1);
             }
-            next = if run.found.more { next } else { next.max(run.end) };
+            next = if run.more { next } else { next.max(run.end) };
             if next < channel.log.first() && next <= to {
                 self.page.next = Some(next); // the rest is on disk still
                 return None;
@@ -291,10 +314,10 @@ impl Book<'_> {
         if fits && kept < held {
             let Some(run) = run else { return Some(kept..held) };
             // What memory lost since the question was asked is left to the next page.
-            for (offset, record) in run.found.events.iter().filter(|_| run.end == held) {
-                fits = fits && self.take(*offset, record);
+            for entry in run.entries.iter().filter(|_| run.end == held) {
+                fits = fits && self.take_found(entry);
             }
-            fits = fits && !run.found.more && run.end == held;
+            fits = fits && !run.more && run.end == held;
         }
         if fits && self.page.entries.len() < self.limit() {
             self.page.expired = gone(channel, Offset(1), to);
@@ -307,9 +330,22 @@ impl Book<'_> {
         usize::from(self.query.limit.clamp(1, HISTORY_EVENTS_MAX))
     }
 
-    /// Takes an event into the page if it is shown; `false` when it does not fit any more.
+    /// Takes an event of memory into the page if it is shown; `false` when it does not fit any more.
     fn take(&mut self, offset: Offset, record: &Record) -> bool {
-        let Some(entry) = self.shown(offset, record) else { return true };
+        if !self.is_shown(record.action, record.parent, record.unix_ms) {
+            return true;
+        }
+        let event = record.event(NO_KEY, offset);
+        self.put(self.channel.beside.entry(event, &self.unseen))
+    }
+
+    /// The same with an event of the disk.
+    fn take_found(&mut self, entry: &Entry) -> bool {
+        let Event { action, parent, unix_ms, .. } = entry.event;
+        !self.is_shown(action, parent, unix_ms) || self.put(entry.clone())
+    }
+
+    fn put(&mut self, entry: Entry) -> bool {
         let bytes = codec::encode(&entry).len();
         let full = self.page.entries.len() == self.limit();
         if full || (bytes > self.room && !self.page.entries.is_empty()) {
@@ -320,15 +356,11 @@ impl Book<'_> {
         true
     }
 
-    /// An event as history shows it, if it does.
-    fn shown(&self, offset: Offset, record: &Record) -> Option<Entry> {
-        let other_thread = self.query.thread.is_some_and(|parent| record.parent != Some(parent));
-        if other_thread || !self.asked.covers(record) {
-            return None;
-        }
-        let seen_there =
-            target_of(record.action).is_some_and(|target| target >= self.channel.log.first());
-        (!seen_there).then(|| self.channel.beside.entry(record.event(NO_KEY, offset), &self.unseen))
+    /// Does history show such an event?
+    fn is_shown(&self, action: Action, parent: Option<Offset>, unix_ms: u64) -> bool {
+        let other_thread = self.query.thread.is_some_and(|thread| parent != Some(thread));
+        let seen_there = || target_of(action).is_some_and(|to| to >= self.channel.first_kept());
+        !other_thread && self.asked.covers(unix_ms) && !seen_there()
     }
 }
 
@@ -357,8 +389,8 @@ impl Asked {
         }
     }
 
-    fn covers(&self, record: &Record) -> bool {
-        self.times.is_none_or(|(from, to)| (from..=to).contains(&record.unix_ms))
+    fn covers(&self, unix_ms: u64) -> bool {
+        self.times.is_none_or(|(from, to)| (from..=to).contains(&unix_ms))
     }
 }
 

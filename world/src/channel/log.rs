@@ -4,7 +4,7 @@ use super::policy::ChannelPolicy;
 use starling_protocol::message::events::{Action, Answer, Event, EventTail, Publisher};
 use starling_protocol::planted::{self, Bug};
 use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, MessageId, Offset, Tick};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// What an event costs beside its payload, for the bound in bytes.
@@ -99,12 +99,15 @@ pub(crate) struct Log {
     unseen: usize,
     pub(super) bytes: usize,
     policy: ChannelPolicy,
+    /// Messages before the oldest that were read again, as somebody has to do with them.
+    pub(super) recalled: BTreeMap<Offset, Arc<Record>>,
 }
 
 impl Log {
     /// An empty log whose next offset is 1.
     pub(crate) fn new(epoch: Epoch, policy: ChannelPolicy) -> Self {
-        Self { epoch, first: 1, records: VecDeque::new(), unseen: 0, bytes: 0, policy }
+        let (records, recalled) = (VecDeque::new(), BTreeMap::new());
+        Self { epoch, first: 1, records, unseen: 0, bytes: 0, policy, recalled }
     }
 
     /// The log of an earlier life, which goes on after `top`.
@@ -157,7 +160,7 @@ impl Log {
     /// The event with this number, while it is kept. P5: what is not on stable storage yet is not
     /// to be had.
     pub(crate) fn get(&self, offset: Offset) -> Option<&Record> {
-        self.seen(offset).map(Arc::as_ref)
+        self.seen(offset).or_else(|| self.recalled.get(&offset)).map(Arc::as_ref)
     }
 
     /// The event with this number, if it may be seen.
@@ -172,7 +175,9 @@ impl Log {
     /// The event with this number, on stable storage or not: for what decides, never for what is
     /// told.
     pub(crate) fn any(&self, offset: Offset) -> Option<&Record> {
-        let index = offset.0.checked_sub(self.first)?;
+        let Some(index) = offset.0.checked_sub(self.first) else {
+            return self.recalled.get(&offset).map(Arc::as_ref);
+        };
         self.records.get(usize::try_from(index).ok()?).map(Arc::as_ref)
     }
 

@@ -7,6 +7,7 @@
 //! again in this life of the world, so its epoch is the world's.
 
 mod admit;
+mod annotate;
 pub(crate) mod beside;
 mod counts;
 mod cursors;
@@ -24,6 +25,7 @@ pub(crate) mod notes;
 mod pen;
 pub(crate) mod policy;
 pub(crate) mod publish;
+mod recalled;
 mod recipients;
 pub(crate) mod refuse;
 pub(crate) mod state;
@@ -150,6 +152,8 @@ pub(crate) struct Channels {
     next_id: u64,
     /// Bytes of events that all of them keep.
     bytes: usize,
+    /// Messages of all of them that were read again.
+    recalled: usize,
     /// Where the sweep goes on.
     swept: usize,
     /// Where the next room is made.
@@ -170,6 +174,7 @@ impl Channels {
             has_store: false,
             next_id: 1,
             bytes: 0,
+            recalled: 0,
             swept: 0,
             squeezed: 0,
             timetable: Timetable::default(),
@@ -231,6 +236,7 @@ impl Channels {
     /// What comes before this event is kept no longer.
     pub(crate) fn forget_before(&mut self, idx: ChannelIdx, first: Offset) {
         self.weigh(idx, |log| log.forget_before(first));
+        self.let_go_before(idx, first);
     }
 
     /// Everything up to this event is on stable storage.
@@ -382,6 +388,7 @@ impl Channels {
     fn remove(&mut self, idx: ChannelIdx) -> Option<Box<Channel>> {
         let channel = self.rows[idx.at()].take()?;
         self.bytes -= channel.log.bytes();
+        self.recalled -= channel.log.recalled.len();
         self.timetable.forget(idx, &channel);
         self.by_name.remove(&channel.name);
         self.free.push(idx);

@@ -1,21 +1,16 @@
 //! Notes on events: reactions, flags, votes. Each kind has a rule by which it counts, and the world
 //! keeps the sum, so that nobody has to add up what others said.
 
-use super::ChannelIdx;
 use super::log::{Log, Record};
-use super::name::{self, Name};
-use super::publish::{Accepted, Refusal};
-use super::versions::is_message;
-use crate::World;
 use crate::checksum::Checksum;
-use crate::session::{Session, SessionIdx};
+use crate::session::Session;
 use starling_protocol::close::CloseCode;
 use starling_protocol::codec;
 use starling_protocol::limits::{
     NOTE_KINDS_MAX, NOTE_NAME_BYTES_MAX, NOTE_NAMES_TOLD_MAX, NOTES_MAX,
 };
 use starling_protocol::message::events::{
-    Action, Annotate, NoteRule, NoteSummary, Noted, Publisher, Receipt,
+    Action, Annotate, NoteRule, NoteSummary, Noted, Publisher,
 };
 use starling_protocol::units::{Offset, SessionId};
 use std::cmp::Reverse;
@@ -37,7 +32,7 @@ pub(crate) enum User {
 
 impl User {
     /// Who published an event.
-    fn of(publisher: &Publisher) -> Self {
+    pub(crate) fn of(publisher: &Publisher) -> Self {
         match publisher.subject.as_str() {
             "" => Self::Session(publisher.session),
             subject => Self::Named(subject.to_owned()),
@@ -209,7 +204,11 @@ impl Notes {
     /// # Errors
     /// `CONFLICT` for another rule than that of the kind, and for a Total that is taken back;
     /// `LIMIT` for too many kinds, notes or bytes.
-    fn apply(&mut self, user: &User, said: &Annotate) -> Result<Option<NoteSummary>, CloseCode> {
+    pub(super) fn apply(
+        &mut self,
+        user: &User,
+        said: &Annotate,
+    ) -> Result<Option<NoteSummary>, CloseCode> {
         self.check(user, said)?;
         Ok(self.note(user, said))
     }
@@ -322,10 +321,43 @@ impl Notes {
         self.bytes -= kinds.iter().flat_map(BTreeMap::values).map(Kind::cost).sum::<usize>();
     }
 
-    /// Forgets the notes on events before this one, which memory does not hold any more.
-    pub(crate) fn retire(&mut self, first: Offset) {
-        while let Some(target) = self.by_target.keys().next().copied().filter(|t| *t < first) {
+    /// Forgets the notes on events that memory does not hold any more.
+    pub(crate) fn retire(&mut self, log: &Log) {
+        let before = self.by_target.range(..log.first()).map(|(target, _)| *target);
+        for target in before.filter(|target| !log.is_recalled(*target)).collect::<Vec<_>>() {
             self.end(target);
+        }
+    }
+
+    /// How often a user noted this on an event.
+    pub(crate) fn count_of(&self, target: Offset, kind: &str, user: &User, name: &str) -> u32 {
+        let kind = self.by_target.get(&target).and_then(|kinds| kinds.get(kind));
+        kind.map_or(0, |kind| kind.of(user, name))
+    }
+
+    /// Puts back what somebody noted on an event.
+    pub(crate) fn restore(
+        &mut self,
+        target: Offset,
+        kind: &str,
+        rule: NoteRule,
+        (user, name): (&User, &str),
+        count: u32,
+    ) {
+        let kinds = self.by_target.entry(target).or_default();
+        let kind = kinds.entry(kind.to_owned()).or_insert_with(|| Kind::new(rule));
+        match rule {
+            NoteRule::Total => kind.total = kind.total.saturating_add(count.into()),
+            _ => kind.set(user, name, count),
+        }
+    }
+
+    /// Takes over what another knows of an event.
+    pub(crate) fn adopt(&mut self, target: Offset, from: &mut Self) {
+        if let Some(kinds) = from.by_target.remove(&target) {
+            self.end(target);
+            self.bytes += kinds.values().map(Kind::cost).sum::<usize>();
+            self.by_target.insert(target, kinds);
         }
     }
 
@@ -356,6 +388,8 @@ impl Unseen {
         };
         let (top, newest) = (log.top().offset.0, log.newest().0);
         let unseen = (top + 1..=newest).filter_map(|o| log.any(Offset(o)).and_then(about));
+        // What is told of those on disk only is read from there.
+        let unseen = unseen.filter(|target| *target >= log.first());
         let mut all = Self { targets: unseen.collect(), others: Notes::default() };
         let Some(first) = all.targets.first().copied() else { return all };
         for record in (first.0..=top).filter_map(|o| log.get(Offset(o))) {
@@ -370,86 +404,4 @@ impl Unseen {
     pub(super) fn told<'a>(&'a self, target: Offset, notes: &'a Notes) -> &'a Notes {
         if self.targets.contains(&target) { &self.others } else { notes }
     }
-}
-
-impl World {
-    /// Sets or takes back a note, once, and answers as a publish is answered.
-    pub(crate) fn annotate(&mut self, idx: SessionIdx, said: Annotate) {
-        self.once(idx, (said.message, 0), |world| world.take_note(idx, said));
-    }
-
-    fn take_note(&mut self, idx: SessionIdx, said: Annotate) -> Result<Accepted, Refusal> {
-        self.take_turn(idx)?;
-        check_shape(&said)?;
-        let channel = self.notable(idx, &said)?;
-        if self.channels[channel].kept.is_some() {
-            self.may_keep(Some(channel))?;
-        }
-        self.channels.make_room()?;
-        let user = self.sessions[idx].user();
-        let changed = self.channels.with_beside(channel, |b| b.notes.apply(&user, &said))?;
-        let Some(summary) = changed else { return self.nothing_noted(idx, channel, &said) };
-        let Annotate { message, target, name, count, remove, .. } = said;
-        let record = Record {
-            publisher: Some(self.sessions[idx].publisher()),
-            message,
-            action: Action::Annotate(target),
-            payload: codec::encode(&Noted { name, count, remove, summary }),
-            ..self.new_record()
-        };
-        Ok(self.append_asked(channel, record, idx, message))
-    }
-
-    /// A note that changes nothing makes no event. P5: what it would have changed may be on its way
-    /// to the disk, and is not to be taken for kept before it is.
-    fn nothing_noted(
-        &mut self,
-        idx: SessionIdx,
-        channel: ChannelIdx,
-        said: &Annotate,
-    ) -> Result<Accepted, Refusal> {
-        let log = &self.channels[channel].log;
-        if log.newest() > log.top().offset {
-            return Err(CloseCode::STORE_BUSY.into());
-        }
-        let receipt = Receipt::Channel(log.top());
-        self.sessions[idx].repeats.remember(said.message, receipt, self.now);
-        Ok(Accepted::Now(receipt))
-    }
-
-    /// The channel of an event that may be noted on.
-    fn notable(&self, idx: SessionIdx, said: &Annotate) -> Result<ChannelIdx, CloseCode> {
-        let Name::Plain(name) = name::parse(&said.channel, self.realm(idx))? else {
-            return Err(CloseCode::UNKNOWN_CHANNEL);
-        };
-        self.check_annotate(idx, name)?;
-        let channel = self.channels.find(name).ok_or(CloseCode::CONFLICT)?;
-        self.check_message(channel, said.target)?;
-        self.channels.check_beside()?;
-        Ok(channel)
-    }
-
-    /// Is this a message of the channel that is kept and was not deleted?
-    pub(super) fn check_message(&self, idx: ChannelIdx, offset: Offset) -> Result<(), CloseCode> {
-        let channel = &self.channels[idx];
-        let there = channel.log.any(offset).is_some_and(is_message)
-            && channel.log.unseen_length_of(offset, 0).is_some();
-        match there && !channel.beside.versions.is_deleted(offset) {
-            true => Ok(()),
-            false => Err(CloseCode::CONFLICT),
-        }
-    }
-}
-
-/// What can be refused without looking at the world.
-fn check_shape(said: &Annotate) -> Result<(), CloseCode> {
-    let named = !matches!(said.rule, NoteRule::Total | NoteRule::Flag);
-    let fits = |name: &str, least: usize| (least..=NOTE_NAME_BYTES_MAX).contains(&name.len());
-    if !fits(&said.kind, 1) || !fits(&said.name, usize::from(named)) {
-        return Err(CloseCode::BAD_NAME);
-    }
-    let counts = matches!(said.rule, NoteRule::Total | NoteRule::Multiple);
-    let right = if counts { said.count > 0 } else { said.count == 1 };
-    let taken_back = said.remove && said.rule == NoteRule::Total;
-    if right && !taken_back { Ok(()) } else { Err(CloseCode::CONFLICT) }
 }

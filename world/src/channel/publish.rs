@@ -7,6 +7,7 @@ use super::{Channel, ChannelIdx, ChannelKind, state};
 use crate::World;
 use crate::counters::count;
 use crate::durable::pending::Asked;
+use crate::durable::recall::Wish;
 use crate::durable::seen::{self, Author, Fate};
 use crate::realm::Realm;
 use crate::session::SessionIdx;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 const RETRY_WHEN_FULL_MS: u32 = 1_000;
 
 /// What an accepted publish is answered.
-pub(super) enum Accepted {
+pub(crate) enum Accepted {
     /// Where it stands.
     Now(Receipt),
     /// Nothing, until it is on stable storage.
@@ -223,6 +224,22 @@ impl World {
         Ok(Accepted::Now(receipt))
     }
 
+    /// A publish goes on that waited for a message on disk; or there is a reason why it cannot.
+    pub(crate) fn publish_recalled(
+        &mut self,
+        idx: SessionIdx,
+        publish: Publish,
+        read: Result<(), CloseCode>,
+    ) {
+        let (message, content) = (publish.message, self.content(&publish));
+        self.once(idx, (message, content), |world| {
+            read?;
+            let name = channel_of(&publish.scope).map(Cow::into_owned).unwrap_or_default();
+            world.check_publish(idx, &name, &publish)?; // P12: as it is now
+            world.accept_in_channel(idx, &name, publish)
+        });
+    }
+
     pub(crate) fn take_turn(&mut self, idx: SessionIdx) -> Result<(), Refusal> {
         self.spare_publishes()?;
         let taken = self.sessions[idx].may_publish_now(self.now);
@@ -253,6 +270,9 @@ impl World {
     ) -> Result<Accepted, Refusal> {
         if self.channels.is_durable(name) {
             self.may_keep(self.channels.find(name))?;
+        }
+        if let Some(place) = self.on_disk_of(name, &publish) {
+            return self.recall(self.sessions[idx].id, place, Wish::Publish(Box::new(publish)));
         }
         self.check_expected(name, &publish)?;
         self.check_target(idx, name, &publish)?;

@@ -47,7 +47,8 @@ impl World {
         self.counters.events_expired += gone.end.0 - gone.start.0;
         self.channels.forget_before(idx, gone.end);
         let keys = rows::event_keys(id, gone);
-        self.durable.journal.remove_range(Table::Event, keys);
+        self.durable.journal.remove_range(Table::Event, keys.clone());
+        self.durable.journal.remove_range(Table::Note, keys);
         self.journal_channel(idx);
     }
 
@@ -92,6 +93,7 @@ impl Channels {
                 }
             }
             self.retire(ChannelIdx(self.swept as u32));
+            self.let_go_quiet(ChannelIdx(self.swept as u32));
             let Some(channel) = self.rows[self.swept].as_deref_mut() else { continue };
             if channel.is_idle(oldest(STATE_IDLE_MS)) && !channel.is_the_worlds() {
                 let idx = ChannelIdx(self.swept as u32);

@@ -97,28 +97,59 @@ impl Versions {
     }
 
     fn apply(&mut self, offset: Offset, record: &Record, log: &Log) {
-        let target = target_of(record.action);
-        if target.is_some_and(|target| !log.get(target).is_some_and(is_message)) {
-            return; // it was erased meanwhile, or is on disk only
+        if let Some(target) = target_of(record.action) {
+            // Else it was erased meanwhile, or is on disk only.
+            if let Some(said) = log.get(target).filter(|said| is_message(said)) {
+                self.retell(target, said, offset, record);
+            }
+        } else if record.action == Action::Message
+            && let Some(parent) = record.parent.filter(|parent| log.get(*parent).is_some())
+        {
+            self.answered(parent, 1);
         }
+    }
+
+    /// Takes in an event that changes a message, which said this.
+    pub(crate) fn retell(
+        &mut self,
+        target: Offset,
+        said: &Record,
+        offset: Offset,
+        record: &Record,
+    ) {
         match record.action {
-            Action::Update(target) => self.change(target, offset, record, record.payload.clone()),
-            Action::Append(target) => {
-                let mut content = match (self.get(target), log.get(target)) {
-                    (Some(changed), _) => changed.content.clone(),
-                    (None, earlier) => earlier.map_or_else(Vec::new, |e| e.payload.clone()),
-                };
-                content.extend_from_slice(&record.payload);
+            Action::Update(_) => self.change(target, offset, record, record.payload.clone()),
+            Action::Append(_) => {
+                let now = self.get(target).map_or(&said.payload, |changed| &changed.content);
+                let content = [now.as_slice(), &record.payload].concat();
                 self.change(target, offset, record, content);
             }
-            Action::Delete(target) => self.change(target, offset, record, Vec::new()),
-            Action::Message => {
-                if let Some(parent) = record.parent.filter(|parent| *parent >= log.first()) {
-                    *self.replies.entry(parent).or_default() += 1;
-                }
-            }
+            Action::Delete(_) => self.change(target, offset, record, Vec::new()),
             _ => {}
         }
+    }
+
+    /// So many more messages answer this one.
+    pub(crate) fn answered(&mut self, parent: Offset, more: u32) {
+        *self.replies.entry(parent).or_default() += more;
+    }
+
+    /// Takes over what another knows of a message.
+    pub(crate) fn adopt(&mut self, target: Offset, from: &mut Self) {
+        self.forget(target);
+        self.replies.remove(&target);
+        self.replies.extend(from.replies.remove_entry(&target));
+        if let Some(changed) = from.by_target.remove(&target) {
+            from.bytes -= changed.bytes();
+            self.bytes += changed.bytes();
+            self.by_target.insert(target, changed);
+        }
+    }
+
+    /// Forgets all that is known of a message.
+    pub(crate) fn leave(&mut self, target: Offset) {
+        self.forget(target);
+        self.replies.remove(&target);
     }
 
     /// Takes back what an event did that is erased: it has its tombstone in the log, if it is there.
@@ -160,13 +191,13 @@ impl Versions {
         self.bytes -= self.by_target.remove(&target).map_or(0, |changed| changed.bytes());
     }
 
-    /// Forgets what is known of events before this one, which memory does not hold any more.
-    pub(crate) fn retire(&mut self, first: Offset) {
-        while let Some(entry) = self.by_target.first_entry().filter(|e| *e.key() < first) {
-            self.bytes -= entry.remove().bytes();
-        }
-        while let Some(entry) = self.replies.first_entry().filter(|e| *e.key() < first) {
-            entry.remove();
+    /// Forgets what is known of events that memory does not hold any more.
+    pub(crate) fn retire(&mut self, log: &Log) {
+        let changed = self.by_target.range(..log.first()).map(|(target, _)| *target);
+        let answered = self.replies.range(..log.first()).map(|(target, _)| *target);
+        let before = changed.chain(answered).filter(|target| !log.is_recalled(*target));
+        for target in before.collect::<Vec<_>>() {
+            self.leave(target);
         }
     }
 

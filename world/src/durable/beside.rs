@@ -6,8 +6,8 @@
 //! | `Cursor` | id of the channel (8 bytes), subject | offset, session |
 //!
 //! A value is written with its event, so that a restart knows neither or both; receipts follow a
-//! moment after they were said. Versions and notes have no rows: they are made again from the events
-//! that brought them about, which come later than those that they are of.
+//! moment after they were said. What later events made of messages has rows of its own
+//! ([`super::aside`]); of those in memory it is made again from the events.
 
 use super::open::each_row;
 use super::row::{RowPen, RowReader};
@@ -116,6 +116,7 @@ impl World {
     pub(crate) fn forget_rows_beside(&mut self, channel: u64) {
         self.durable.journal.remove_range(Table::State, keys(channel));
         self.durable.journal.remove_range(Table::Cursor, keys(channel));
+        self.durable.journal.remove_range(Table::Note, keys(channel));
     }
 
     /// Takes up what an earlier life kept beside a channel's events; `false` where a row is damaged

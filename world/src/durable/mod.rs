@@ -5,12 +5,15 @@
 //! and acknowledged (P5). The tick never waits for it. See [`crate::journal`] for what passes
 //! between a world and a store, and ADR 0031 for why it is so.
 
+pub(crate) mod aside;
 mod beside;
+mod half;
 mod journaled;
 pub(crate) mod kept;
 pub(crate) mod open;
 pub(crate) mod pending;
 pub(crate) mod read;
+pub(crate) mod recall;
 pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod seen;
@@ -23,6 +26,7 @@ use crate::output::Output;
 use journaled::Journaled;
 use pending::Pending;
 use read::Reads;
+use recall::Recalls;
 use seen::Seen;
 use starling_protocol::planted::{self, Bug};
 use starling_protocol::units::{Tick, TickRate};
@@ -43,6 +47,8 @@ pub(crate) struct Durable {
     pub(crate) seen: Seen,
     /// What is read from the disk.
     pub(crate) reads: Reads,
+    /// Who waits for a message that is on disk only.
+    pub(crate) recalls: Recalls,
     /// How the store is.
     pub(crate) health: Health,
     pub(crate) clock: Clock,
@@ -188,6 +194,7 @@ impl Durable {
         self.pending.add_to(sum);
         self.seen.add_to(sum);
         self.reads.add_to(sum);
+        self.recalls.add_to(sum);
         sum.add(self.health as u8).add(self.clock.base_ms).add(self.clock.base.0);
         if let Some(missed) = self.missed {
             sum.add(missed.first.0).add(missed.last.0);

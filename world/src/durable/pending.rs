@@ -113,6 +113,7 @@ impl World {
         let id = kept.id;
         self.durable.journal.put(Table::Event, rows::event_key(id, at.offset), row);
         self.journal_value(id, at.offset, &record);
+        self.journal_aside(idx, id, at.offset, &record);
         if begins {
             self.journal_channel(idx);
             self.retain(idx);

@@ -5,6 +5,8 @@
 //! and what is live could cross. P10, P16: a run has no hole but at its beginning, where events are
 //! kept no longer; any other, and any row that cannot be read, is damage, and stops the channel.
 
+use super::aside::Asides;
+use super::half::{Half, Taken};
 use super::rows;
 use crate::World;
 use crate::channel::ChannelIdx;
@@ -38,15 +40,26 @@ pub(crate) enum Reader {
     History(SessionId),
     /// What is erased.
     Erasure,
+    /// Somebody who has to do with this message.
+    Recall(Offset),
+}
+
+impl Reader {
+    /// Does it want to know what later events made of what it reads?
+    pub(super) const fn wants_asides(&self) -> bool {
+        matches!(self, Self::History(_) | Self::Recall(_))
+    }
 }
 
 /// A run of events of a channel.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, Default)]
 pub(crate) struct EventRun {
     /// In the order asked for.
     pub(crate) events: Vec<(Offset, Record)>,
     /// There are more of those asked for.
     pub(crate) more: bool,
+    /// What later events made of them, where that was wanted.
+    pub(crate) asides: Asides,
 }
 
 /// A page that a subscription reads from, or has asked for.
@@ -87,14 +100,16 @@ pub(crate) struct Permit {
 
 /// A question that the store has not answered yet.
 #[derive(Debug)]
-struct Question {
-    reader: Reader,
+pub(super) struct Question {
+    pub(super) reader: Reader,
     channel: ChannelIdx,
     /// The channel's name in keys, which is never given again.
-    id: u64,
+    pub(super) id: u64,
     offsets: Range<Offset>,
-    backwards: bool,
+    pub(super) backwards: bool,
     page: Permit,
+    /// Its events, while what was made of them is read.
+    pub(super) half: Option<Half>,
 }
 
 /// Who reads what, within bounds.
@@ -172,7 +187,8 @@ impl World {
             bytes_max: PAGE_BYTES_MAX,
             backwards,
         };
-        reads.questions.insert(ticket, Question { reader, channel, id, offsets, backwards, page });
+        let question = Question { reader, channel, id, offsets, backwards, page, half: None };
+        reads.questions.insert(ticket, question);
         self.durable.journal.ask(Query { ticket, rows });
         self.counters.store_queries += 1;
         Some(ticket)
@@ -206,17 +222,23 @@ impl World {
 
     /// The store answers a question.
     pub(crate) fn found(&mut self, ticket: u64, rows: Rows) {
-        let Some(question) = self.durable.reads.questions.remove(&ticket) else { return };
-        let reader = question.reader.clone();
+        let Some(mut question) = self.durable.reads.questions.remove(&ticket) else { return };
+        let (reader, id) = (question.reader.clone(), question.id);
         let mut answered = false;
         let stale = ticket <= self.durable.reads.stale && reader != Reader::Erasure;
         let kept = self.channels.first_kept_of(question.channel, question.id);
         if let Some(first) = kept.filter(|_| !stale) {
-            match run_of(&question, rows, first) {
-                Some(run) => {
+            match question.take(rows, first) {
+                Some(Taken::Whole(run)) => {
                     self.counters.events_read += run.events.len() as u64;
                     self.deliver_run(ticket, question, run);
                     answered = true;
+                }
+                Some(Taken::Half(rows)) => {
+                    self.durable.reads.questions.insert(ticket, question);
+                    self.durable.journal.ask(Query { ticket, rows });
+                    self.counters.store_queries += 1;
+                    return;
                 }
                 None => self.stop_damaged(question.channel),
             }
@@ -226,6 +248,7 @@ impl World {
             Reader::History(session) => self.page_found(session, ticket, None),
             Reader::Subscription(session, key) => self.not_found(session, key, ticket),
             Reader::Erasure => self.erase_found(None),
+            Reader::Recall(message) => self.recalled(id, message, None),
         }
         self.let_ask();
     }
@@ -260,6 +283,7 @@ impl World {
     fn deliver_run(&mut self, ticket: u64, question: Question, run: EventRun) {
         match question.reader {
             Reader::Erasure => self.erase_found(Some(run)),
+            Reader::Recall(message) => self.recalled(question.id, message, Some(run)),
             Reader::History(session) => {
                 self.page_found(session, ticket, Some((run, question.page)));
             }
@@ -310,7 +334,7 @@ impl World {
 
 /// The run that these rows are, of a channel whose events are kept from `first` on; `None` where it
 /// is damaged.
-fn run_of(question: &Question, rows: Rows, first: Offset) -> Option<EventRun> {
+pub(super) fn run_of(question: &Question, rows: Rows, first: Offset) -> Option<EventRun> {
     if rows.damaged.is_some() {
         return None;
     }
@@ -320,7 +344,7 @@ fn run_of(question: &Question, rows: Rows, first: Offset) -> Option<EventRun> {
         let known = id == question.id && question.offsets.contains(&offset);
         events.push(known.then(|| Some((offset, rows::read_event(value)?)))??);
     }
-    let run = EventRun { events, more: rows.more };
+    let run = EventRun { events, more: rows.more, asides: Asides::default() };
     is_whole(&run, question, first).then_some(run)
 }
 

@@ -91,6 +91,9 @@ fn add_channel(channel: &Channel, sum: &mut Checksum) {
 
 fn add_log(log: &Log, sum: &mut Checksum) {
     let top = log.top();
+    for (offset, record) in log.recalled() {
+        sum.add(offset.0).add(record.message.0);
+    }
     sum.add(top.epoch.0).add(log.first().0).add(top.offset.0).add(log.newest().0);
     for offset in log.first().0..=log.newest().0 {
         if let Some(record) = log.any(Offset(offset)) {
