@@ -129,7 +129,8 @@ pub enum ClientEvent {
     /// begins again, at 0.
     Shed {
         /// The step: 1 refuses newcomers, 2 tells far things less often, 3 middle ones too, 4 refuses
-        /// history and new subscriptions, 5 publishes, 6 closes slow readers sooner. 0 is normal.
+        /// history and new subscriptions (which are asked for again by themselves), 5 publishes, notes
+        /// and leases, 6 closes slow readers sooner. 0 is normal. Presence is told on every step.
         level: u8,
     },
 

@@ -10,6 +10,7 @@ use crate::channel::publish::Refusal;
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::control::ControlDown;
 use starling_protocol::units::Tick;
+use std::ops::Range;
 
 /// The steps of the ladder, each with all that come before it. 0 is normal.
 pub mod step {
@@ -27,8 +28,14 @@ pub mod step {
     pub const SLOWEST: u8 = 6;
 }
 
-/// When to try again what was refused, in milliseconds.
+/// When to try again a publish, a lease or a page of history that was refused, in milliseconds.
+/// Subscriptions are refused without a time: the SDK asks again after a second.
 pub(crate) const RETRY_MS: u32 = 2_000;
+/// When a newcomer is to knock again, in milliseconds: each at another time, as those who wait at the
+/// door are told.
+const KNOCK_AGAIN_MS: Range<u64> = 1_000..5_000;
+/// Golden: whatever the number of knocks, their times lie evenly.
+const KNOCK_STRIDE_MS: u64 = 2_472;
 /// Milliseconds for which a session may leave unread what waits for it.
 const PATIENCE_MS: u64 = 5_000;
 /// The same on the last step.
@@ -107,6 +114,13 @@ impl World {
         }
         self.counters.shed_refusals += 1;
         Err(CloseCode::OVERLOADED)
+    }
+
+    /// When a newcomer that was refused just now is to knock again.
+    pub(crate) fn newcomer_waits_ms(&self) -> u32 {
+        let Range { start, end } = KNOCK_AGAIN_MS;
+        let knocks = self.counters.shed_refusals % (end - start);
+        (start + knocks * KNOCK_STRIDE_MS % (end - start)) as u32
     }
 
     /// P13: publishes are among the last that are refused, and never once they are accepted.

@@ -112,8 +112,9 @@ impl World {
     /// Passes over ticks for which there was no time, so that the number of a tick tells the time.
     ///
     /// Nothing happens in them: samples wait for the next tick. What silence ends is put off by as
-    /// long, for nobody could be heard (P8): a server that stood still takes it out on no one. What
-    /// age ends, such as tokens and kept events, is not.
+    /// long, for nobody could be heard (P8), and so is what slow reading ends, for nothing was
+    /// written (P13): a server that stood still takes it out on no one. What age ends, such as tokens
+    /// and kept events, is not.
     pub fn skip(&mut self, ticks: u32) {
         self.now = self.now + ticks;
         self.sessions.forgive(ticks);

@@ -17,7 +17,7 @@ use crate::checksum::Checksum;
 use crate::counters::count;
 use crate::durable::read::{EventRun, Permit, Reader};
 use crate::session::SessionIdx;
-use crate::shed::step;
+use crate::shed::{self, step};
 use starling_protocol::close::{CloseCode, Retry};
 use starling_protocol::codec;
 use starling_protocol::limits::{HISTORY_BYTES_MAX, HISTORY_EVENTS_MAX, HISTORY_IN_FLIGHT_MAX};
@@ -151,7 +151,8 @@ impl World {
                 self.sessions.mark_dirty(idx);
             }
             Err(code) => {
-                let retry_after_ms = (code.retry() == Retry::Later).then_some(RETRY_MS);
+                let wait_ms = if code == CloseCode::OVERLOADED { shed::RETRY_MS } else { RETRY_MS };
+                let retry_after_ms = (code.retry() == Retry::Later).then_some(wait_ms);
                 self.refuse_events_request(idx, query.request, code, retry_after_ms);
             }
         }

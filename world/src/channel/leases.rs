@@ -168,14 +168,15 @@ impl World {
 
     fn take_lease(&mut self, idx: SessionIdx, lease: Lease) -> Result<(), Refusal> {
         let channel = self.leasable(idx, &lease)?;
-        self.take_turn(idx)?;
         let name = (self.sessions[idx].id, lease.name);
         if lease.ttl_ms == 0 {
+            self.take_rated_turn(idx)?; // an end is one thing less to do
             if self.channels[channel].beside.leases.end(&name) {
                 self.channels.lease_news(channel);
             }
             return Ok(());
         }
+        self.take_turn(idx)?;
         if !self.channels[channel].beside.leases.has(&name) {
             self.check_lease_room(idx)?;
         }

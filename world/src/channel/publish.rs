@@ -242,6 +242,11 @@ impl World {
 
     pub(crate) fn take_turn(&mut self, idx: SessionIdx) -> Result<(), Refusal> {
         self.spare_publishes()?;
+        self.take_rated_turn(idx)
+    }
+
+    /// The same of what no step of the ladder gives up.
+    pub(crate) fn take_rated_turn(&mut self, idx: SessionIdx) -> Result<(), Refusal> {
         let taken = self.sessions[idx].may_publish_now(self.now);
         taken.map_err(|ticks| self.too_often(ticks))
     }

@@ -144,10 +144,10 @@ impl World {
             return Err(CloseCode::LIMIT);
         }
         session.may_subscribe_now(now).map_err(|_| CloseCode::RATE_LIMITED)?;
-        if request.resume.is_none() {
+        self.check_subscribe(idx, &request.channel)?;
+        if !self.goes_on(idx, request) {
             self.spare(step::READERS)?;
         }
-        self.check_subscribe(idx, &request.channel)?;
         match name::parse(&request.channel, self.realm(idx))? {
             Name::Plain(name) if request.presence => {
                 self.check_member(idx, name).map(|()| ChannelKind::Plain)
@@ -157,6 +157,15 @@ impl World {
             Name::Presence(_) => Ok(ChannelKind::Presence),
             Name::Count(_) => Ok(ChannelKind::Count),
         }
+    }
+
+    /// P13: does this take up what was followed before? A place in the channel's epoch was told by
+    /// it; one of another epoch is no place, and all of the channel is the dearest read there is.
+    fn goes_on(&self, idx: SessionIdx, request: &Request) -> bool {
+        let Some(position) = request.resume else { return false };
+        let known = self.channels.find(&request.channel);
+        known.is_some_and(|channel| self.channels[channel].log.top().epoch == position.epoch)
+            || self.sessions[idx].subscriptions.lost.contains(&request.key)
     }
 
     fn follow(

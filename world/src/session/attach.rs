@@ -148,8 +148,10 @@ impl World {
         match self.resumable(attach) {
             Ok(idx) => Ok(Entry::Resumed(idx)),
             Err(answer) => {
-                let spare = self.spare(step::NEWCOMERS);
-                spare.map_err(|code| (code, "there is too little time for newcomers"))?;
+                if attach.resume.is_none() {
+                    let spare = self.spare(step::NEWCOMERS);
+                    spare.map_err(|code| (code, "there is too little time for newcomers"))?;
+                }
                 self.make_room(attach, out)?;
                 Ok(Entry::New(answer))
             }
@@ -316,8 +318,11 @@ impl World {
 
     fn refuse(&mut self, conn: ConnId, code: CloseCode, reason: &str, out: &mut Output) {
         count(&mut self.counters.attaches_refused, code);
-        let full = matches!(code, CloseCode::WORLD_FULL | CloseCode::OVERLOADED);
-        let retry_after_ms = full.then_some(RETRY_WHEN_FULL_MS);
+        let retry_after_ms = match code {
+            CloseCode::WORLD_FULL => Some(RETRY_WHEN_FULL_MS),
+            CloseCode::OVERLOADED => Some(self.newcomer_waits_ms()),
+            _ => None,
+        };
         let refused = Refused { code, reason: reason.into(), retry_after_ms };
         let start = out.arena.len();
         frame::write(&codec::encode(&ControlDown::Refused(refused)), &mut out.arena);

@@ -76,13 +76,14 @@ impl Sessions {
         self.speakers[idx.at()].contact
     }
 
-    /// So many ticks were no silence of anyone's, whether live or parked.
+    /// So many ticks were no silence of anyone's, whether live or parked, and nobody's slowness.
     pub(crate) fn forgive(&mut self, ticks: u32) {
         for speaker in &mut self.speakers {
             speaker.contact = speaker.contact + ticks;
         }
         for session in self.rows.iter_mut().flatten() {
             session.parked = session.parked.map(|since| since + ticks);
+            session.mail.forgive(ticks);
         }
     }
 

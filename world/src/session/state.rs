@@ -23,6 +23,7 @@ impl World {
         sum.add(self.rules.checksum());
         sum.add(u64::from(self.sessions.host.map_or(0, |idx| idx.0 + 1)));
         sum.add(u64::from(self.sessions.draining)).add(self.shed.step());
+        sum.add(self.counters.shed_refusals); // says when the next newcomer knocks again
         sum.add(self.sessions.settling.map_or(0, |change| change + 1));
     }
 }
