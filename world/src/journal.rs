@@ -27,7 +27,7 @@ pub enum Table {
     Seen,
     /// Receipts by channel and reader.
     Cursor,
-    /// Notes by channel, event, kind, user and name.
+    /// What later events made of messages, by channel and message: changes, answers, notes.
     Note,
     /// Sessions that can be resumed.
     Session,

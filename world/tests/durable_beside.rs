@@ -234,3 +234,68 @@ fn a_note_is_told_in_history_when_it_is_on_stable_storage() {
     stage.commit();
     assert_eq!(hearts(&mut stage), [1]);
 }
+
+/// A note that is set already is answered when that is on stable storage, whatever else is on its way.
+#[test]
+fn a_note_that_changes_nothing_is_answered_when_what_it_rests_on_is_kept() {
+    let mut stage = Stage::durable();
+    let ann = stage.guest_named("ann");
+    assert_eq!(kept(&mut stage, &ann, message(ROOM, 1)), Ok(1));
+    assert_eq!(noted(&mut stage, &ann, heart(2)), Ok(2));
+    stage.event(ann.conn, EventUp::Publish(Box::new(message(ROOM, 3))));
+    stage.event(ann.conn, EventUp::Annotate(Box::new(heart(4))));
+    let receipts = |stage: &mut Stage| {
+        let told = stage.events(ann.conn).into_iter().filter_map(|event| match event {
+            EventDown::Published { message, receipt: Receipt::Channel(at) } => {
+                Some((message.0, at.offset.0))
+            }
+            EventDown::PublishRefused { code, .. } => panic!("{code}"),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(receipts(&mut stage), [(4, 2)], "it is kept, another event is not");
+    let flag = |id| Annotate {
+        rule: NoteRule::Flag,
+        kind: "flag".into(),
+        name: String::new(),
+        ..heart(id)
+    };
+    stage.event(ann.conn, EventUp::Annotate(Box::new(flag(5))));
+    stage.event(ann.conn, EventUp::Annotate(Box::new(flag(6))));
+    stage.event(ann.conn, EventUp::Annotate(Box::new(flag(6))));
+    assert_eq!(receipts(&mut stage), []);
+    stage.commit();
+    assert_eq!(receipts(&mut stage), [(3, 3), (5, 4), (6, 4)]);
+    stage.crash(0);
+    let ann = stage.guest_named("ann");
+    assert_eq!(noted(&mut stage, &ann, flag(6)), Ok(4), "P7: known also by the next life");
+}
+
+/// Values that are on their way to the disk take room, and make it where they remove one.
+#[test]
+fn values_on_their_way_count_for_what_a_channel_may_hold() {
+    let mut stage = Stage::durable();
+    let ann = stage.guest_named("ann");
+    let mut refused = Vec::new();
+    let mut say = |stage: &mut Stage, publish| {
+        stage.event(ann.conn, EventUp::Publish(Box::new(publish)));
+        refused.extend(stage.events(ann.conn).into_iter().filter_map(|event| match event {
+            EventDown::PublishRefused { message, code, .. } => Some((message.0, code)),
+            _ => None,
+        }));
+        stage.breathe(ann.conn);
+        stage.tick();
+        refused.clone()
+    };
+    let large = vec![7; EVENT_BYTES_MAX];
+    let fit = (1..300).find(|id| !say(&mut stage, set(*id, &format!("k{id}"), &large)).is_empty());
+    let over = fit.expect("there is a bound");
+    assert!((200..257).contains(&over), "four megabytes of sixteen kilobytes each: {over}");
+    let clear = Publish { action: Action::Clear, ..set(301, "k1", b"") };
+    assert_eq!(say(&mut stage, clear).len(), 1);
+    assert_eq!(say(&mut stage, set(302, "new", &large)), [(over, CloseCode::LIMIT)]);
+    assert_eq!(say(&mut stage, set(303, "more", &large)).len(), 2);
+    stage.commit();
+    assert_eq!(stage.disk.keys(Table::State).len() as u64, over - 1);
+}

@@ -17,7 +17,8 @@ const SUM_BYTES: usize = 8;
 
 /// Where the row of a world is in the store.
 pub(super) fn place(world: &str, table: Table, key: &[u8]) -> Vec<u8> {
-    let name = u8::try_from(world.len()).expect("names of worlds are at most 64 bytes long");
+    let name = u8::try_from(world.len())
+        .expect("names of worlds and of their tenants have at most 64 bytes each");
     let mut place = Vec::with_capacity(2 + world.len() + key.len());
     place.push(name);
     place.extend_from_slice(world.as_bytes());

@@ -12,7 +12,7 @@ use starling_protocol::close::CloseCode;
 use starling_protocol::codec;
 use starling_protocol::limits::NOTE_NAME_BYTES_MAX;
 use starling_protocol::message::events::{Action, Annotate, NoteRule, Noted, Receipt};
-use starling_protocol::units::Offset;
+use starling_protocol::units::{ChannelPosition, Offset};
 
 impl World {
     /// Sets or takes back a note, once, and answers as a publish is answered.
@@ -43,6 +43,7 @@ impl World {
         let channel = self.notable(idx, &said)?;
         if self.channels[channel].kept.is_some() {
             self.may_keep(Some(channel))?;
+            self.may_remember(idx)?;
         }
         if self.on_disk_only(channel, said.target) {
             let (session, place) = (self.sessions[idx].id, (channel, said.target));
@@ -73,12 +74,22 @@ impl World {
         said: &Annotate,
     ) -> Result<Accepted, Refusal> {
         let log = &self.channels[channel].log;
-        if log.newest() > log.top().offset {
-            return Err(CloseCode::STORE_BUSY.into());
+        let top = log.top();
+        let noted = |offset: &u64| {
+            let record = log.any(Offset(*offset));
+            record.is_some_and(|record| record.action == Action::Annotate(said.target))
+        };
+        match (top.offset.0 + 1..=log.newest().0).rev().find(noted).map(Offset) {
+            Some(offset) => {
+                let at = ChannelPosition { offset, ..top };
+                self.answer_once_kept(channel, at, idx, said.message)
+            }
+            None => {
+                let receipt = Receipt::Channel(top);
+                self.sessions[idx].repeats.remember(said.message, receipt, self.now);
+                Ok(Accepted::Now(receipt))
+            }
         }
-        let receipt = Receipt::Channel(log.top());
-        self.sessions[idx].repeats.remember(said.message, receipt, self.now);
-        Ok(Accepted::Now(receipt))
     }
 
     /// The channel of an event that may be noted on.

@@ -203,6 +203,19 @@ impl Log {
         unseen.rev().find_map(|o| sets(&o))
     }
 
+    /// How long the values of keys will be that change when everything is to be seen; `None` of
+    /// those that will be removed.
+    pub(crate) fn unseen_values(&self) -> BTreeMap<&str, Option<usize>> {
+        let unseen = (self.top().offset.0 + 1..=self.newest().0).map(Offset);
+        let value = |record: &'_ Record| match record.action {
+            Action::Message => Some(Some(record.payload.len())),
+            Action::Clear => Some(None),
+            _ => None,
+        };
+        let records = unseen.filter_map(|offset| self.any(offset));
+        records.filter_map(|r| Some((r.state_key.as_deref()?, value(r)?))).collect()
+    }
+
     /// What becomes of a message, and how long it is, when everything is to be seen; `None` where it
     /// will be deleted. `bytes` is how long it is now.
     pub(crate) fn unseen_length_of(&self, target: Offset, bytes: usize) -> Option<usize> {

@@ -118,7 +118,7 @@ impl World {
     }
 
     /// Who asks, as it is known after a restart; nobody in a world without a store.
-    fn asked(&self, idx: SessionIdx, message: MessageId) -> Option<Asked> {
+    pub(crate) fn asked(&self, idx: SessionIdx, message: MessageId) -> Option<Asked> {
         let session = &self.sessions[idx];
         let author = || Author::of(session.id, &session.principal.subject);
         let on = self.durable.journal.is_on();
@@ -275,6 +275,7 @@ impl World {
     ) -> Result<Accepted, Refusal> {
         if self.channels.is_durable(name) {
             self.may_keep(self.channels.find(name))?;
+            self.may_remember(idx)?;
         }
         if let Some(place) = self.on_disk_of(name, &publish) {
             return self.recall(self.sessions[idx].id, place, Wish::Publish(Box::new(publish)));
@@ -311,7 +312,8 @@ impl World {
             return Ok(());
         };
         if let Some(channel) = self.channels.find(name) {
-            self.channels[channel].beside.values.check_room(key, publish.payload.len())?;
+            let Channel { beside, log, .. } = &self.channels[channel];
+            beside.values.check_room(key, publish.payload.len(), log)?;
         }
         Ok(self.channels.check_beside()?)
     }

@@ -4,7 +4,7 @@
 //! cannot go on without a hole is told all values as of one event and then the events after it, so
 //! that it never needs the events that made the state what it is.
 
-use super::log::Record;
+use super::log::{Log, Record};
 use crate::checksum::Checksum;
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::{STATE_BYTES_MAX, STATE_KEYS_MAX, STATE_TTL_MS_MAX};
@@ -97,14 +97,26 @@ impl Values {
         self.bytes
     }
 
-    /// Is there room for this value? None makes room for another.
+    /// Is there room for this value? None makes room for another. What is on its way to the disk
+    /// counts as done.
     ///
     /// # Errors
     /// `LIMIT` where it would be one key or a few bytes too many.
-    pub(crate) fn check_room(&self, key: &str, payload: usize) -> Result<(), CloseCode> {
-        let old = self.by_key.get(key);
-        let keys = self.by_key.len() + usize::from(old.is_none());
-        let bytes = self.bytes - old.map_or(0, Value::bytes) + cost(key, payload);
+    pub(crate) fn check_room(&self, key: &str, payload: usize, log: &Log) -> Result<(), CloseCode> {
+        let unseen = (log.newest().0 - log.top().offset.0) as usize;
+        let most = self.bytes + log.bytes() + cost(key, payload);
+        if self.by_key.len() + unseen < STATE_KEYS_MAX && most <= STATE_BYTES_MAX {
+            return Ok(()); // whatever is on its way
+        }
+        let mut changed = log.unseen_values();
+        changed.insert(key, Some(payload));
+        let (mut keys, mut bytes) = (self.by_key.len(), self.bytes);
+        for (key, payload) in changed {
+            let old = self.by_key.get(key);
+            keys = keys - usize::from(old.is_some()) + usize::from(payload.is_some());
+            bytes -= old.map_or(0, Value::bytes);
+            bytes += payload.map_or(0, |payload| cost(key, payload));
+        }
         if keys > STATE_KEYS_MAX || bytes > STATE_BYTES_MAX {
             return Err(CloseCode::LIMIT);
         }

@@ -5,8 +5,10 @@ use super::seen::{self, Author, Fate, Stands};
 use crate::World;
 use crate::channel::ChannelIdx;
 use crate::channel::log::Record;
+use crate::channel::publish::{Accepted, Refusal};
 use crate::checksum::Checksum;
 use crate::journal::{Health, Table};
+use crate::session::SessionIdx;
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::events::{Action, EventDown, Receipt};
 use starling_protocol::planted::{self, Bug};
@@ -37,6 +39,8 @@ struct Waiting {
     bytes: usize,
     /// Whose message it is; `None` for the server's own.
     message: Option<(Author, MessageId)>,
+    /// It brought nothing about, and is answered when what it rests on is on stable storage.
+    empty: bool,
 }
 
 /// Events on their way to the disk, in order.
@@ -91,7 +95,36 @@ impl World {
             Health::Full => return Err(CloseCode::STORE_FULL),
             _ => return Err(CloseCode::STORE_BUSY),
         }
-        if self.durable.seen.is_full() { Err(CloseCode::OVERLOADED) } else { Ok(()) }
+        Ok(())
+    }
+
+    /// May one more message id of a session be remembered?
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` where its publisher has as many as one may have; `OVERLOADED` where the world
+    /// has, and the publisher its share.
+    pub(crate) fn may_remember(&self, idx: SessionIdx) -> Result<(), CloseCode> {
+        let session = &self.sessions[idx];
+        let author = Author::of(session.id, &session.principal.subject);
+        self.durable.seen.check_room(&author)
+    }
+
+    /// A message that brings nothing about is answered with this place, once everything that was
+    /// accepted before it is on stable storage.
+    pub(crate) fn answer_once_kept(
+        &mut self,
+        channel: ChannelIdx,
+        at: ChannelPosition,
+        idx: SessionIdx,
+        message: MessageId,
+    ) -> Result<Accepted, Refusal> {
+        let asked = self.asked(idx, message).ok_or(CloseCode::STORE_BUSY)?;
+        let (minute, stands) = (self.kept_minute(), Stands { at, content: 0 });
+        let message = Some(self.journal_message(stands, minute, asked));
+        let (change, offset) = (self.durable.journal.written(), at.offset);
+        let (bytes, empty) = (0, true);
+        self.durable.pending.push(Waiting { change, channel, offset, bytes, message, empty });
+        Ok(Accepted::OnceKept)
     }
 
     /// Gives an event of a durable channel its number and sends it to the disk.
@@ -121,8 +154,8 @@ impl World {
         let message =
             asked.map(|asked| self.journal_message(Stands { at, content }, minute, asked));
         let change = self.durable.journal.written();
-        let waiting = Waiting { change, channel: idx, offset: at.offset, bytes, message };
-        self.durable.pending.push(waiting);
+        let (channel, offset, empty) = (idx, at.offset, false);
+        self.durable.pending.push(Waiting { change, channel, offset, bytes, message, empty });
         if planted::is(Bug::ShownEarly) {
             self.channels.show_through(idx, at.offset);
             self.wake_subscribers(idx);
@@ -175,7 +208,11 @@ impl World {
             let durable = &mut self.durable;
             durable.pending.pop(|change| durable.journal.has(change))
         } {
-            let Waiting { channel, offset, message, .. } = waiting;
+            let Waiting { channel, offset, message, empty, .. } = waiting;
+            if let Some((author, message)) = message.as_ref().filter(|_| empty) {
+                self.acknowledge(author, *message);
+                continue;
+            }
             self.counters.events_committed += 1;
             let record = self.channels[channel].log.share(offset);
             self.channels.show_through(channel, offset);

@@ -5,6 +5,7 @@
 
 use super::rows;
 use crate::checksum::Checksum;
+use starling_protocol::close::CloseCode;
 use starling_protocol::limits::IDEMPOTENCE_SECONDS;
 use starling_protocol::message::events::Action;
 use starling_protocol::units::{ChannelPosition, MessageId, Offset, SessionId};
@@ -14,6 +15,11 @@ use std::sync::Arc;
 
 /// Message ids that a world knows at once.
 const SEEN_MAX: usize = 1 << 20;
+/// Ids of one publisher, of all its sessions: about 100 a second for as long as they are known.
+const OF_AUTHOR_MAX: usize = 1 << 16;
+/// Where a world knows this many, what is left is for those who have fewer than their share.
+const SHARED_MAX: usize = SEEN_MAX / 4 * 3;
+const SHARE: usize = 1 << 12;
 /// Subjects that are longer are known by their session alone: keys of rows are short.
 const SUBJECT_BYTES_MAX: usize = 256;
 /// Sessions of one subject that wait for one message.
@@ -85,12 +91,26 @@ pub(crate) enum Fate {
 pub(crate) struct Seen {
     fates: BTreeMap<(Author, MessageId), Fate>,
     minutes: BTreeMap<u32, Vec<(Author, MessageId)>>,
+    /// How many are known of each publisher.
+    by_author: BTreeMap<Author, usize>,
 }
 
 impl Seen {
-    /// Can no more be taken?
-    pub(crate) fn is_full(&self) -> bool {
-        self.fates.len() >= SEEN_MAX
+    /// P7: can one more of this publisher be remembered? None is forgotten for another, and nobody
+    /// takes up what others need.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` where it has as many as one may have; `OVERLOADED` where there are too many in
+    /// all, and it has its share.
+    pub(crate) fn check_room(&self, author: &Author) -> Result<(), CloseCode> {
+        let (all, own) = (self.fates.len(), self.by_author.get(author).copied().unwrap_or(0));
+        match () {
+            () if own >= OF_AUTHOR_MAX => Err(CloseCode::RATE_LIMITED),
+            () if all >= SEEN_MAX || all >= SHARED_MAX && own >= SHARE => {
+                Err(CloseCode::OVERLOADED)
+            }
+            () => Ok(()),
+        }
     }
 
     /// What became of a message.
@@ -115,7 +135,9 @@ impl Seen {
     /// Remembers a message.
     pub(crate) fn insert(&mut self, minute: u32, author: Author, message: MessageId, fate: Fate) {
         self.minutes.entry(minute).or_default().push((author.clone(), message));
-        self.fates.insert((author, message), fate);
+        if self.fates.insert((author.clone(), message), fate).is_none() {
+            *self.by_author.entry(author).or_default() += 1;
+        }
     }
 
     /// A message is on stable storage: returns where it stands and who waits to hear it.
@@ -146,7 +168,20 @@ impl Seen {
     fn forget(&mut self, id: &(Author, MessageId), minute: u32) {
         match self.fates.get(id) {
             Some(Fate::Pending(..)) => self.minutes.entry(minute).or_default().push(id.clone()),
-            _ => drop(self.fates.remove(id)),
+            Some(_) => {
+                self.fates.remove(id);
+                self.let_one_go(&id.0);
+            }
+            None => {}
+        }
+    }
+
+    fn let_one_go(&mut self, author: &Author) {
+        if let Some(own) = self.by_author.get_mut(author) {
+            *own -= 1;
+            if *own == 0 {
+                self.by_author.remove(author);
+            }
         }
     }
 
@@ -209,6 +244,29 @@ mod tests {
         assert_eq!(told, Some((at(7).at, vec![SessionId(1), SessionId(2)])));
         assert_eq!(seen.kept(&alice, MessageId(5)), None);
         assert!(!seen.wait(&alice, MessageId(5), SessionId(3)), "it is there already");
+    }
+
+    /// (P7) One who says all that it may takes nothing from another, and gets its room back.
+    #[test]
+    fn nobody_takes_up_what_others_need() {
+        let author = |n: usize| Author::of(SessionId(1), &format!("author {n}"));
+        let mut seen = Seen::default();
+        let mut say = |seen: &mut Seen, who: usize, count: usize| {
+            for id in 0..count {
+                seen.insert(100, author(who), MessageId(id as u64), Fate::Kept(at(1)));
+            }
+        };
+        seen.insert(100, author(99), MessageId(7), Fate::Kept(at(3)));
+        say(&mut seen, 0, OF_AUTHOR_MAX);
+        assert_eq!(seen.check_room(&author(0)), Err(CloseCode::RATE_LIMITED));
+        assert_eq!(seen.check_room(&author(1)), Ok(()));
+        (1..=SHARED_MAX / OF_AUTHOR_MAX).for_each(|who| say(&mut seen, who, OF_AUTHOR_MAX - 1));
+        assert_eq!(seen.check_room(&author(1)), Err(CloseCode::OVERLOADED));
+        assert_eq!(seen.check_room(&author(50)), Ok(()), "it has not had its share");
+        assert_eq!(seen.find(&author(99), MessageId(7)), Some(&Fate::Kept(at(3))));
+        assert!(seen.prune(111).is_some());
+        assert_eq!(seen.check_room(&author(0)), Ok(()));
+        assert!(seen.by_author.is_empty() && seen.fates.is_empty());
     }
 
     #[test]
