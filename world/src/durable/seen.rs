@@ -251,7 +251,7 @@ mod tests {
     fn nobody_takes_up_what_others_need() {
         let author = |n: usize| Author::of(SessionId(1), &format!("author {n}"));
         let mut seen = Seen::default();
-        let mut say = |seen: &mut Seen, who: usize, count: usize| {
+        let say = |seen: &mut Seen, who: usize, count: usize| {
             for id in 0..count {
                 seen.insert(100, author(who), MessageId(id as u64), Fate::Kept(at(1)));
             }
