@@ -69,6 +69,11 @@ const REGRESSIONS: &[(&str, &str)] = &[
         "whole seed=1661 clients=6 faults-ms=3000 loss=770 delay-ms=235 dup=3899 reorder=9260 \
          replay=24 pause-ms=2858",
     ),
+    (
+        "asked for again after a resume, a subscription passes over what came in between",
+        "whole seed=147 clients=9 faults-ms=3000 loss=299 delay-ms=126 dup=4528 reorder=9374 cuts=17 \
+         clogs=9 cut-ms=4539 drift-ppm=22604 pause-ms=459 weight=6206 store=1",
+    ),
 ];
 
 /// Seeds of the whole system that show what is open: see `docs/bugs-found.md`.

@@ -124,6 +124,24 @@ fn a_client_that_never_heard_the_answer_starts_where_it_would_have_told() {
     assert_eq!(offsets, [3, 4, 5]);
 }
 
+/// It asks again as it heard no answer, and events come between its resume and that.
+#[test]
+fn asked_for_again_it_starts_there_too() {
+    let mut stage = Stage::new();
+    let (alice, bob) = (stage.guest(), stage.guest());
+    talk(&mut stage, &alice, 0..2);
+    let at = start(&mut stage, &bob);
+    stage.detach(bob.conn);
+    let bob = stage.resume(&bob, &[]);
+    talk(&mut stage, &alice, 2..5);
+    assert_eq!(stage.subscribe(bob.conn, KEY.0, "chat"), Answer::Reset(at));
+    let (answers, gaps, offsets) = told(&mut stage, &bob);
+    assert_eq!((answers.last(), gaps), (Some(&Answer::Reset(at)), vec![]));
+    assert!(offsets.ends_with(&[3, 4, 5]), "{offsets:?}");
+    let answer = stage.subscribe(bob.conn, KEY.0, "chat");
+    assert_eq!(answer, Answer::Reset(place(at.epoch, 5)), "whoever heard it begins anew from now");
+}
+
 #[test]
 fn a_slow_live_subscriber_is_told_the_gap_before_the_next_event() {
     let mut stage = Stage::new();

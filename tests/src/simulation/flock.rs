@@ -76,6 +76,8 @@ impl Bird {
 pub(crate) struct Flock {
     pub(crate) birds: Vec<Bird>,
     pub(crate) witness: Witness,
+    /// Most bytes that an event has beside its number.
+    pub(crate) weight: u64,
     /// What clients were told since this was last emptied, as numbers.
     pub(crate) told: Vec<(usize, u64)>,
 }
@@ -89,7 +91,7 @@ impl Flock {
             Bird::new(orbit, dice.fork(1_000 + i as u64), i >= clients)
         });
         let birds = birds.collect();
-        Self { birds, witness: Witness::default(), told: Vec::new() }
+        Self { birds, witness: Witness::default(), weight: 0, told: Vec::new() }
     }
 
     /// What a client asks for when it is made.
@@ -140,6 +142,8 @@ impl Flock {
         // So large that nobody hits upon it who spoils the bytes of another.
         let id = bird.dice.next();
         let payload = id.to_le_bytes();
+        let weight = id.checked_rem(self.weight).unwrap_or(0) as usize;
+        let heavy = [&payload[..], &vec![0; weight]].concat();
         if id.is_multiple_of(LOBBY_TURNS) {
             bird.lobby.turn(session);
         }
@@ -147,15 +151,15 @@ impl Flock {
             0..=3 => {
                 let channel = CHANNELS[bird.dice.below(CHANNELS.len() as u64) as usize];
                 // Too many in flight on a bad link is a documented answer, not a loss.
-                if let Ok(message) = session.publish(Publication::to_channel(channel, payload)) {
+                if let Ok(message) = session.publish(Publication::to_channel(channel, heavy)) {
                     bird.publishes.insert(message, channel.into());
                     if !bird.rogue {
                         self.witness.says(channel, message, payload);
                     }
                 }
             }
-            4 => drop(session.publish(Publication::near_mine(30.0, payload))),
-            5 => drop(session.publish(Publication::new(Scope::World, payload))),
+            4 => drop(session.publish(Publication::near_mine(30.0, heavy))),
+            5 => drop(session.publish(Publication::new(Scope::World, heavy))),
             _ => {
                 let Some(me) = bird.me else { return };
                 let (to, reach) = if bird.dice.chance(0.5) {

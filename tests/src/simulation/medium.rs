@@ -14,9 +14,17 @@ use starling_transport::{ConnKey, Transport};
 /// Something that befalls a client's link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    Cut { up: bool, down: bool, until: Nanos },
-    Clog { until: Nanos },
+    Cut {
+        up: bool,
+        down: bool,
+        until: Nanos,
+    },
+    Clog {
+        until: Nanos,
+    },
     Move,
+    /// The client's side loses its connections, and the server hears nothing of it.
+    Drop,
 }
 
 /// A network with one server and a link to each client.
@@ -78,6 +86,7 @@ impl Medium for Packets {
             Fault::Cut { up, down, until } => self.net.cut(link, up, down, until),
             Fault::Clog { until } => self.net.clog(link, until),
             Fault::Move => self.net.rebind(link),
+            Fault::Drop => self.net.drop_connections(link),
         }
     }
 
@@ -181,7 +190,7 @@ impl Medium for Links {
                 self.cuts.push((until, conn));
             }
             (Some(conn), Fault::Move) => self.network.rebind(conn),
-            (None, _) => {}
+            (_, Fault::Drop) | (None, _) => {}
         }
     }
 

@@ -81,6 +81,8 @@ knobs! {
     CutMs = "cut-ms", 100;
     /// Changes of a client's address, in 100 seconds.
     Moves = "moves", 0;
+    /// Connections that a client's side loses without a word to the server, in 100 seconds.
+    Drops = "drops", 0;
     /// Packets that still leave from a former address, of 10,000, for a second.
     Ghosts = "ghosts", 0;
     /// Largest drift of a clock, in parts per million.
@@ -91,6 +93,8 @@ knobs! {
     Drains = "drains", 0;
     /// Longest time that the server's process or a client's does not run, in milliseconds.
     PauseMs = "pause-ms", 0;
+    /// Most bytes that an event has beside its number.
+    Weight = "weight", 0;
     /// 1 where the world keeps some of its channels, and sessions, on a disk.
     Store = "store", 0;
     /// Longest time that a commit takes, in milliseconds.
@@ -135,6 +139,9 @@ impl Options {
             options.draw_processes(&mut dice, wild);
         }
         options.draw_store(wild);
+        if level == Level::Whole && wild > 0.0 {
+            options.draw_loads();
+        }
         options
     }
 
@@ -239,6 +246,17 @@ impl Options {
         }
         if dice.chance(0.25) {
             self.set(Knob::PauseMs, 50 + dice.below(3_000) as u32);
+        }
+    }
+
+    /// By dice of its own.
+    fn draw_loads(&mut self) {
+        let mut dice = Dice::lane(self.seed, 8);
+        if dice.chance(0.25) {
+            self.set(Knob::Drops, 1 + dice.below(60) as u32);
+        }
+        if dice.chance(0.2) {
+            self.set(Knob::Weight, 1 + dice.below(8_000) as u32);
         }
     }
 

@@ -109,6 +109,8 @@ struct Stage<M: Medium> {
     dice: Dice,
     next_act: Nanos,
     next_fault: Nanos,
+    /// For connections that are lost.
+    drops: Dice,
     /// When the server ran its newest tick.
     ticked: Nanos,
     /// When views are judged next.
@@ -146,6 +148,7 @@ impl<M: Medium> Stage<M> {
         let mut medium = M::open(options, honest + rogues + 1);
         let mut dice = Dice::lane(options.seed, 4);
         let mut flock = Flock::new(honest, rogues, options.seed);
+        flock.weight = u64::from(options.get(Knob::Weight));
         let mut seats = Vec::new();
         for client in 0..honest + rogues {
             let mut seat = Seat::new(options, client, Nanos(0), &mut medium, client >= honest);
@@ -170,6 +173,7 @@ impl<M: Medium> Stage<M> {
             dice,
             next_act: now,
             next_fault: now,
+            drops: Dice::lane(options.seed, 9),
             ticked: now,
             next_look: now,
         };
@@ -327,8 +331,8 @@ impl<M: Medium> Stage<M> {
         }
         self.next_fault = self.now + STEP_NS;
         let rate = |knob| f64::from(self.options.get(knob)) / 100.0 * STEP_NS as f64 / 1e9;
-        let [cuts, one_ways, clogs, moves] =
-            [Knob::Cuts, Knob::OneWays, Knob::Clogs, Knob::Moves].map(rate);
+        let [cuts, one_ways, clogs, moves, drops] =
+            [Knob::Cuts, Knob::OneWays, Knob::Clogs, Knob::Moves, Knob::Drops].map(rate);
         let longest_ns = u64::from(self.options.get(Knob::CutMs)) * Nanos::MILLISECOND;
         for link in 0..self.seats.len() {
             let until = self.now + self.dice.below(longest_ns);
@@ -344,6 +348,9 @@ impl<M: Medium> Stage<M> {
                 if self.dice.chance(chance) {
                     self.medium.strike(link, self.seats[link].clients.conn(ONLY), fault);
                 }
+            }
+            if drops > 0.0 && self.drops.chance(drops) {
+                self.medium.strike(link, self.seats[link].clients.conn(ONLY), Fault::Drop);
             }
         }
     }

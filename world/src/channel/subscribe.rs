@@ -185,8 +185,14 @@ impl World {
         }
         self.channels[channel].subscribers.insert(idx, request.key);
         let source = Source::Channel(channel);
-        let start = self.start(idx, source, request.resume);
         let old = self.sessions[idx].subscriptions.get(request.key);
+        // P6: asked for again by whoever had heard no answer. It was answered at the resume, and
+        // begins where it began.
+        let unheard = old.filter(|old| old.unnamed && request.resume.is_none()).map(|old| old.base);
+        let mut start = self.start(idx, source, request.resume.or(unheard));
+        if let Some(base) = unheard.filter(|_| start.answer == Answer::Resumed) {
+            start.answer = Answer::Reset(base);
+        }
         let was_here = old.is_some_and(|old| old.presence);
         let promised = old.filter(|old| old.paged).map(|old| old.base);
         let promised = promised.or_else(|| self.was_lost(idx, &request));

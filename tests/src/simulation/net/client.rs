@@ -64,6 +64,15 @@ impl SimClient {
         }
     }
 
+    /// All connections are gone, as when a device has lost its network.
+    fn lose_all(&mut self) {
+        for conn in std::mem::take(&mut self.sockets).into_keys() {
+            self.net.state().forget(self.host, conn);
+            let reason = "the network is gone".into();
+            self.events.push_back(Event::Closed { conn, code: CloseCode::LOST, reason });
+        }
+    }
+
     fn gather(&mut self) {
         let mut over = Vec::new();
         for (conn, endpoint) in &mut self.sockets {
@@ -83,6 +92,10 @@ impl SimClient {
 impl Transport for SimClient {
     fn poll(&mut self, now: Nanos, limit: usize, events: &mut Vec<Event>) -> usize {
         self.receive(now);
+        if self.net.state().drops(self.host) {
+            self.gather();
+            self.lose_all();
+        }
         self.sockets.values_mut().for_each(|endpoint| endpoint.handle_timeout(now));
         if let Some(mischief) = &mut self.mischief {
             mischief.strike(now, &mut self.sockets);

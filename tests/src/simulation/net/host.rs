@@ -24,6 +24,8 @@ pub(super) struct Host {
     next_port: u16,
     faces: BTreeMap<ConnKey, Face>,
     inward: BTreeMap<u16, ConnKey>,
+    /// What connections it has are to be lost.
+    pub(super) drops: bool,
 }
 
 impl Host {
@@ -34,6 +36,7 @@ impl Host {
             next_port: FIRST_PORT,
             faces: BTreeMap::new(),
             inward: BTreeMap::new(),
+            drops: false,
         }
     }
 

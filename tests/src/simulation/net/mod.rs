@@ -134,6 +134,11 @@ impl Net {
         self.state().hosts[host].rebind(keep.then_some(until));
     }
 
+    /// A client's connections are lost on its side.
+    pub(crate) fn drop_connections(&self, host: usize) {
+        self.state().hosts[host].drops = true;
+    }
+
     /// The server's process is gone, and all that was on its way to it.
     pub(crate) fn server_died(&self) {
         let mut state = self.state();
@@ -223,6 +228,11 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Are a client's connections lost now? Asked for once.
+    pub(super) fn drops(&mut self, host: usize) -> bool {
+        std::mem::take(&mut self.hosts[host].drops)
     }
 
     /// A client's socket is closed.

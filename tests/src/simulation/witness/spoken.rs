@@ -35,8 +35,8 @@ impl Witness {
 
     /// P7: one publish is one event, under its own name and in its own channel.
     pub(super) fn is_once(&mut self, life: &Life, event: &Event) {
-        let Ok(payload) = <[u8; 8]>::try_from(&event.payload[..]) else { return };
-        let Some(message) = self.spoken.messages.get(&payload).copied() else { return };
+        let Some(payload) = event.payload.first_chunk::<8>() else { return };
+        let Some(message) = self.spoken.messages.get(payload).copied() else { return };
         let (channel, _) = &self.spoken.said[&message];
         if *channel != life.0 || message != event.message {
             let words = format!("P4 {:?} of {channel} came as {event:?}", message);
