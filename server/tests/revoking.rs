@@ -4,14 +4,17 @@ mod support;
 
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::control::{ControlUp, Hello, Resume, ResumeAnswer};
-use starling_protocol::units::Nanos;
+use starling_protocol::space::Space;
+use starling_protocol::units::{Epoch, Nanos};
 use starling_server::auth::revoke::Revocation;
 use starling_server::auth::{Refusal, Verified, Verifier};
 use starling_server::stepped::Builder;
+use starling_server::store::Grouping;
+use starling_server::store::memory::Memory;
 use starling_world::config::{Owner, WorldConfig};
 use starling_world::grants::{Grants, Pattern};
 use std::sync::Arc;
-use support::{Hall, hall_of, hello, metric_world, settings};
+use support::{Hall, hall_of, hello, metric_world, settings, spawn};
 
 /// Unix seconds when a hall opens its doors, one second after its clock's origin.
 const OPENS: u64 = 1_800_000_001;
@@ -158,4 +161,80 @@ fn a_revocation_in_a_busy_server_is_in_force_within_a_second() {
         hall.run_ms(1);
         assert!(hall.now.since(began) <= Nanos::SECOND, "P12: a second at most");
     }
+}
+
+/// Another life of a server on the same store, in which a Hello may make worlds.
+fn life(store: &Memory, epoch: u32) -> Hall {
+    let builder = Builder::new(settings(|_| {}), 1).world(metric_world());
+    let builder = builder.verifier(Arc::new(Plain), (OPENS - 1) * 1_000).epoch(Epoch(epoch));
+    hall_of(builder.store(Arc::new(store.clone()), Grouping::default(), Box::new(|| 0)))
+}
+
+/// Eve is in a world and then is not, for the connection is lost.
+fn was_in(hall: &mut Hall, world: Hello) -> Resume {
+    let eve = hall.says(world);
+    hall.run_ms(500);
+    let welcome = hall.welcome(eve).expect("let in").clone();
+    hall.control(eve, &spawn("eve", [0; 3]));
+    hall.run_ms(500);
+    let now = hall.now;
+    hall.clients[eve].leave(now, CloseCode::LOST);
+    hall.run_ms(500);
+    Resume { session: welcome.session, token: welcome.resume_token, channels: Vec::new() }
+}
+
+/// Neither the session nor its token is good for anything; another token gets a session of its own.
+fn is_gone(hall: &mut Hall, resume: Resume, world: &Hello) {
+    let with = |token: &str, resume| Hello { token: token.into(), resume, ..world.clone() };
+    for resume in [Some(resume.clone()), None] {
+        let old = hall.says(with("/eve/1/100", resume));
+        hall.run_ms(500);
+        assert_eq!(hall.closed(old), Some(CloseCode::REVOKED));
+    }
+    let fresh = hall.says(with("/eve/2/100", Some(resume)));
+    hall.run_ms(500);
+    assert_eq!(hall.welcome(fresh).map(|w| w.resumed), Some(ResumeAnswer::Reset));
+}
+
+#[test]
+fn a_session_of_an_earlier_life_goes_with_its_token() {
+    let store = Memory::new();
+    let eves = with_token("/eve/1/100");
+    let resume = was_in(&mut life(&store, 1), eves.clone());
+    let mut hall = life(&store, 2);
+    assert_eq!(revoke(&mut hall, &Revocation::Session(resume.session)), 0);
+    is_gone(&mut hall, resume, &eves);
+}
+
+#[test]
+fn a_session_whose_world_does_not_stand_does_not_come_back_with_it() {
+    let made = Hello { world: "made".into(), create: Some(Space::Metric), ..hello() };
+    let eves = Hello { token: "/eve/1/100".into(), ..made.clone() };
+    for restarts in [false, true] {
+        let store = Memory::new();
+        let mut hall = life(&store, 1);
+        let resume = was_in(&mut hall, eves.clone());
+        if restarts {
+            hall = life(&store, 10);
+        } else {
+            hall.run_ms(62_000);
+        }
+        assert!(hall.server.room("made").is_none(), "nobody is in it");
+        assert_eq!(revoke(&mut hall, &Revocation::Session(resume.session)), 0);
+        is_gone(&mut hall, resume, &made);
+    }
+}
+
+#[test]
+fn who_comes_with_the_token_before_it_is_known_goes_too() {
+    let store = Memory::new();
+    let eves = with_token("/eve/1/100");
+    let resume = was_in(&mut life(&store, 1), eves.clone());
+    let mut hall = life(&store, 2);
+    let early = hall.stranger();
+    let now = hall.now;
+    let done = hall.server.front_mut().revoke(now, &Revocation::Session(resume.session));
+    hall.control(early, &ControlUp::Hello(Box::new(eves)));
+    hall.run_ms(500);
+    assert_eq!((done, hall.closed(early)), (Ok(0), Some(CloseCode::REVOKED)));
 }

@@ -9,6 +9,7 @@ use starling_protocol::message::control::ControlUp;
 use starling_protocol::message::events::EventUp;
 use starling_protocol::message::host::HostUp;
 use starling_protocol::units::{ChannelKey, ChannelPosition, SessionId};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// The shell's name for a connection. Never reused.
@@ -90,7 +91,7 @@ pub enum Command {
 /// Whose grants are taken back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Whom {
-    /// One session.
+    /// One session, and the token that it came with.
     Session(SessionId),
     /// Everyone whose token has this subject.
     Subject(String),
@@ -98,6 +99,9 @@ pub enum Whom {
     Under(String),
     /// Everyone.
     Everyone,
+    /// Each of these, with its token: told to a world that opens, whose store may know sessions that
+    /// were revoked while it did not stand.
+    Sessions(BTreeSet<SessionId>),
 }
 
 /// An admitted connection.

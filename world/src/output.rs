@@ -84,7 +84,8 @@ pub enum Note {
     Revoked {
         /// Which.
         session: SessionId,
-        /// Name of its token, which is good for nothing any more; empty in open mode.
+        /// Name of its token, which is good for nothing any more; empty in open mode, and where the
+        /// tokens of its subject or its tenant were taken back as such.
         token: String,
     },
     /// A connection was refused.

@@ -6,6 +6,7 @@ use session_stage::{Guest, Stage};
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::control::ResumeAnswer;
 use starling_protocol::message::events::*;
+use starling_protocol::units::SessionId;
 use starling_world::input::{Command, Whom};
 use starling_world::output::Note;
 
@@ -68,4 +69,52 @@ fn those_who_watch_hear_at_once_that_it_left() {
     revoke(&mut stage, Whom::Session(bob.session()));
     let left = stage.delivered(alice.conn, 1);
     assert_eq!(left.iter().map(|event| event.action).collect::<Vec<_>>(), [Action::Leave]);
+}
+
+/// The tokens that the server is told to bar by their names.
+fn tokens(stage: &Stage) -> Vec<&str> {
+    let named = stage.notes.iter().filter_map(|note| match note {
+        Note::Revoked { token, .. } => Some(token.as_str()),
+        _ => None,
+    });
+    named.collect()
+}
+
+/// A guest whose token has a name, in a world with a store.
+fn with_token(stage: &mut Stage, subject: &str, token: &str) -> Guest {
+    let mut attach = stage.knock();
+    (attach.principal.subject, attach.principal.token) = (subject.into(), token.into());
+    stage.enter(attach).expect("let in")
+}
+
+#[test]
+fn tokens_of_a_tenant_are_barred_as_such_and_not_one_by_one() {
+    for whom in [Whom::Everyone, Whom::Under("e".into()), Whom::Subject("eve".into())] {
+        let mut stage = Stage::new();
+        with_token(&mut stage, "eve", "eve-1");
+        revoke(&mut stage, whom);
+        assert_eq!(tokens(&stage), [""]);
+    }
+}
+
+#[test]
+fn a_session_of_an_earlier_life_knows_its_newest_token() {
+    for fresh in [false, true] {
+        let mut stage = Stage::durable();
+        let eve = with_token(&mut stage, "eve", "eve-1");
+        if fresh {
+            let mut principal = stage.knock().principal;
+            (principal.subject, principal.token) = ("eve".into(), "eve-2".into());
+            stage.step(Command::Regrant { conn: eve.conn, principal });
+        }
+        stage.commit();
+        stage.crash(usize::MAX);
+        let gone = [eve.session(), SessionId(3)].into();
+        revoke(&mut stage, Whom::Sessions(gone));
+        assert_eq!(tokens(&stage), [if fresh { "eve-2" } else { "eve-1" }]);
+        assert_eq!(stage.world.sessions().len(), 0);
+        stage.commit();
+        stage.crash(usize::MAX);
+        assert_eq!(stage.world.sessions().len(), 0, "nor in the next life");
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! The client is told one thing only, that it was refused; the reason is for the log.
 
+pub mod barred;
 pub mod claims;
 pub mod jwt;
 pub mod keys;

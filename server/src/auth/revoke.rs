@@ -4,18 +4,13 @@
 //! it in on its own thread: it bars the tokens, closes the connections and tells the worlds, so
 //! that no Hello can slip in between.
 
-use super::Verified;
+use super::barred::Bar;
 use crate::data::Bars;
-use crate::tenant::Scoped;
-use serde::{Deserialize, Serialize};
 use starling_protocol::units::SessionId;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
-/// Revocations that are remembered at once; each until the tokens that it bars have ended.
-pub const BARRED_MAX: usize = 65_536;
 /// Requests that may wait at once.
 const WAITING_MAX: usize = 64;
 
@@ -68,33 +63,6 @@ pub struct Outcome {
     pub done: Revoked,
     /// To be kept until they end.
     pub bars: Vec<Bar>,
-}
-
-/// Tokens that are good for nothing any more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Bar {
-    /// Which.
-    pub what: Barring,
-    /// Unix seconds at which it was made. Tokens of an owner that were made later are good.
-    pub made_s: u64,
-    /// Unix seconds at which the last of them has ended.
-    pub until_s: u64,
-}
-
-/// Which tokens a bar is for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Barring {
-    /// The one of this name.
-    Token(String),
-    /// All of a tenant, or of one subject of it.
-    Owner {
-        /// Whose; empty for tokens without a tenant.
-        tenant: String,
-        /// All where there is none.
-        subject: Option<String>,
-    },
 }
 
 /// Requests on their way to the Front.
@@ -214,136 +182,11 @@ impl Revoker {
     }
 }
 
-/// Tokens that are good for nothing any more, although they have not ended.
-#[derive(Debug, Default)]
-pub(crate) struct Barred {
-    /// By their own name.
-    tokens: BTreeMap<String, Until>,
-    /// Of a tenant, and there of a subject or of all.
-    owners: BTreeMap<Scoped<Option<String>>, Until>,
-    /// Made since they were last taken.
-    fresh: Vec<Bar>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Until {
-    /// Tokens made until then.
-    made_s: u64,
-    /// When the last of them has ended.
-    until_s: u64,
-}
-
-impl Barred {
-    /// Bars a token by its name until `until_s`.
-    pub(crate) fn token(&mut self, name: &str, now_s: u64, until_s: u64) -> Result<(), NotRevoked> {
-        if name.is_empty() {
-            return Ok(()); // open mode: there is no token
-        }
-        self.bar(Barring::Token(name.to_owned()), now_s, until_s)
-    }
-
-    /// Bars what a tenant's tokens, or those of one subject, were made until now.
-    pub(crate) fn owner(
-        &mut self,
-        tenant: &str,
-        subject: Option<&str>,
-        now_s: u64,
-        until_s: u64,
-    ) -> Result<(), NotRevoked> {
-        let (tenant, subject) = (tenant.to_owned(), subject.map(str::to_owned));
-        self.bar(Barring::Owner { tenant, subject }, now_s, until_s)
-    }
-
-    /// Takes up what an earlier life of the server barred.
-    pub(crate) fn restore(&mut self, bars: Vec<Bar>) {
-        bars.into_iter().take(BARRED_MAX).for_each(|bar| self.insert(bar));
-    }
-
-    /// The bars made since the last call.
-    pub(crate) fn take_fresh(&mut self) -> Vec<Bar> {
-        std::mem::take(&mut self.fresh)
-    }
-
-    fn bar(&mut self, what: Barring, made_s: u64, until_s: u64) -> Result<(), NotRevoked> {
-        self.make_room(made_s)?;
-        let bar = Bar { what, made_s, until_s };
-        self.fresh.push(bar.clone());
-        self.insert(bar);
-        Ok(())
-    }
-
-    fn insert(&mut self, Bar { what, made_s, until_s }: Bar) {
-        let until = Until { made_s, until_s };
-        match what {
-            Barring::Token(name) => drop(self.tokens.insert(name, until)),
-            Barring::Owner { tenant, subject } => {
-                self.owners.insert(Scoped::of_operator(&tenant, subject), until);
-            }
-        }
-    }
-
-    /// Is this token barred?
-    pub(crate) fn holds(&self, verified: &Verified) -> bool {
-        let made = |bar: &Until| verified.issued_s.is_none_or(|issued| issued <= bar.made_s);
-        let barred = |subject: Option<&str>| {
-            let owner = verified.scope(subject.map(str::to_owned));
-            self.owners.get(&owner).is_some_and(made)
-        };
-        self.tokens.contains_key(&verified.token) || barred(None) || barred(Some(&verified.subject))
-    }
-
-    fn make_room(&mut self, now_s: u64) -> Result<(), NotRevoked> {
-        if self.tokens.len() + self.owners.len() >= BARRED_MAX {
-            self.tokens.retain(|_, bar| bar.until_s > now_s);
-            self.owners.retain(|_, bar| bar.until_s > now_s);
-        }
-        let room = self.tokens.len() + self.owners.len() < BARRED_MAX;
-        room.then_some(()).ok_or(NotRevoked::ListFull)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::barred::Barred;
     use crate::data::Folder;
-
-    fn verified(subject: &str, issued_s: u64) -> Verified {
-        Verified {
-            subject: subject.into(),
-            token: format!("{subject}-{issued_s}"),
-            issued_s: Some(issued_s),
-            ..Verified::default()
-        }
-    }
-
-    #[test]
-    fn tokens_made_until_now_are_barred_and_later_ones_are_good() {
-        let mut barred = Barred::default();
-        assert_eq!(barred.owner("", Some("eve"), 100, 4_000), Ok(()));
-        assert!(barred.holds(&verified("eve", 99)) && barred.holds(&verified("eve", 100)));
-        assert!(!barred.holds(&verified("eve", 101)) && !barred.holds(&verified("bob", 99)));
-        let elsewhere = Verified { tenant: "acme".into(), ..verified("eve", 99) };
-        assert!(!barred.holds(&elsewhere), "of another tenant");
-        assert_eq!(barred.owner("acme", None, 100, 4_000), Ok(()));
-        assert!(barred.holds(&elsewhere));
-        assert_eq!(barred.token("bob-99", 100, 4_000), Ok(()));
-        assert!(barred.holds(&verified("bob", 99)) && !barred.holds(&verified("bob", 98)));
-    }
-
-    #[test]
-    fn what_was_barred_in_an_earlier_life_is_barred() {
-        let mut barred = Barred::default();
-        assert_eq!(barred.owner("acme", Some("eve"), 100, 4_000), Ok(()));
-        assert_eq!(barred.token("bob-99", 100, 4_000), Ok(()));
-        let bars = barred.take_fresh();
-        assert!(bars.len() == 2 && barred.take_fresh().is_empty());
-        let mut next = Barred::default();
-        next.restore(bars);
-        assert!(next.take_fresh().is_empty(), "they are kept already");
-        let eve = Verified { tenant: "acme".into(), ..verified("eve", 99) };
-        assert!(next.holds(&eve) && next.holds(&verified("bob", 99)));
-        assert!(!next.holds(&Verified { issued_s: Some(101), ..eve }));
-    }
 
     #[test]
     fn bars_that_nobody_waits_for_are_kept_soon() {
@@ -359,17 +202,5 @@ mod tests {
         while folder.bars().expect("readable").all().len() < 2 {
             std::thread::yield_now();
         }
-    }
-
-    #[test]
-    fn the_list_is_bounded_and_forgets_what_has_ended() {
-        let mut barred = Barred::default();
-        for number in 0..BARRED_MAX {
-            let until = if number == 0 { 50 } else { 4_000 };
-            assert_eq!(barred.token(&number.to_string(), 10, until), Ok(()));
-        }
-        assert_eq!(barred.token("more", 10, 4_000), Err(NotRevoked::ListFull));
-        assert_eq!(barred.token("more", 50, 4_000), Ok(()), "the first has ended");
-        assert_eq!(barred.token("yet more", 50, 4_000), Err(NotRevoked::ListFull));
     }
 }

@@ -2,10 +2,14 @@
 
 use super::files::{read, write};
 use super::{DataError, Folder};
-use crate::auth::revoke::{Bar, Barring};
+use crate::auth::barred::{BARRED_MAX, Bar, Barring};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A bar is kept for so long after its end, in seconds, as long as there is room: a clock that was
+/// ahead for a while takes none away.
+const SPARE_S: u64 = 24 * 3_600;
 
 /// The file of them, and what it says.
 #[derive(Debug)]
@@ -39,15 +43,22 @@ impl Bars {
         self.known().values().cloned().collect()
     }
 
-    /// Adds these: on stable storage when this returns. Those that bar nothing any more go.
+    /// Adds these: on stable storage when this returns, in whatever order they come. Those that bar
+    /// nothing any more go.
     ///
     /// # Errors
     /// Where they cannot be written. They are tried again with the next.
     pub fn keep(&self, bars: &[Bar]) -> Result<(), DataError> {
         let mut known = self.known();
         let now_s = bars.iter().map(|bar| bar.made_s).max().unwrap_or(0);
-        known.extend(bars.iter().map(|bar| (bar.what.clone(), bar.clone())));
-        known.retain(|_, bar| bar.until_s > now_s);
+        for bar in bars {
+            let entry = known.entry(bar.what.clone());
+            entry.and_modify(|old| old.merge(bar)).or_insert_with(|| bar.clone());
+        }
+        known.retain(|_, bar| bar.until_s.saturating_add(SPARE_S) > now_s);
+        if known.len() > BARRED_MAX {
+            known.retain(|_, bar| bar.until_s > now_s);
+        }
         let lines = known.values().map(|bar| {
             let line = serde_json::to_string(bar).expect("text and numbers are always JSON");
             line + "\n"

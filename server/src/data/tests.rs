@@ -1,5 +1,6 @@
 use super::files::write;
 use super::*;
+use crate::auth::barred::{Bar, Barring};
 use crate::entropy::Seeded;
 use crate::room::directory::Epochs;
 use starling_protocol::units::Epoch;
@@ -127,4 +128,35 @@ fn what_others_can_read_is_no_secret() {
     assert_eq!([mode(&path) & 0o777, mode(&place.0.path().join("keys")) & 0o777], [0o600, 0o700]);
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).expect("it is ours");
     assert!(matches!(folder.secret(&mut chance), Err(DataError::Open(_))));
+}
+
+/// Eve's bar, made in this second.
+fn bar(made_s: u64) -> Bar {
+    let what = Barring::Owner { tenant: String::new(), subject: Some("eve".into()) };
+    Bar { what, made_s, until_s: made_s + 3_660 }
+}
+
+#[test]
+fn a_revocation_that_is_written_late_takes_nothing_from_a_later_one() {
+    let place = Place::new();
+    let bars = place.open().bars().expect("none yet");
+    bars.keep(&[bar(130)]).expect("written");
+    bars.keep(&[bar(100)]).expect("the first, whose thread had to wait");
+    assert_eq!(place.open().bars().expect("readable").all(), [bar(130)]);
+}
+
+#[test]
+fn a_clock_that_was_ahead_takes_no_revocation_away() {
+    let place = Place::new();
+    let bars = place.open().bars().expect("none yet");
+    let of_acme = |made_s| {
+        let what = Barring::Owner { tenant: "acme".into(), subject: None };
+        Bar { what, ..bar(made_s) }
+    };
+    let ahead_s = 100 + 20 * 3_600;
+    bars.keep(&[bar(100)]).expect("written");
+    bars.keep(&[of_acme(ahead_s)]).expect("written by a clock that is ahead");
+    assert_eq!(place.open().bars().expect("readable").all(), [bar(100), of_acme(ahead_s)]);
+    bars.keep(&[of_acme(10 * ahead_s)]).expect("written");
+    assert_eq!(bars.all().len(), 1, "days later");
 }

@@ -2,7 +2,8 @@
 
 use super::Board;
 use super::query::decoded;
-use crate::auth::revoke::{Bar, NotRevoked, Outcome, Revocation};
+use crate::auth::barred::Bar;
+use crate::auth::revoke::{NotRevoked, Outcome, Revocation};
 use serde_json::{Value, json};
 use starling_protocol::units::SessionId;
 use std::time::Duration;

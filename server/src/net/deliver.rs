@@ -162,13 +162,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
             }
             Note::Revoked { session, token } => {
                 tracing::info!(room = room.0, session = session.0, "revoked");
-                if let Err(why) = self.gate.bar_token(token, now) {
-                    tracing::error!(session = session.0, %why, "its token is good still");
-                }
-                let bars = self.gate.barred.take_fresh();
-                if let Some(revoker) = &self.revoker {
-                    revoker.keep_soon(bars);
-                }
+                self.has_revoked(now, *session, token);
             }
             Note::Parked { session } => {
                 tracing::debug!(room = room.0, session = session.0, "parked");

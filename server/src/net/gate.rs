@@ -1,7 +1,8 @@
 //! The gate: what a Hello must say to get in.
 
 use super::connection::Seat;
-use crate::auth::revoke::{Barred, NotRevoked};
+use crate::auth::barred::Barred;
+use crate::auth::revoke::NotRevoked;
 use crate::auth::{Verified, Verifier};
 use crate::entropy::Entropy;
 use crate::room::directory::{Directory, Entry, Lender};
@@ -11,7 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use starling_protocol::close::CloseCode;
 use starling_protocol::limits::RESUME_TOKEN_BYTES;
 use starling_protocol::message::control::{Hello, Refused};
-use starling_protocol::units::Nanos;
+use starling_protocol::units::{Nanos, SessionId};
 use starling_protocol::version;
 use starling_world::grants::Principal;
 use starling_world::input::{Attach, ConnId, ResumeRequest};
@@ -19,6 +20,10 @@ use std::sync::Arc;
 
 /// How long a client waits that was refused for lack of room, in milliseconds.
 const RETRY_AFTER_MS: u32 = 5_000;
+
+/// A session that was revoked is remembered for so long, in seconds: longer than worlds that do not
+/// stand keep any that could come back.
+const SESSION_S: u64 = 24 * 3_600;
 
 /// Decides who gets in.
 pub(super) struct Gate {
@@ -114,6 +119,12 @@ impl Gate {
     pub(super) fn bar_token(&mut self, token: &str, now: Nanos) -> Result<(), NotRevoked> {
         let now_s = self.wall.unix_s(now);
         self.barred.token(token, now_s, now_s + self.verifier.life_max_s())
+    }
+
+    /// Takes a session back that a world may know which does not stand now.
+    pub(super) fn bar_session(&mut self, id: SessionId, now: Nanos) -> Result<(), NotRevoked> {
+        let now_s = self.wall.unix_s(now);
+        self.barred.session(id, now_s, now_s + SESSION_S.max(self.verifier.life_max_s()))
     }
 
     /// Takes back what tokens of a tenant, or of one subject, were made until now.

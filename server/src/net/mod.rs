@@ -26,7 +26,8 @@ mod roster;
 mod unsent;
 
 use crate::auth::Verifier;
-use crate::auth::revoke::{Barred, Revoker};
+use crate::auth::barred::Barred;
+use crate::auth::revoke::Revoker;
 use crate::config::Limits;
 use crate::counters::NetCounters;
 use crate::entropy::Entropy;

@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Fault, Next, Up};
 use super::gate::Refusal;
-use super::{Entered, Front, id};
+use super::{Front, id};
 use crate::exchange::Full;
 use crate::room::directory::Lender;
 use crate::telemetry::Quoted;
@@ -15,9 +15,7 @@ use starling_protocol::stream::StreamKind;
 use starling_protocol::units::Nanos;
 use starling_transport::{ConnKey, Event, Transport};
 use starling_world::input::{Attach, Command, Link};
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 /// Events taken in before the rooms' output has its turn.
 const EVENTS_PER_POLL: usize = 4_096;
@@ -211,11 +209,7 @@ impl<T: Transport, L: Lender> Front<T, L> {
             Err(refusal) => return self.refuse(now, conn, &refusal),
         };
         let entry = seat.entry.clone();
-        let entered = self.entered.entry(entry.id).or_insert_with(|| Entered {
-            mailbox: Arc::clone(&entry.mailbox),
-            connections: BTreeSet::new(),
-        });
-        entered.connections.insert(conn);
+        self.open(&entry).connections.insert(conn);
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.seat(seat, &self.limits, now);
         }

@@ -1,15 +1,17 @@
 //! Taking grants back: tokens barred, connections closed, worlds told (P12).
 
-use super::Front;
-use super::connection::Seat;
+use super::connection::{Connection, Seat};
+use super::{Entered, Front};
 use crate::auth::revoke::{NotRevoked, Outcome, Revocation, Revoked};
-use crate::room::directory::Lender;
+use crate::room::directory::{Entry, Lender};
 use crate::tenant::{Scoped, beginning, subject_in};
 use starling_protocol::close::CloseCode;
-use starling_protocol::units::Nanos;
+use starling_protocol::units::{Nanos, SessionId};
 use starling_transport::Transport;
 use starling_world::config::Owner;
 use starling_world::input::{Command, Whom};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What the order costs in a room's inbox, beside its text.
 const ORDER_BYTES: usize = 64;
@@ -56,9 +58,50 @@ impl<T: Transport, L: Lender> Front<T, L> {
         barred.and(told).map(|()| connections)
     }
 
+    /// A room that this Front has to do with, from now on.
+    ///
+    /// P12: it is told first which sessions were revoked. Its store may know them from an earlier life
+    /// of its world or of the server, and they were revoked when nobody could tell it.
+    pub(super) fn open(&mut self, entry: &Entry) -> &mut Entered {
+        self.entered.entry(entry.id).or_insert_with(|| {
+            let sessions = self.gate.barred.sessions();
+            if !sessions.is_empty() {
+                entry.mailbox.inbox().tell(Command::Revoke(Whom::Sessions(sessions)));
+                self.rung.insert(entry.id);
+            }
+            let mailbox = Arc::clone(&entry.mailbox);
+            Entered { mailbox, connections: BTreeSet::new() }
+        })
+    }
+
+    /// A world ended a session that was revoked, and says which token it had. Whoever came with it
+    /// meanwhile goes too.
+    pub(super) fn has_revoked(&mut self, now: Nanos, session: SessionId, token: &str) {
+        if token.is_empty() {
+            return;
+        }
+        if let Err(why) = self.gate.bar_token(token, now) {
+            tracing::error!(session = session.0, %why, "its token is good still");
+        }
+        let bars = self.gate.barred.take_fresh();
+        if let Some(revoker) = &self.revoker {
+            revoker.keep_soon(bars);
+        }
+        let has_it = |connection: &Connection| {
+            connection.seat.as_ref().is_some_and(|seat| seat.token == token)
+        };
+        let with_it = self.connections.iter().filter(|(_, connection)| has_it(connection));
+        let mut with_it: Vec<_> = with_it.map(|(conn, _)| *conn).collect();
+        with_it.sort_unstable();
+        for conn in with_it {
+            self.close(now, conn, CloseCode::REVOKED, "its token was revoked");
+        }
+    }
+
     fn bar(&mut self, now: Nanos, revocation: &Revocation) -> Result<(), NotRevoked> {
         match revocation {
-            Revocation::Session(_) => Ok(()), // by the token that it has, when that is known
+            // And by the token that it has, when that is known.
+            Revocation::Session(session) => self.gate.bar_session(*session, now),
             Revocation::Subject { tenant, subject } => {
                 self.gate.bar_owner(tenant, Some(subject), now)
             }
@@ -70,6 +113,8 @@ impl<T: Transport, L: Lender> Front<T, L> {
         let mut told = Ok(());
         for (_, entry) in self.directory.worlds().all() {
             let Some(whom) = whom(entry.key.owner(), revocation) else { continue };
+            // What it says of it is heard, whoever is in it.
+            self.open(&entry);
             let taken = entry.mailbox.inbox().command(Command::Revoke(whom), ORDER_BYTES);
             let taken = taken.map_err(|_| NotRevoked::Busy);
             told = told.and(taken);

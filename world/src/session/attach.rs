@@ -112,6 +112,8 @@ impl World {
         let session = &mut self.sessions[idx];
         session.principal = principal;
         session.expires = expires;
+        self.keep_session(idx);
+        let session = &self.sessions[idx];
         let hosts_still = !session.is_host() || session.principal.grants.host;
         self.sessions.control(idx, &ControlDown::TokenAccepted, self.now);
         self.recheck_subscriptions(idx);

@@ -43,6 +43,7 @@ impl World {
             capabilities: session.capabilities,
             here: session.here,
             parked_ms: session.parked_ms,
+            token: session.principal.token.clone(),
         };
         let key = rows::key(session.id, Part::Itself);
         self.durable.journal.put(Table::Session, key, row.write());

@@ -107,6 +107,7 @@ impl World {
             conn: None,
             principal: Principal {
                 subject: row.subject,
+                token: row.token,
                 grants: Grants::default(),
                 ..Principal::default()
             },

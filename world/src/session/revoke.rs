@@ -18,7 +18,14 @@ impl Whom {
             Self::Subject(name) => subject == name,
             Self::Under(beginning) => subject.starts_with(beginning.as_str()),
             Self::Everyone => true,
+            Self::Sessions(ids) => ids.contains(&session.id),
         }
+    }
+
+    /// Is the token of each of these to be barred by its name? Those of a subject or of a tenant are
+    /// barred by whose they are, all at once.
+    const fn with_token(&self) -> bool {
+        matches!(self, Self::Session(_) | Self::Sessions(_))
     }
 }
 
@@ -27,16 +34,16 @@ impl World {
     pub(crate) fn revoke(&mut self, whom: &Whom, out: &mut Output) {
         let named = self.sessions.iter().filter(|(_, session)| whom.names(session));
         for idx in named.map(|(idx, _)| idx).collect::<Vec<_>>() {
-            self.revoke_session(idx, out);
+            self.revoke_session(idx, whom.with_token(), out);
         }
     }
 
-    fn revoke_session(&mut self, idx: SessionIdx, out: &mut Output) {
+    fn revoke_session(&mut self, idx: SessionIdx, with_token: bool, out: &mut Output) {
         let code = CloseCode::REVOKED;
         let session = &mut self.sessions[idx];
         session.mail.clear();
         let (id, conn) = (session.id, session.conn);
-        let token = std::mem::take(&mut session.principal.token);
+        let token = if with_token { session.principal.token.clone() } else { String::new() };
         out.notes.push(Note::Revoked { session: id, token });
         if let Some(conn) = conn {
             count(&mut self.counters.closes, code);

@@ -1,8 +1,8 @@
 //! The rows of sessions, byte by byte.
 //!
-//! | key: session (8 bytes, the high one first), and | value, version 1 |
+//! | key: session (8 bytes, the high one first), and | value, version 1 where nothing else is said |
 //! |---|---|
-//! | 0 | digests of tokens, subject, capabilities, here, parked at (milliseconds since 1970, or 0) |
+//! | 0 | version 2: digests of tokens, subject, capabilities, here, parked at (milliseconds since 1970, or 0), name of the token of its principal. Version 1 ends before that name |
 //! | 1, handle (2 bytes) | sequence, the Spawn that would make the entity |
 //! | 2, key (4 bytes) | place where it starts, presence, channel |
 //! | 3, number | the area of interest |
@@ -17,8 +17,10 @@ use starling_protocol::message::interest::Interest;
 use starling_protocol::units::{ChannelKey, ChannelPosition, Epoch, Handle, Offset, SessionId};
 use std::ops::Range;
 
-/// The one version of every form so far.
+/// The first version of every form, and the one of most.
 const V1: u8 = 1;
+/// That of the session itself, which knows the name of its token.
+const V2: u8 = 2;
 
 /// What a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,18 +84,23 @@ pub(super) struct SessionRow {
     pub(super) here: bool,
     /// Milliseconds since 1970; 0 while a connection carries it.
     pub(super) parked_ms: u64,
+    /// P12: name of the token of its principal, which goes when the session is revoked; empty in
+    /// open mode, and in rows of version 1.
+    pub(super) token: String,
 }
 
 impl SessionRow {
     pub(super) fn write(&self) -> Vec<u8> {
-        let pen = RowPen::new(V1).bytes(&self.newest);
+        let pen = RowPen::new(V2).bytes(&self.newest);
         let pen = pen.bytes(self.replaced.as_ref().map_or(&[], |digest| digest.as_slice()));
         let pen = pen.bytes(self.subject.as_bytes()).number(self.capabilities);
-        pen.number(u8::from(self.here)).number(self.parked_ms).done()
+        let pen = pen.number(u8::from(self.here)).number(self.parked_ms);
+        pen.bytes(self.token.as_bytes()).done()
     }
 
     pub(super) fn read(value: &[u8]) -> Option<Self> {
-        let mut row = RowReader::new(value, V1)?;
+        let named = value.first() == Some(&V2);
+        let mut row = RowReader::new(value, if named { V2 } else { V1 })?;
         let newest = row.bytes()?.try_into().ok()?;
         let replaced = match row.bytes()? {
             [] => None,
@@ -101,7 +108,8 @@ impl SessionRow {
         };
         let (subject, capabilities) = (row.text()?, row.number()?);
         let (here, parked_ms) = (row.number::<u8>()? != 0, row.number()?);
-        row.done(Self { newest, replaced, subject, capabilities, here, parked_ms })
+        let token = if named { row.text()? } else { String::new() };
+        row.done(Self { newest, replaced, subject, capabilities, here, parked_ms, token })
     }
 
     pub(super) fn tokens(&self) -> ResumeTokens {
@@ -175,8 +183,18 @@ mod tests {
     use super::*;
 
     fn session(replaced: Option<Digest>) -> SessionRow {
-        let (subject, capabilities) = ("ann".into(), 5);
-        SessionRow { newest: [7; 32], replaced, subject, capabilities, here: true, parked_ms: 300 }
+        let (subject, token, capabilities) = ("ann".into(), "a-1".into(), 5);
+        let (newest, here, parked_ms) = ([7; 32], true, 300);
+        SessionRow { newest, replaced, subject, capabilities, here, parked_ms, token }
+    }
+
+    #[test]
+    fn a_session_of_version_1_is_read_and_its_token_is_not_known() {
+        let pen = RowPen::new(1).bytes(&[7; 32]).bytes(&[]).bytes(b"ann").number(5u32);
+        let old = pen.number(1u8).number(300u32).done();
+        let known = SessionRow { token: String::new(), ..session(None) };
+        assert_eq!(SessionRow::read(&old), Some(known));
+        assert!((0..old.len()).all(|length| SessionRow::read(&old[..length]).is_none()));
     }
 
     #[test]
