@@ -34,6 +34,33 @@ struct Publisher {
 struct Follower {
     client: Client,
     hearing: Hearing,
+    ladder: Ladder,
+}
+
+/// What a client was told of what its server gives up.
+#[derive(Debug, Default)]
+pub(crate) struct Ladder {
+    /// The step that it is on now.
+    pub(crate) at: u8,
+    pub(crate) highest: u8,
+    /// From where to where it went otherwise than by one step.
+    pub(crate) leaps: Vec<(u8, u8)>,
+    /// It is told where the ladder is as its session goes on, and that is no step.
+    unknown: bool,
+}
+
+impl Ladder {
+    fn is_told(&mut self, level: u8) {
+        if !std::mem::take(&mut self.unknown) && self.at.abs_diff(level) != 1 {
+            self.leaps.push((self.at, level));
+        }
+        self.at = level;
+        self.highest = self.highest.max(level);
+    }
+
+    fn begins(&mut self) {
+        (self.at, self.unknown) = (0, true);
+    }
 }
 
 /// All of them, and what they were promised.
@@ -111,7 +138,8 @@ impl Cast {
             hearing.begins(Answer::Reset(position));
             hearing.resets = 0;
         }
-        self.followers.push(Follower { client, hearing });
+        let ladder = Ladder { unknown: true, ..Ladder::default() };
+        self.followers.push(Follower { client, hearing, ladder });
     }
 
     /// Everybody publishes, or nobody.
@@ -124,7 +152,7 @@ impl Cast {
         for at in 0..self.publishers.len() {
             self.turn_of_publisher(at);
         }
-        for Follower { client, hearing } in &mut self.followers {
+        for Follower { client, hearing, ladder } in &mut self.followers {
             client.advance(self.clock.now());
             while let Some(event) = client.poll_event() {
                 match event {
@@ -135,7 +163,11 @@ impl Cast {
                     ClientEvent::Gap { key, from, to } if key != INBOX => hearing.misses(from, to),
                     ClientEvent::Delivered(event) if event.key != INBOX => hearing.hears(&event),
                     ClientEvent::Unsubscribed { code, .. } => self.shut_out.push(code),
-                    ClientEvent::Reconnected { .. } => self.reconnects += 1,
+                    ClientEvent::Reconnected { .. } => {
+                        ladder.begins();
+                        self.reconnects += 1;
+                    }
+                    ClientEvent::Shed { level } => ladder.is_told(level),
                     ClientEvent::Closed { error } => panic!("a follower is shut out: {error}"),
                     _ => {}
                 }
@@ -242,6 +274,11 @@ impl Cast {
     pub(crate) fn beginning(&self) -> ChannelPosition {
         let (epoch, _) = self.followers[0].hearing.place().expect("it follows");
         ChannelPosition { epoch, offset: Offset(0) }
+    }
+
+    /// What followers were told of what their server gives up.
+    pub(crate) fn ladders(&self) -> impl Iterator<Item = &Ladder> {
+        self.followers.iter().map(|follower| &follower.ladder)
     }
 
     /// What followers were told to start anew, and what was gone for them.

@@ -37,8 +37,18 @@ pub(crate) struct Room {
 
 impl Room {
     pub(crate) fn new() -> Self {
+        Self::with(CONFIG)
+    }
+
+    /// The same, whose world has so many ticks in a second.
+    pub(crate) fn with_ticks(hz: u16) -> Self {
+        let space = "space = \"metric\"\n";
+        Self::with(&CONFIG.replace(space, &format!("{space}tick_hz = {hz}\n")))
+    }
+
+    fn with(config: &str) -> Self {
         let scratch = Scratch::new();
-        let config = scratch.file("starling.toml", CONFIG).display().to_string();
+        let config = scratch.file("starling.toml", config).display().to_string();
         let data = scratch.path().join("data").display().to_string();
         Self { scratch, config, data }
     }

@@ -112,14 +112,18 @@ impl Server {
 
     /// One of its numbers, as `starling_name{label="value"}`; `None` while it cannot be asked.
     pub(crate) fn number(&self, name: &str) -> Option<f64> {
+        self.page()?.number(name)
+    }
+
+    /// All of its numbers as of one moment; `None` while it cannot be asked.
+    pub(crate) fn page(&self) -> Option<Page> {
         let place = self.how.heard().metrics.clone();
         let (host, path) = place.strip_prefix("http://")?.split_once('/')?;
         let mut stream = TcpStream::connect(host).ok()?;
         write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").ok()?;
         let mut page = String::new();
         stream.read_to_string(&mut page).ok()?;
-        let mut lines = page.lines();
-        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+        Some(Page(page))
     }
 
     /// Stands still until it is continued.
@@ -161,6 +165,16 @@ impl Server {
 
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+}
+
+/// A server's numbers.
+pub(crate) struct Page(String);
+
+impl Page {
+    pub(crate) fn number(&self, name: &str) -> Option<f64> {
+        let mut lines = self.0.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
     }
 }
 
