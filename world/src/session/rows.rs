@@ -2,12 +2,13 @@
 //!
 //! | key: session (8 bytes, the high one first), and | value, version 1 where nothing else is said |
 //! |---|---|
-//! | 0 | version 2: digests of tokens, subject, capabilities, here, parked at (milliseconds since 1970, or 0), name of the token of its principal. Version 1 ends before that name |
+//! | 0 | version 2: digests of tokens, subject, capabilities, here, parked at (ms since 1970, or 0), token |
 //! | 1, handle (2 bytes) | sequence, the Spawn that would make the entity |
 //! | 2, key (4 bytes) | place where it starts, presence, channel |
 //! | 3, number | the area of interest |
 //!
-//! A Spawn and an area have the form that they have on the wire.
+//! A Spawn and an area have the form that they have on the wire. The token is the name of the one that
+//! its principal came with; a session of version 1 ends before it.
 
 use super::token::{Digest, ResumeTokens};
 use crate::durable::row::{RowPen, RowReader};
