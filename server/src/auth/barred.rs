@@ -31,6 +31,11 @@ impl Bar {
         self.made_s = self.made_s.max(other.made_s);
         self.until_s = self.until_s.max(other.until_s);
     }
+
+    /// Puts it among others, merged with one that is there for the same.
+    pub(crate) fn put_into(self, bars: &mut BTreeMap<Barring, Self>) {
+        bars.entry(self.what.clone()).and_modify(|old| old.merge(&self)).or_insert(self);
+    }
 }
 
 /// What a bar is for.

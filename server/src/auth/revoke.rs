@@ -4,15 +4,20 @@
 //! it in on its own thread: it bars the tokens, closes the connections and tells the worlds, so
 //! that no Hello can slip in between.
 
-use super::barred::Bar;
+use super::barred::{Bar, Barring};
 use crate::data::Bars;
 use starling_protocol::units::SessionId;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
 /// Requests that may wait at once.
 const WAITING_MAX: usize = 64;
+
+/// What could not be written is tried again after so long.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Whose grants are taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,18 +70,43 @@ pub struct Outcome {
     pub bars: Vec<Bar>,
 }
 
+/// An answer that is waited for.
+#[derive(Debug)]
+pub struct Waiting {
+    receiver: Receiver<Outcome>,
+    revoker: Arc<Revoker>,
+}
+
+impl Waiting {
+    /// The answer; `None` when the server ends first.
+    pub async fn answer(&mut self) -> Option<Outcome> {
+        (&mut self.receiver).await.ok()
+    }
+}
+
+/// Bars of an answer that came when nobody waited any more are kept all the same.
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.receiver.close();
+        if let Ok(Outcome { bars, .. }) = self.receiver.try_recv() {
+            self.revoker.keep_soon(bars);
+        }
+    }
+}
+
 /// Requests on their way to the Front.
 pub struct Revoker {
     waiting: Mutex<Vec<(Revocation, Sender<Outcome>)>>,
     late: Mutex<Late>,
     bars: Option<Bars>,
     ring: Box<dyn Fn() + Send + Sync>,
+    again: Duration,
 }
 
 /// Bars that came to be when nobody waited to keep them: at most as many as can be barred at all.
 #[derive(Debug, Default)]
 struct Late {
-    bars: Vec<Bar>,
+    bars: BTreeMap<Barring, Bar>,
     /// A thread writes them down.
     running: bool,
 }
@@ -91,7 +121,7 @@ impl Revoker {
     /// `ring` wakes the Front.
     pub fn new(ring: impl Fn() + Send + Sync + 'static) -> Self {
         let (waiting, late) = Default::default();
-        Self { waiting, late, bars: None, ring: Box::new(ring) }
+        Self { waiting, late, bars: None, ring: Box::new(ring), again: AGAIN }
     }
 
     /// Keeps bars here until they end.
@@ -113,7 +143,11 @@ impl Revoker {
     /// # Errors
     /// [`NotRevoked::NotKept`].
     pub fn keep(&self, bars: &[Bar]) -> Result<(), NotRevoked> {
-        let Some(book) = self.bars.as_ref().filter(|_| !bars.is_empty()) else { return Ok(()) };
+        if bars.is_empty() { Ok(()) } else { self.write(bars) }
+    }
+
+    fn write(&self, bars: &[Bar]) -> Result<(), NotRevoked> {
+        let Some(book) = &self.bars else { return Ok(()) };
         book.keep(bars).map_err(|error| {
             tracing::error!(%error, "revocations cannot be written");
             NotRevoked::NotKept
@@ -127,32 +161,38 @@ impl Revoker {
             return;
         }
         let mut late = self.late();
-        late.bars.extend(bars);
-        if std::mem::replace(&mut late.running, true) {
+        bars.into_iter().for_each(|bar| bar.put_into(&mut late.bars));
+        drop(late);
+        self.keep_late();
+    }
+
+    /// P12: what could not be written is tried again, until it is or the server ends.
+    pub(crate) fn keep_late(self: &Arc<Self>) {
+        if std::mem::replace(&mut self.late().running, true) {
             return;
         }
-        drop(late);
-        let own = Arc::clone(self);
-        let spawned =
-            std::thread::Builder::new().name("bars".into()).spawn(move || own.keep_late());
-        if let Err(error) = spawned {
+        let (own, again) = (Arc::downgrade(self), self.again);
+        let write = move || {
+            while let Some(kept) = own.upgrade().and_then(|revoker| revoker.write_late()) {
+                if kept.is_err() {
+                    std::thread::sleep(again);
+                }
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("bars".into()).spawn(write) {
             self.late().running = false;
             tracing::error!(%error, "revocations cannot be written");
         }
     }
 
-    fn keep_late(&self) {
-        loop {
-            let mut late = self.late();
-            let bars = std::mem::take(&mut late.bars);
-            late.running = !bars.is_empty();
-            if !late.running {
-                return;
-            }
-            drop(late);
-            // What cannot be written is in the log, and is tried again with the next.
-            let _told = self.keep(&bars);
-        }
+    /// Writes what waits; `None` when nothing does.
+    fn write_late(&self) -> Option<Result<(), NotRevoked>> {
+        let mut late = self.late();
+        let bars: Vec<_> = std::mem::take(&mut late.bars).into_values().collect();
+        late.running = !bars.is_empty() || self.bars.as_ref().is_some_and(Bars::is_behind);
+        let more = late.running;
+        drop(late);
+        more.then(|| self.write(&bars))
     }
 
     fn late(&self) -> MutexGuard<'_, Late> {
@@ -160,7 +200,7 @@ impl Revoker {
     }
 
     /// Asks for a revocation; `None` when too many wait. It is in force once the answer says so.
-    pub fn ask(&self, revocation: Revocation) -> Option<Receiver<Outcome>> {
+    pub fn ask(self: &Arc<Self>, revocation: Revocation) -> Option<Waiting> {
         let (answer, receiver) = oneshot::channel();
         let mut waiting = self.lock();
         if waiting.len() >= WAITING_MAX {
@@ -169,7 +209,7 @@ impl Revoker {
         waiting.push((revocation, answer));
         drop(waiting);
         (self.ring)();
-        Some(receiver)
+        Some(Waiting { receiver, revoker: Arc::clone(self) })
     }
 
     /// What waits, in order.
@@ -190,10 +230,7 @@ mod tests {
 
     #[test]
     fn bars_that_nobody_waits_for_are_kept_soon() {
-        let place = tempfile::tempdir().expect("a folder can be made");
-        let folder = Folder::open(place.path()).expect("a folder can be had");
-        let bars = folder.bars().expect("none yet");
-        let revoker = Arc::new(Revoker::new(|| {}).keeping(Some(bars)));
+        let (_place, folder, revoker) = kept();
         let mut barred = Barred::default();
         for name in ["eve-1", "eve-2"] {
             assert_eq!(barred.token(name, 100, 4_000), Ok(()));
@@ -202,5 +239,49 @@ mod tests {
         while folder.bars().expect("readable").all().len() < 2 {
             std::thread::yield_now();
         }
+    }
+
+    /// A folder and a revoker that keeps what it bars in it.
+    fn kept() -> (tempfile::TempDir, Folder, Arc<Revoker>) {
+        let place = tempfile::tempdir().expect("a folder can be made");
+        let folder = Folder::open(place.path()).expect("a folder can be had");
+        let bars = folder.bars().expect("none yet");
+        let mut revoker = Revoker::new(|| {}).keeping(Some(bars));
+        revoker.again = Duration::from_millis(5);
+        (place, folder, Arc::new(revoker))
+    }
+
+    fn bar(name: &str) -> Bar {
+        Bar { what: Barring::Token(name.into()), made_s: 100, until_s: 4_000 }
+    }
+
+    fn until_kept(folder: &Folder, bars: &[Bar]) {
+        while folder.bars().expect("readable").all() != bars {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_once_it_can_be_although_nothing_follows() {
+        let (place, folder, revoker) = kept();
+        let in_the_way = place.path().join("keys/revoked.new");
+        std::fs::create_dir(&in_the_way).expect("it can be made");
+        revoker.keep_soon(vec![bar("parked")]);
+        assert_eq!(revoker.keep(&[bar("asked")]), Err(NotRevoked::NotKept));
+        revoker.keep_late();
+        std::fs::remove_dir(&in_the_way).expect("it is empty");
+        until_kept(&folder, &[bar("asked"), bar("parked")]);
+    }
+
+    #[test]
+    fn an_answer_that_nobody_reads_is_kept_all_the_same() {
+        let (_place, folder, revoker) = kept();
+        let waiting = revoker.ask(Revocation::Tenant("acme".into())).expect("room");
+        for (_, answer) in revoker.take() {
+            let outcome = Outcome { done: Ok(0), bars: vec![bar("late")] };
+            answer.send(outcome).expect("somebody waits");
+        }
+        drop(waiting);
+        until_kept(&folder, &[bar("late")]);
     }
 }

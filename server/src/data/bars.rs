@@ -5,6 +5,7 @@ use super::{DataError, Folder};
 use crate::auth::barred::{BARRED_MAX, Bar, Barring};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A bar is kept for so long after its end, in seconds, as long as there is room: a clock that was
@@ -16,6 +17,8 @@ const SPARE_S: u64 = 24 * 3_600;
 pub struct Bars {
     path: PathBuf,
     known: Mutex<BTreeMap<Barring, Bar>>,
+    /// The last time they could not be written.
+    behind: AtomicBool,
 }
 
 impl Folder {
@@ -32,7 +35,7 @@ impl Folder {
             why: "it should hold a revocation a line; restore it, or remove it and revoke anew",
         })?;
         let known = bars.into_iter().map(|bar| (bar.what.clone(), bar)).collect();
-        Ok(Bars { path, known: Mutex::new(known) })
+        Ok(Bars { path, known: Mutex::new(known), behind: AtomicBool::new(false) })
     }
 }
 
@@ -47,14 +50,11 @@ impl Bars {
     /// nothing any more go.
     ///
     /// # Errors
-    /// Where they cannot be written. They are tried again with the next.
+    /// Where they cannot be written. They are tried again with the next, of which there may be none.
     pub fn keep(&self, bars: &[Bar]) -> Result<(), DataError> {
         let mut known = self.known();
         let now_s = bars.iter().map(|bar| bar.made_s).max().unwrap_or(0);
-        for bar in bars {
-            let entry = known.entry(bar.what.clone());
-            entry.and_modify(|old| old.merge(bar)).or_insert_with(|| bar.clone());
-        }
+        bars.iter().for_each(|bar| bar.clone().put_into(&mut known));
         known.retain(|_, bar| bar.until_s.saturating_add(SPARE_S) > now_s);
         if known.len() > BARRED_MAX {
             known.retain(|_, bar| bar.until_s > now_s);
@@ -63,7 +63,14 @@ impl Bars {
             let line = serde_json::to_string(bar).expect("text and numbers are always JSON");
             line + "\n"
         });
-        write(&self.path, &lines.collect::<String>())
+        let written = write(&self.path, &lines.collect::<String>());
+        self.behind.store(written.is_err(), Relaxed); // the lock is held
+        written
+    }
+
+    /// Is there anything that could not be written? Says so without waiting for a disk.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.load(Relaxed)
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<Barring, Bar>> {

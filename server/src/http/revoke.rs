@@ -44,8 +44,9 @@ fn read(text: &str) -> Result<Revocation, String> {
 pub(super) async fn answer(board: &Board, query: &str) -> Result<Value, (u16, String)> {
     let revocation = read(query).map_err(|error| (400, error))?;
     let asked = board.revoker.as_ref().and_then(|revoker| revoker.ask(revocation));
-    let waiting = asked.ok_or_else(|| (503, "too many revocations wait".to_owned()))?;
-    let Ok(Ok(Outcome { done, bars })) = tokio::time::timeout(PATIENCE, waiting).await else {
+    let mut waiting = asked.ok_or_else(|| (503, "too many revocations wait".to_owned()))?;
+    let answer = tokio::time::timeout(PATIENCE, waiting.answer()).await;
+    let Ok(Some(Outcome { done, bars })) = answer else {
         return Err((504, "the server did not answer".to_owned()));
     };
     let kept = keep(board, bars).await;
@@ -57,7 +58,8 @@ pub(super) async fn answer(board: &Board, query: &str) -> Result<Value, (u16, St
 /// Waits for the disk on a thread that nobody else waits for.
 async fn keep(board: &Board, bars: Vec<Bar>) -> Result<(), NotRevoked> {
     let Some(revoker) = board.revoker.clone() else { return Ok(()) };
-    let kept = tokio::task::spawn_blocking(move || revoker.keep(&bars)).await;
+    let keep = move || revoker.keep(&bars).inspect_err(|_| revoker.keep_late());
+    let kept = tokio::task::spawn_blocking(keep).await;
     kept.unwrap_or(Err(NotRevoked::NotKept))
 }
 
