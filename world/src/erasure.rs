@@ -1,9 +1,10 @@
 //! Erasing everything that a subject published: asked for, gone about, answered when it is done.
 //!
 //! One subject after another, and of each one channel after another by name: first what memory
-//! holds, then, page by page, what is on disk only; then the inboxes of sessions. A tick does so much of it
-//! and no more. It is done when the tombstones are on stable storage and nothing that was read
-//! before can be told (P10). An erasure that was begun is ended by the next life of the world.
+//! holds, then, page by page, what is on disk only; then the inboxes of sessions. A tick does so
+//! much of it and no more. It is done when the tombstones are on stable storage and nothing that
+//! was read before can be told (P10). An erasure that was begun is ended by the next life of the
+//! world, also one that is refused because the store failed meanwhile.
 
 use crate::World;
 use crate::channel::ChannelIdx;
@@ -12,7 +13,7 @@ use crate::counters::count;
 use crate::durable::open::each_row;
 use crate::durable::read::{EventRun, Reader};
 use crate::durable::row::RowPen;
-use crate::journal::{KEY_BYTES_MAX, Shelf, ShelfError, Table};
+use crate::journal::{Health, KEY_BYTES_MAX, Shelf, ShelfError, Table};
 use crate::session::SessionIdx;
 use starling_protocol::close::CloseCode;
 use starling_protocol::message::events::EventDown;
@@ -54,12 +55,22 @@ struct Erasure {
 enum At {
     /// All channels up to this name are done.
     Channels(Option<String>),
-    /// In this channel, what is on disk only.
-    Disk { name: String, channel: ChannelIdx, offsets: Range<Offset>, asked: bool },
+    /// In this channel, which has this name in keys, what is on disk only.
+    Disk { name: String, channel: ChannelIdx, id: u64, offsets: Range<Offset>, asked: bool },
     /// All inboxes before this row of sessions are done.
     Inboxes(u32),
     /// Waits until this change is on stable storage.
     Committing(u64),
+}
+
+/// What a part of an erasure came to.
+enum Step {
+    /// It must wait: for the store, an answer of it, or the next tick.
+    Waits,
+    /// There is more to do.
+    GoesOn,
+    /// All is done.
+    Done,
 }
 
 /// What one tick may still do.
@@ -140,6 +151,9 @@ impl World {
         if subject.is_empty() || KEY.len() + subject.len() > KEY_BYTES_MAX {
             return Err(CloseCode::BAD_NAME);
         }
+        if self.durable.health == Health::Failed {
+            return Err(CloseCode::STORE_BUSY);
+        }
         let now = self.now;
         let taken = self.sessions[idx].may_read_now(now);
         match self.erasures.0.len() {
@@ -159,47 +173,87 @@ impl World {
         })
     }
 
-    /// Does as much as a tick may. A store that takes nothing now is waited for.
+    /// Does as much as a tick may. A store that takes nothing now is waited for; one that never
+    /// will again is not.
     pub(crate) fn go_on_erasing(&mut self) {
+        if self.durable.health == Health::Failed {
+            return self.give_up_erasing();
+        }
         let mut budget = Budget { places: PLACES_PER_TICK_MAX, events: EVENTS_PER_TICK_MAX };
         while let Some(mut erasure) = self.erasures.0.pop_front() {
-            let goes_on = self.erase_on(&mut erasure, &mut budget);
-            if let Some(true) = goes_on {
+            let step = self.erase_on(&mut erasure, &mut budget);
+            if let Step::Done = step {
                 self.erased(&erasure);
                 continue;
             }
             self.erasures.0.push_front(erasure);
-            if goes_on.is_none() {
+            if let Step::Waits = step {
                 return;
             }
         }
     }
 
-    /// Does the next part of an erasure: `None` where that must wait, else whether all is done.
-    fn erase_on(&mut self, erasure: &mut Erasure, budget: &mut Budget) -> Option<bool> {
-        let durable = self.durable.journal.is_on();
-        if durable && self.may_keep(None).is_err() {
-            return None;
-        }
-        match erasure.at.clone() {
-            At::Channels(after) => self.erase_next_channel(erasure, after, budget)?,
-            At::Disk { asked: true, .. } => return None,
-            At::Disk { channel, offsets, .. } => {
-                self.ask_events(Reader::Erasure, channel, offsets, false)?;
-                if let At::Disk { asked, .. } = &mut erasure.at {
-                    *asked = true;
-                }
-                return None;
-            }
-            At::Inboxes(row) => self.erase_next_inbox(erasure, row, budget)?,
-            At::Committing(change) => {
-                let done = !durable || self.durable.journal.has(change);
-                return done.then_some(true);
+    /// Whoever waits is told that it is not done: what is on stable storage of the request is
+    /// taken up by the next life.
+    fn give_up_erasing(&mut self) {
+        for erasure in std::mem::take(&mut self.erasures.0) {
+            let asker =
+                erasure.asker.map(|(session, request)| (self.sessions.by_id(session), request));
+            if let Some((Some(idx), request)) = asker {
+                self.refuse_events_request(idx, request, CloseCode::STORE_BUSY, None);
             }
         }
-        Some(false)
     }
 
+    /// Does the next part of an erasure.
+    fn erase_on(&mut self, erasure: &mut Erasure, budget: &mut Budget) -> Step {
+        let durable = self.durable.journal.is_on();
+        if let At::Committing(change) = erasure.at {
+            let done = !durable || self.durable.journal.has(change);
+            return if done { Step::Done } else { Step::Waits };
+        }
+        if durable && self.may_keep(None).is_err() {
+            return Step::Waits;
+        }
+        let done = match erasure.at.clone() {
+            At::Channels(after) => self.erase_next_channel(erasure, after, budget),
+            At::Inboxes(row) => self.erase_next_inbox(erasure, row, budget),
+            At::Disk { asked: true, .. } | At::Committing(_) => None,
+            At::Disk { name, channel, id, offsets, .. } => {
+                return self.ask_to_erase(erasure, name, (channel, id), offsets);
+            }
+        };
+        if done.is_some() { Step::GoesOn } else { Step::Waits }
+    }
+
+    /// Asks for what is on disk only of a channel that may have gone while it waited.
+    fn ask_to_erase(
+        &mut self,
+        erasure: &mut Erasure,
+        name: String,
+        (channel, id): (ChannelIdx, u64),
+        offsets: Range<Offset>,
+    ) -> Step {
+        if self.channels.first_kept_of(channel, id).is_none() {
+            self.pass_over(erasure, name);
+            return Step::GoesOn;
+        }
+        if self.ask_events(Reader::Erasure, channel, offsets, false).is_some()
+            && let At::Disk { asked, .. } = &mut erasure.at
+        {
+            *asked = true;
+        }
+        Step::Waits
+    }
+
+    /// A channel is gone, or damaged, which is told.
+    fn pass_over(&self, erasure: &mut Erasure, name: String) {
+        let found = self.channels.find(&name);
+        erasure.damaged |= found.is_some_and(|idx| self.channels[idx].is_damaged());
+        erasure.at = At::Channels(Some(name));
+    }
+
+    /// `None` where the tick has done enough.
     fn erase_next_channel(
         &mut self,
         erasure: &mut Erasure,
@@ -217,11 +271,12 @@ impl World {
             erasure.at = At::Channels(Some(name));
             return Some(());
         }
-        let (kept, held) = (self.channels[idx].first_kept(), self.channels[idx].log.first());
+        let (first, held) = (self.channels[idx].first_kept(), self.channels[idx].log.first());
+        let id = self.channels[idx].kept.as_deref().map(|kept| kept.id);
         erasure.events += self.erase_in_channel(idx, &erasure.subject);
-        erasure.at = match kept < held {
-            true => At::Disk { name, channel: idx, offsets: kept..held, asked: false },
-            false => At::Channels(Some(name)),
+        erasure.at = match id.filter(|_| first < held) {
+            Some(id) => At::Disk { name, channel: idx, id, offsets: first..held, asked: false },
+            None => At::Channels(Some(name)),
         };
         Some(())
     }
@@ -230,19 +285,15 @@ impl World {
     /// its tombstones. `None` where the channel is gone, or damaged.
     pub(crate) fn erase_found(&mut self, run: Option<EventRun>) {
         let Some(mut erasure) = self.erasures.0.pop_front() else { return };
-        if let At::Disk { name, channel, offsets, .. } = erasure.at.clone() {
-            let next = match run {
-                Some(run) => self.erase_run(&mut erasure, channel, offsets, run),
-                None => {
-                    let found = self.channels.find(&name);
-                    erasure.damaged |= found.is_some_and(|idx| self.channels[idx].is_damaged());
-                    None
+        if let At::Disk { name, channel, id, offsets, .. } = erasure.at.clone() {
+            let next = run.map(|run| self.erase_run(&mut erasure, channel, offsets, run));
+            match next {
+                Some(Some(offsets)) => {
+                    erasure.at = At::Disk { name, channel, id, offsets, asked: false };
                 }
-            };
-            erasure.at = match next {
-                Some(offsets) => At::Disk { name, channel, offsets, asked: false },
-                None => At::Channels(Some(name)),
-            };
+                Some(None) => erasure.at = At::Channels(Some(name)),
+                None => self.pass_over(&mut erasure, name),
+            }
         }
         self.erasures.0.push_front(erasure);
         // The next page need not wait for a tick.

@@ -13,7 +13,7 @@ use starling_world::World;
 use starling_world::executor::Serial;
 use starling_world::grants::Grants;
 use starling_world::journal::{Health, News, Table};
-use starling_world::namespace::{Namespace, Namespaces};
+use starling_world::namespace::{Keep, Namespace, Namespaces};
 use starling_world::recording::{Entry, FRAME_HEAD_BYTES, How, Reader, Recorder, Replay};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -264,6 +264,61 @@ fn a_store_that_takes_nothing_is_waited_for() {
     assert!(stage.events(admin.conn).is_empty());
     stage.news(News::Health(Health::Well));
     assert_eq!(wait(&mut stage, &admin), Ok(3));
+}
+
+/// A store that failed takes nothing until a restart: whoever waits hears so, and whoever asks.
+#[test]
+fn where_the_store_has_failed_nobody_waits_for_an_answer() {
+    let mut stage = Stage::durable();
+    talk(&mut stage, 1..=6);
+    let admin = admin(&mut stage);
+    stage.news(News::Health(Health::Full));
+    ask(&mut stage, &admin);
+    stage.ticks_with(5, &[admin.conn]);
+    assert!(stage.events(admin.conn).is_empty());
+    stage.news(News::Health(Health::Failed));
+    assert_eq!(wait(&mut stage, &admin), Err(CloseCode::STORE_BUSY));
+    ask(&mut stage, &admin);
+    assert_eq!(wait(&mut stage, &admin), Err(CloseCode::STORE_BUSY));
+}
+
+/// What is on stable storage needs nothing more of the store.
+#[test]
+fn an_erasure_that_is_committed_is_answered_although_the_store_takes_nothing() {
+    let mut stage = Stage::durable();
+    talk(&mut stage, 1..=6);
+    let admin = admin(&mut stage);
+    ask(&mut stage, &admin);
+    stage.ticks_with(5, &[admin.conn]);
+    assert!(stage.events(admin.conn).is_empty());
+    stage.news(News::Health(Health::Full));
+    stage.commit();
+    assert_eq!(wait(&mut stage, &admin), Ok(3));
+}
+
+/// What was to be erased expired while the store had no room, and the channel was forgotten.
+#[test]
+fn a_channel_that_is_forgotten_while_it_waits_to_be_read_is_passed_over() {
+    let mut stage = Stage::durable_with(|config| {
+        let keep = Keep { age_ms: 60_000, ..Keep::DURABLE };
+        let kept = Namespace { keep, ..Namespace::new("kept").durable() };
+        config.namespaces = Namespaces::of(vec![kept, Namespace::new("")]);
+    });
+    talk(&mut stage, 1..=MANY);
+    let admin = admin(&mut stage);
+    stage.news(News::Health(Health::Full));
+    ask(&mut stage, &admin);
+    stage.news(News::Health(Health::Well));
+    while stage.disk.queries.is_empty() {
+        stage.ticks_with(1, &[admin.conn]);
+    }
+    stage.news(News::Health(Health::Full));
+    assert!(stage.answer_one(), "the first page");
+    assert!(stage.events(admin.conn).is_empty());
+    stage.ticks_with(2_000, &[admin.conn]);
+    assert_eq!(stage.world.counters().channels_forgotten, 1);
+    stage.news(News::Health(Health::Well));
+    wait(&mut stage, &admin).expect("the rest has expired");
 }
 
 /// P16: a channel that cannot be read cannot be erased, and whoever asked for it hears so.

@@ -256,9 +256,16 @@ fn test_at(lines: &[&str], at: usize) -> Option<(String, String)> {
     Some((comment, name.replace('_', " ")))
 }
 
-/// The promises that a text names: P and a number, standing alone.
+/// The promises that a text names: P and a number, standing alone, or all from one to another.
 fn numbers(text: &str) -> Vec<usize> {
-    let words = text.split(|c: char| !c.is_alphanumeric());
-    let numbers = words.filter_map(|word| word.strip_prefix('P')?.parse().ok());
-    numbers.filter(|number| (1..=PROMISES).contains(number)).collect()
+    let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).collect();
+    let number = |word: &str| word.strip_prefix('P')?.parse::<usize>().ok();
+    let mut numbers: Vec<usize> = words.iter().filter_map(|word| number(word)).collect();
+    for range in words.windows(3).filter(|range| range[1] == "to") {
+        if let (Some(from), Some(to)) = (number(range[0]), number(range[2])) {
+            numbers.extend(from + 1..to.min(PROMISES + 1));
+        }
+    }
+    numbers.retain(|number| (1..=PROMISES).contains(number));
+    numbers
 }
