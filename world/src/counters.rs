@@ -89,6 +89,8 @@ pub struct Counters {
     pub resumes_reset: u64,
     /// Resumes with a wrong or used token.
     pub resumes_denied: u64,
+    /// Welcomes that were told before it was on stable storage that there is such a session.
+    pub welcomes_unkept: u64,
     /// Connections refused, by code.
     pub attaches_refused: ByCode,
     /// Requests refused, by code.

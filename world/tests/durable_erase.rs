@@ -175,6 +175,7 @@ fn a_restart_in_the_middle_ends_what_was_begun() {
 fn what_is_on_its_way_to_the_disk_gets_there_as_a_tombstone() {
     let mut stage = Stage::durable();
     let (ann, bob) = (stage.guest_named("ann"), stage.guest_named("bob"));
+    let admin = admin(&mut stage);
     let set = |id, value: &[u8]| Publish {
         key: Some("door".into()),
         payload: value.to_vec(),
@@ -185,7 +186,6 @@ fn what_is_on_its_way_to_the_disk_gets_there_as_a_tombstone() {
     offer(&mut stage, &bob, set(2, b"open"));
     offer(&mut stage, &ann, set(3, SECRET));
     offer(&mut stage, &ann, Publish { payload: SECRET.to_vec(), ..message(CHAT, 4) });
-    let admin = admin(&mut stage);
     ask(&mut stage, &admin);
     stage.tick();
     assert_eq!(wait(&mut stage, &admin), Ok(2));

@@ -178,6 +178,8 @@ impl Run {
         let mut attach = self.stage.knock_again(&client.line.guest, &seen);
         attach.principal.subject = subject(who);
         client.line.again(self.stage.enter(attach).expect("nobody is refused"));
+        self.note_stored(); // its Welcome may have waited for that
+        let client = &mut self.clients[who];
         if client.line.guest.welcome.resumed != ResumeAnswer::Resumed {
             let wanted = client.wanted.clone();
             wanted.into_iter().for_each(|channel| self.subscribe(who, channel));

@@ -86,13 +86,12 @@ fn commits_in_groups_show_what_they_cover_and_no_more() {
 #[test]
 fn nothing_tells_of_what_is_not_on_stable_storage() {
     let mut stage = Stage::durable();
-    let (alice, bob) = (stage.guest_named("alice"), stage.guest_named("bob"));
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| stage.guest_named(name));
     let at = start(&mut stage, &bob, 1);
     stage.offer(&alice, CHAT, 1);
     stage.commit();
     stage.events(bob.conn);
     (2..=4).for_each(|id| drop(stage.offer(&alice, CHAT, id)));
-    let carol = stage.guest_named("carol");
     assert_eq!(start(&mut stage, &carol, 1), place(at.epoch, 1));
     let resumed = stage.subscribe_with(carol.conn, 1, CHAT, Some(place(at.epoch, 0)), false);
     assert_eq!(resumed, Answer::Resumed);
@@ -111,10 +110,9 @@ fn nothing_tells_of_what_is_not_on_stable_storage() {
 #[test]
 fn a_repeat_while_it_is_pending_waits_and_is_answered_alike() {
     let mut stage = Stage::durable();
-    let alice = stage.guest_named("alice");
+    let [alice, laptop] = [(); 2].map(|()| stage.guest_named("alice"));
     stage.offer(&alice, CHAT, 5);
     assert_eq!(stage.offer(&alice, CHAT, 5), []);
-    let laptop = stage.guest_named("alice");
     assert_eq!(stage.offer(&laptop, CHAT, 5), []);
     stage.commit();
     assert_eq!(receipts(&stage.events(alice.conn)), [(5, 1)]);
@@ -251,6 +249,8 @@ fn nobody_is_let_in_before_the_epoch_is_on_stable_storage() {
     stage.detach(conns[1]);
     assert!(conns.iter().all(|conn| stage.control(*conn).is_empty()));
     stage.commit();
+    assert!(stage.control(conns[0]).is_empty(), "and its session is to be on stable storage too");
+    stage.commit();
     assert_eq!(stage.control(conns[0]).len(), 1);
     assert!(stage.control(conns[1]).is_empty(), "it went before the door was opened");
     assert!(stage.world.config().epoch > session_stage::game().epoch);
@@ -274,6 +274,7 @@ fn nobody_is_let_in_before_the_time_is_known() {
     stage.commit();
     assert!(stage.control(conn).is_empty(), "committed, but at what time?");
     stage.tick();
+    stage.commit();
     let Some(ControlDown::Welcome(welcome)) = stage.control(conn).pop() else {
         panic!("no Welcome")
     };

@@ -272,3 +272,25 @@ fn areas_of_interest_stand() {
     stage.ticks_with(2, &[ann.conn, bob.conn]);
     assert_eq!(stage.world.counters().enters, before + 1);
 }
+
+/// A channel whose newest event is damaged knows older numbers than its followers do: a follower was told
+/// to begin at one of them (seed 151 of the oracle).
+#[test]
+fn a_channel_that_was_found_damaged_is_followed_no_more_by_who_comes_back() {
+    let mut stage = Stage::durable();
+    let ann = stage.guest_named("ann");
+    let Answer::Reset(at) = stage.subscribe(ann.conn, 5, NEWS) else { panic!("from now") };
+    (1..=3).for_each(|id| drop(stage.offer(&ann, NEWS, id)));
+    stage.commit();
+    let newest = stage.disk.keys(Table::Event).pop().expect("there are three");
+    stage.disk.damage(Table::Event, &newest);
+    stage.crash(usize::MAX);
+    let seen = ChannelPosition { offset: Offset(3), ..at };
+    let back = comes_back(&mut stage, "ann", &ann, &[(ChannelKey(5), seen)]);
+    let told = stage.events(back.conn);
+    let ended = EventDown::Unsubscribed { key: ChannelKey(5), code: CloseCode::STORE_DAMAGED };
+    assert!(told.contains(&ended), "P16: {told:?}");
+    assert!(
+        !told.iter().any(|event| matches!(event, EventDown::Subscribed { key: ChannelKey(5), .. }))
+    );
+}

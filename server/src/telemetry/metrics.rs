@@ -85,6 +85,9 @@ const COUNTED: &[Counted] = &[
     ("channels_damaged", "Channels that stopped because their rows are damaged.", |c| {
         c.channels_damaged
     }),
+    ("welcomes_unkept", "Welcomes told before their session was on stable storage.", |c| {
+        c.welcomes_unkept
+    }),
     ("shed_steps", "Steps up and down the ladder of load shedding.", |c| c.shed_steps),
     ("shed_refusals", "What was refused because of load shedding.", |c| c.shed_refusals),
     ("inputs_taken", "Numbered inputs taken in.", |c| c.inputs_taken),

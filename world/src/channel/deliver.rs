@@ -108,6 +108,9 @@ fn write_session(
     pen: &mut Pen<'_>,
     (now, rate): (Tick, TickRate),
 ) -> Written {
+    if session.held {
+        return Written::default();
+    }
     if session.muted {
         while pen.may_write()
             && let Some(letter) = session.mail.pop_control()
@@ -393,7 +396,7 @@ impl Session {
     /// Is there anything left to write, that may be written?
     fn has_pending(&self) -> bool {
         if self.muted {
-            return self.mail.has_control();
+            return !self.held && self.mail.has_control();
         }
         !self.mail.is_empty() || self.reads.is_ready() || !self.subscriptions.ready.is_empty()
     }

@@ -93,6 +93,13 @@ impl World {
             }
             let Some(subscription) = self.sessions[idx].subscriptions.get(key) else { continue };
             let (source, base) = (subscription.source, subscription.base);
+            if self.is_damaged(source) {
+                // P16: its numbers may be older than what the client has; it is told nothing of them.
+                self.unfollow(idx, key);
+                let told = EventDown::Unsubscribed { key, code: CloseCode::STORE_DAMAGED };
+                self.sessions.event(idx, &told, self.now);
+                continue;
+            }
             let mut start = self.start(idx, source, Some(named.unwrap_or(base)));
             if named.is_none() && start.answer == Answer::Resumed {
                 start.answer = Answer::Reset(base);
@@ -103,6 +110,10 @@ impl World {
             }
         }
         self.tell_unknown(idx, seen);
+    }
+
+    fn is_damaged(&self, source: Source) -> bool {
+        matches!(source, Source::Channel(channel) if self.channels[channel].is_damaged())
     }
 
     /// What the client follows and this life of the world does not know, as the process died before

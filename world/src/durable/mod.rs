@@ -23,6 +23,7 @@ use crate::checksum::Checksum;
 use crate::input::{Attach, ConnId};
 use crate::journal::{Health, News, Table};
 use crate::output::Output;
+use crate::session::hold::Held;
 use journaled::Journaled;
 use pending::Pending;
 use read::Reads;
@@ -58,6 +59,8 @@ pub(crate) struct Durable {
     early: VecDeque<Box<Attach>>,
     /// The number of the change that tells this life's epoch, until it is on stable storage.
     opening: Option<u64>,
+    /// Whose Welcomes wait for a commit.
+    pub(crate) held: Held,
 }
 
 /// The first and the last of some ticks.
@@ -123,9 +126,13 @@ impl World {
                 self.counters.store_commits += 1;
                 self.durable.journal.committed(changes);
                 self.show_committed();
+                self.let_go();
                 self.open_doors(now_us, out);
             }
-            News::Health(health) => self.durable.health = health,
+            News::Health(health) => {
+                self.durable.health = health;
+                self.let_go();
+            }
             News::Found { ticket, rows } => self.found(ticket, rows),
         }
     }
@@ -142,6 +149,7 @@ impl World {
             return;
         }
         self.open_doors(now_us, out);
+        self.let_go();
         self.let_ask();
         let minute = self.kept_minute();
         if let Some(keys) = self.durable.seen.prune(minute) {
@@ -203,6 +211,7 @@ impl Durable {
             sum.add(attach.conn.0);
         }
         sum.add(self.opening.unwrap_or(0));
+        self.held.add_to(sum);
     }
 }
 

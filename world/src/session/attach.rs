@@ -243,6 +243,7 @@ impl World {
         self.open_view(idx);
         self.welcome(idx, answer, &attach.token, now_us);
         self.arrive(idx);
+        self.hold(idx, attach.conn);
         if self.sessions[idx].is_host() {
             self.sessions.host = Some(idx);
             self.introduce_players(idx);
@@ -273,7 +274,7 @@ impl World {
         session.link = super::Allowance::default();
         session.mail.clear();
         session.reads.clear();
-        session.muted = false;
+        (session.muted, session.held) = (false, false);
         self.count_entry(ResumeAnswer::Resumed);
         self.keep_session(idx);
         self.wake_entities(idx, out);
@@ -284,6 +285,7 @@ impl World {
         self.resume_subscriptions(idx, &seen);
         self.recheck_interests(idx);
         self.contact(idx);
+        self.hold(idx, attach.conn);
         self.plan_wake(idx);
         if self.sessions.host == Some(idx) {
             self.introduce_players(idx);

@@ -25,7 +25,7 @@ const UNDER_WAY_MAX: u64 = 4_096;
 
 impl World {
     /// Is this session one that outlives the process?
-    fn keeps(&self, idx: SessionIdx) -> bool {
+    pub(super) fn keeps(&self, idx: SessionIdx) -> bool {
         self.durable.journal.is_on() && self.sessions.get(idx).is_some_and(|s| !s.is_host())
     }
 

@@ -10,6 +10,7 @@ mod conns;
 mod drain;
 mod expiry;
 mod handles;
+pub(crate) mod hold;
 mod keep;
 mod mute;
 mod rate;
@@ -139,8 +140,10 @@ pub struct Session {
     pub(crate) team: u8,
     /// It counts as present: joined and not left.
     pub(crate) here: bool,
-    /// Its token has ended: it is told nothing until it shows a fresh one.
+    /// It is told nothing for now: its token has ended, or its Welcome is held.
     pub(crate) muted: bool,
+    /// Its Welcome waits until it is on stable storage that there is such a session.
+    pub(crate) held: bool,
     /// Numbered inputs on their way to a game or a host.
     pub(crate) inputs: InputQueue,
     /// Its entities by handle.
@@ -220,6 +223,7 @@ impl Session {
             link: Allowance::default(),
             here: false,
             muted: false,
+            held: false,
             owned: Owned::default(),
             team: 0,
             avatar: None,

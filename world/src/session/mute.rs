@@ -16,7 +16,8 @@ impl World {
         let now = self.now;
         let session = &mut self.sessions[idx];
         let ended = session.expires.is_some_and(|end| end <= now);
-        if std::mem::replace(&mut session.muted, ended) && !ended {
+        let silent = ended || session.held;
+        if std::mem::replace(&mut session.muted, silent) && !silent {
             session.mail.renew(now);
             self.sessions.mark_dirty(idx);
         }

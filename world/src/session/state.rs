@@ -48,7 +48,9 @@ fn add_session(
         sum.add(handle.0).add(entity.0);
     }
     sum.add(session.inputs.applied.map_or(0, |number| u64::from(number) + 1));
-    sum.add(session.channels_made as u64).add(u64::from(session.muted));
+    sum.add(session.channels_made as u64)
+        .add(u64::from(session.muted))
+        .add(u64::from(session.held));
     session.presence.add_to(sum);
     session.reads.add_to(sum);
     session.cue_ids.add_to(sum);

@@ -111,11 +111,15 @@ impl Stage {
         }
     }
 
-    /// Attaches as asked; the Welcome or the refusal.
+    /// Attaches as asked; the Welcome, which may have waited for the disk, or the refusal.
     pub fn enter(&mut self, attach: Attach) -> Result<Guest, Refused> {
         let conn = attach.conn;
         self.step(Command::Attach(Box::new(attach)));
-        let control = self.control(conn);
+        let mut control = self.control(conn);
+        if control.is_empty() {
+            self.commit();
+            control = self.control(conn);
+        }
         match control.into_iter().next() {
             Some(ControlDown::Welcome(welcome)) => Ok(Guest { conn, welcome: *welcome }),
             Some(ControlDown::Refused(refused)) => Err(refused),
