@@ -70,6 +70,16 @@ const REGRESSIONS: &[(&str, &str)] = &[
          replay=24 pause-ms=2858",
     ),
     (
+        "of what is told again after a second answer a part is gone meanwhile",
+        "whole seed=397 clients=12 faults-ms=1125 delay-ms=239 reorder=2332 replay=357 drops=12 \
+         store=1 sync-ms=1683",
+    ),
+    (
+        "a subscription with a position is answered at the resume and as it is asked for, from one place",
+        "whole seed=998 clients=6 faults-ms=3000 delay-ms=80 reorder=1743 corrupt=39 ce=452 \
+         replay=87 drops=35 drains=1 store=1 sync-ms=1060 power-losses=1",
+    ),
+    (
         "asked for again after a resume, a subscription passes over what came in between",
         "whole seed=147 clients=9 faults-ms=3000 loss=299 delay-ms=126 dup=4528 reorder=9374 cuts=17 \
          clogs=9 cut-ms=4539 drift-ppm=22604 pause-ms=459 weight=6206 store=1",

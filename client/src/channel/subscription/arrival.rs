@@ -26,6 +26,7 @@ impl Subscriptions {
             }
             return Heard::Nothing;
         };
+        let again = std::mem::replace(&mut subscription.answered, true);
         match answer {
             Answer::Denied(_) if key == INBOX => return Heard::Breach,
             Answer::Denied(code) if code.retry() == Retry::Later => {
@@ -45,7 +46,7 @@ impl Subscriptions {
                 answer = Answer::Resumed;
             }
             Answer::Reset(position) => {
-                subscription.position = Some(position);
+                (subscription.position, subscription.known_to) = (Some(position), Offset(0));
                 subscription.values.restart();
                 if let Some(members) = &mut subscription.members {
                     members.restart();
@@ -53,6 +54,9 @@ impl Subscriptions {
             }
             Answer::Resumed => {
                 let known = subscription.position.filter(|p| p.epoch == top.epoch);
+                if let Some(known) = known.filter(|_| again) {
+                    subscription.known_to = known.offset; // it goes on from where it was asked for
+                }
                 subscription.position = Some(known.unwrap_or(top));
             }
         }
@@ -117,17 +121,17 @@ impl Subscriptions {
         let Some(subscription) = self.by_key.get_mut(&key) else { return Heard::Nothing };
         // It may come before the answer that it belongs to.
         let live = subscription.state == SubscriptionState::Live;
-        let known = subscription.position.map_or(Offset(0), |p| p.offset);
-        if live && to <= known && to <= subscription.known_to {
+        if live && subscription.knows(to) {
             return Heard::Nothing; // told before
         }
-        let next = subscription.position.as_mut().filter(|p| from.0 == p.offset.0 + 1);
-        let Some(position) = next.filter(|_| to >= from) else {
+        let next = to >= from && subscription.takes_from(from);
+        let Some(position) = subscription.position.as_mut().filter(|_| next) else {
             if live {
                 self.take_up_again(key);
             }
             return if live { Heard::Breach } else { Heard::Nothing };
         };
+        let from = Offset(position.offset.0 + 1);
         position.offset = to;
         subscription.top = subscription.top.max(to);
         if planted::is(Bug::GapSwallowed) { Heard::Nothing } else { Heard::Gap { key, from, to } }

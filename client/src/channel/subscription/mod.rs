@@ -86,6 +86,8 @@ pub struct Subscription {
     position: Option<ChannelPosition>,
     /// Up to there events may come again, after a second answer to one subscription.
     known_to: Offset,
+    /// It was answered on this connection.
+    answered: bool,
     top: Offset,
     class: DeliveryClass,
     members: Option<Box<PresenceList>>,
@@ -154,6 +156,18 @@ impl Subscription {
     fn has_read_beyond(&self, place: ChannelPosition) -> bool {
         let beyond = |p: ChannelPosition| p.epoch == place.epoch && p.offset > place.offset;
         self.members.is_none() && self.position.is_some_and(beyond)
+    }
+
+    /// Of a run of events that begins here: is it the next one, or does it begin with what was told
+    /// before and may come again?
+    fn takes_from(&self, from: Offset) -> bool {
+        let known = self.position.map_or(Offset(0), |p| p.offset);
+        from.0 == known.0 + 1 || from <= known && from <= self.known_to
+    }
+
+    /// May all up to there come again, and was told?
+    fn knows(&self, to: Offset) -> bool {
+        to <= self.known_to && self.position.is_some_and(|p| to <= p.offset)
     }
 
     fn request(&self, key: ChannelKey) -> EventUp {
@@ -267,6 +281,7 @@ impl Subscriptions {
                 position: options.resume,
                 top: Offset(0),
                 known_to: Offset(0),
+                answered: false,
                 class: DeliveryClass::Ordered,
                 members,
                 values: KeyedState::default(),
@@ -363,6 +378,7 @@ impl Subscriptions {
     pub(crate) fn resume(&mut self) {
         self.ending.values_mut().for_each(|told| *told = false);
         for subscription in self.by_key.values_mut() {
+            subscription.answered = false;
             if subscription.state == SubscriptionState::Asked {
                 subscription.state = SubscriptionState::Wanted;
             }
@@ -376,7 +392,7 @@ impl Subscriptions {
         self.ending.clear();
         for subscription in self.by_key.values_mut() {
             subscription.state = SubscriptionState::Wanted;
-            subscription.asked = false;
+            (subscription.asked, subscription.answered) = (false, false);
         }
         let mut own = inbox();
         own.position = Some(ChannelPosition { epoch, offset: Offset(0) });
@@ -394,6 +410,7 @@ fn inbox() -> Subscription {
         position: None,
         top: Offset(0),
         known_to: Offset(0),
+        answered: false,
         class: DeliveryClass::Ordered,
         members: None,
         values: KeyedState::default(),

@@ -32,12 +32,16 @@ impl Subscriptions {
         if subscription.state != SubscriptionState::Live {
             return Heard::Nothing; // of a subscription that is being taken up again
         }
+        if subscription.knows(to) {
+            return Heard::Nothing; // told before
+        }
+        let next = to >= from && subscription.takes_from(from);
         let (Some(position), Some(members)) =
             (&mut subscription.position, &mut subscription.members)
         else {
             return Heard::Breach;
         };
-        if from.0 != position.offset.0 + 1 || to < from {
+        if !next {
             if to > position.offset {
                 self.take_up_again(key);
             }

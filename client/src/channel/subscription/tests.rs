@@ -107,6 +107,40 @@ fn a_resume_names_the_live_positions_and_asks_again_for_the_rest() {
     assert_eq!(subscriptions.get(key).map(Subscription::state), Some(SubscriptionState::Live));
 }
 
+/// P6: at the resume and as it was asked for again it is answered from the same place.
+#[test]
+fn what_an_answer_tells_again_is_passed_over_on_that_connection_only() {
+    let (mut subscriptions, key) = live();
+    subscriptions.resume();
+    subscriptions.subscribed(Nanos(0), key, Answer::Resumed, at(6), ORDERED);
+    for offset in 5..=6 {
+        assert!(matches!(subscriptions.deliver(event(key, offset)), Heard::Delivered(_)));
+    }
+    assert_eq!(subscriptions.deliver(event(key, 6)), Heard::Breach, "it was answered once");
+    subscriptions.subscribed(Nanos(0), key, Answer::Resumed, at(8), ORDERED);
+    for offset in 5..=6 {
+        assert_eq!(subscriptions.deliver(event(key, offset)), Heard::Nothing, "told before");
+    }
+    assert!(matches!(subscriptions.deliver(event(key, 7)), Heard::Delivered(_)));
+    assert_eq!(subscriptions.deliver(event(key, 7)), Heard::Breach);
+    subscriptions.resume();
+    subscriptions.subscribed(Nanos(0), key, Answer::Resumed, at(8), ORDERED);
+    assert!(matches!(subscriptions.deliver(event(key, 8)), Heard::Delivered(_)));
+}
+
+/// P6: what was told before may be gone when it is told again, and more with it.
+#[test]
+fn a_gap_that_begins_with_what_was_told_is_one_from_there_on() {
+    let (mut subscriptions, key) = live();
+    subscriptions.deliver(event(key, 5));
+    subscriptions.deliver(event(key, 6));
+    subscriptions.subscribed(Nanos(0), key, Answer::Reset(at(4)), at(9), ORDERED);
+    let heard = subscriptions.gap(key, Offset(5), Offset(8));
+    assert_eq!(heard, Heard::Gap { key, from: Offset(7), to: Offset(8) });
+    assert!(matches!(subscriptions.deliver(event(key, 9)), Heard::Delivered(_)));
+    assert_eq!(subscriptions.gap(key, Offset(7), Offset(8)), Heard::Breach, "told once");
+}
+
 #[test]
 fn a_denied_subscription_is_gone() {
     let mut subscriptions = Subscriptions::new();
