@@ -9,15 +9,21 @@ use starling_protocol::space::Space;
 use starling_protocol::units::{MessageId, Nanos};
 use starling_transport::quic::{ClientOptions, Sockets, UdpClient};
 use starling_transport::tls::ServerTrust;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 /// Bytes of a payload: when it was published, and room.
 const PAYLOAD_BYTES: usize = 32;
 /// A pass of the clients waits for at most this long.
 const PASS: Duration = Duration::from_micros(200);
-/// Nobody waits longer for sessions, subscriptions, members.
+/// Nobody waits longer for subscriptions, members, or for one more session.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Sessions that come in at the same time.
+const COMING_MAX: u32 = 40;
+/// And in a second, so that those that are in are heard meanwhile, on two cores for both sides.
+const COMING_PER_S: u32 = 900;
+/// So often it is said how many are in.
+const TOLD_EVERY: u32 = 10_000;
 
 /// Publishers and subscribers of one channel.
 #[derive(Clone, Debug)]
@@ -53,6 +59,8 @@ struct Ears {
     delivery_ns: Vec<u64>,
     ack_ns: Vec<u64>,
     members: Option<Duration>,
+    /// How many connections were lost, for each reason.
+    lost: BTreeMap<String, u64>,
 }
 
 impl Ears {
@@ -69,7 +77,13 @@ impl Ears {
             delivery_ns: Vec::new(),
             ack_ns: Vec::new(),
             members: None,
+            lost: BTreeMap::new(),
         }
+    }
+
+    /// A session was lost or refused, and why.
+    fn lose(&mut self, why: String) {
+        *self.lost.entry(why).or_default() += 1;
     }
 
     fn time(&self) -> Nanos {
@@ -82,6 +96,8 @@ impl Pilot for Ears {
         let now = self.time();
         match event {
             ClientEvent::Connected { .. } => self.connected += 1,
+            ClientEvent::Reconnecting { code, .. } => self.lose(code.to_string()),
+            ClientEvent::Closed { error } => self.lose(error.to_string()),
             ClientEvent::Subscribed { .. } => self.subscribed += 1,
             ClientEvent::Members { .. } => self.members = Some(self.began.elapsed()),
             ClientEvent::PublishRefused { .. } => self.refused += 1,
@@ -137,7 +153,11 @@ impl Crowd {
     fn until(&mut self, what: &str, done: impl Fn(&Ears) -> bool) -> Result<()> {
         let began = Instant::now();
         while !done(&self.ears) {
-            ensure!(began.elapsed() < PATIENCE, "{what} did not come about in time");
+            let lost = &self.ears.lost;
+            ensure!(
+                began.elapsed() < PATIENCE,
+                "{what} did not come about in time; lost: {lost:?}"
+            );
             self.pass();
         }
         Ok(())
@@ -235,7 +255,13 @@ pub fn members(count: u32, settings: &[String]) -> Result<Vec<String>> {
     let (before, began) = (cpu()?, Instant::now());
     for made in 0..count {
         crowd.add()?;
-        crowd.until("a session", |ears| made < ears.connected + 500)?;
+        let due = Duration::from_secs(1) * made / COMING_PER_S;
+        crowd.until("a session", |ears| {
+            made < ears.connected + COMING_MAX && began.elapsed() >= due
+        })?;
+        if made % TOLD_EVERY == TOLD_EVERY - 1 {
+            eprintln!("{} sessions after {:.1} s", made + 1, began.elapsed().as_secs_f64());
+        }
     }
     crowd.until("all sessions", |ears| ears.connected >= count)?;
     let (joined, join_cpu) = (began.elapsed().as_secs_f64(), cpu()? - before);
