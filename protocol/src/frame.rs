@@ -32,7 +32,7 @@ pub fn write(body: &[u8], out: &mut Vec<u8>) {
 /// Appends the length before a body of so many bytes, which follows.
 ///
 /// # Panics
-/// As [`write`].
+/// As [`write()`].
 pub fn write_length(bytes: usize, out: &mut Vec<u8>) {
     assert!(
         (1..=MESSAGE_BYTES_MAX).contains(&bytes),

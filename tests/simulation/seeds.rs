@@ -80,6 +80,11 @@ const REGRESSIONS: &[(&str, &str)] = &[
          replay=87 drops=35 drains=1 store=1 sync-ms=1060 power-losses=1",
     ),
     (
+        "the first connection speaks again in the moment in which the second stands",
+        "whole seed=6901 clients=2 rogues=1 faults-ms=3000 loss=246 dup=1990 reorder=5932 corrupt=62 \
+         cuts=6 pause-ms=1510 weight=7830 store=1",
+    ),
+    (
         "asked for again after a resume, a subscription passes over what came in between",
         "whole seed=147 clients=9 faults-ms=3000 loss=299 delay-ms=126 dup=4528 reorder=9374 cuts=17 \
          clogs=9 cut-ms=4539 drift-ppm=22604 pause-ms=459 weight=6206 store=1",

@@ -62,6 +62,8 @@ impl Wire {
     fn bring_rival(&mut self, now: Nanos, session: &mut Session, event: &Event) {
         let rival = self.rival.take();
         match event {
+            // The first one has spoken meanwhile, on which everything stands that was said.
+            Event::Connected { .. } if !session.is_racing() => self.beaten = rival,
             Event::Connected { .. } => {
                 self.beaten = std::mem::replace(&mut self.conn, rival);
                 session.handle_connected(now);
@@ -147,5 +149,23 @@ impl Wire {
 fn close<T: Transport>(now: Nanos, transport: &mut T, conn: Option<ConnKey>, code: CloseCode) {
     if let Some(conn) = conn {
         transport.close(now, conn, code, "");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::ConnectOptions;
+
+    /// P6: the session was live on the first and wrote its events there; on the second the server
+    /// would have had them from a stranger.
+    #[test]
+    fn a_second_connection_that_stands_when_the_race_is_over_is_closed() {
+        let (first, second) = (ConnKey(1), ConnKey(2));
+        let mut session = Session::new(Nanos(0), ConnectOptions::new("plaza"));
+        let mut wire = Wire { conn: Some(first), rival: Some(second), ..Wire::default() };
+        let remote = ([10, 0, 0, 1], 4_433).into();
+        wire.bring(Nanos(1), &mut session, Event::Connected { conn: second, remote });
+        assert_eq!((wire.conn, wire.rival, wire.beaten), (Some(first), None, Some(second)));
     }
 }

@@ -13,7 +13,8 @@ use starling_protocol::units::Nanos;
 use starling_protocol::version::{TABLES, VERSION};
 
 impl Session {
-    /// The connection that was wished for stands, or the second one of a race.
+    /// The connection that was wished for stands, or the second one of a race, to which the session
+    /// moves if it [still races](Self::is_racing).
     pub fn handle_connected(&mut self, now: Nanos) {
         if !matches!(self.phase, Phase::Dialling { .. }) && !self.win_race() {
             return; // it was given up in the meantime, and the wish to close it stands

@@ -139,9 +139,17 @@ impl Session {
         (self.race.lost, self.race.doubt, self.race.pauses) = (false, None, 0);
     }
 
+    /// Would the session go on over a second connection that stands now? No more once the first has
+    /// spoken again, though it is yet to be told to [close](super::LinkWish::Calm) the second.
+    #[must_use]
+    pub fn is_racing(&self) -> bool {
+        self.race.on.is_some() && self.is_live()
+    }
+
     /// The second connection stands first: the session goes on there.
     pub(super) fn win_race(&mut self) -> bool {
-        let won = self.race.on.take().is_some() && self.is_live();
+        let won = self.is_racing();
+        self.race.on = None;
         if won {
             self.leave_at = None;
             self.queue.push(ClientEvent::Reconnecting { code: CloseCode::LOST, wait_ms: 0 });
