@@ -252,8 +252,8 @@ fn what_was_read_before_is_not_told_after() {
     is_erased(&told, MANY);
 }
 
-#[test]
-fn a_store_that_takes_nothing_is_waited_for() {
+/// A disk without room, and an admin whose request waits for some.
+fn asked_without_room() -> (Stage, Guest) {
     let mut stage = Stage::durable();
     talk(&mut stage, 1..=6);
     let admin = admin(&mut stage);
@@ -262,6 +262,12 @@ fn a_store_that_takes_nothing_is_waited_for() {
     stage.ticks_with(5, &[admin.conn]);
     stage.commit();
     assert!(stage.events(admin.conn).is_empty());
+    (stage, admin)
+}
+
+#[test]
+fn a_store_that_takes_nothing_is_waited_for() {
+    let (mut stage, admin) = asked_without_room();
     stage.news(News::Health(Health::Well));
     assert_eq!(wait(&mut stage, &admin), Ok(3));
 }
@@ -269,13 +275,7 @@ fn a_store_that_takes_nothing_is_waited_for() {
 /// A store that failed takes nothing until a restart: whoever waits hears so, and whoever asks.
 #[test]
 fn where_the_store_has_failed_nobody_waits_for_an_answer() {
-    let mut stage = Stage::durable();
-    talk(&mut stage, 1..=6);
-    let admin = admin(&mut stage);
-    stage.news(News::Health(Health::Full));
-    ask(&mut stage, &admin);
-    stage.ticks_with(5, &[admin.conn]);
-    assert!(stage.events(admin.conn).is_empty());
+    let (mut stage, admin) = asked_without_room();
     stage.news(News::Health(Health::Failed));
     assert_eq!(wait(&mut stage, &admin), Err(CloseCode::STORE_BUSY));
     ask(&mut stage, &admin);

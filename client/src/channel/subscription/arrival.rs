@@ -26,7 +26,6 @@ impl Subscriptions {
             }
             return Heard::Nothing;
         };
-        let again = std::mem::replace(&mut subscription.answered, true);
         match answer {
             Answer::Denied(_) if key == INBOX => return Heard::Breach,
             Answer::Denied(code) if code.retry() == Retry::Later => {
@@ -54,7 +53,7 @@ impl Subscriptions {
             }
             Answer::Resumed => {
                 let known = subscription.position.filter(|p| p.epoch == top.epoch);
-                if let Some(known) = known.filter(|_| again) {
+                if let Some(known) = known.filter(|_| subscription.answered) {
                     subscription.known_to = known.offset; // it goes on from where it was asked for
                 }
                 subscription.position = Some(known.unwrap_or(top));
@@ -62,7 +61,7 @@ impl Subscriptions {
         }
         subscription.leases.restart();
         (subscription.top, subscription.class) = (top.offset, class);
-        subscription.state = SubscriptionState::Live;
+        (subscription.state, subscription.answered) = (SubscriptionState::Live, true);
         Heard::Subscribed { key, answer }
     }
 
@@ -72,14 +71,14 @@ impl Subscriptions {
         if subscription.state != SubscriptionState::Live {
             return Heard::Nothing; // of a subscription that is being taken up again
         }
+        if subscription.knows(event.offset) {
+            subscription.values.apply(&event);
+            return Heard::Nothing; // told before
+        }
         let Some(position) = &mut subscription.position else { return Heard::Breach };
         // A conflated channel skips what a newer value of the same key has replaced.
         let jumps =
             subscription.class == DeliveryClass::Conflated && event.offset > position.offset;
-        if event.offset <= position.offset && event.offset <= subscription.known_to {
-            subscription.values.apply(&event);
-            return Heard::Nothing; // told before
-        }
         if event.offset.0 != position.offset.0 + 1 && !jumps {
             if event.offset > position.offset {
                 self.take_up_again(key);
